@@ -1,0 +1,1 @@
+//! The embedded broker: in this process, in memory, the default.

@@ -1,0 +1,52 @@
+//! Brokers behind one port.
+//!
+//! # How to write an adapter
+//! Implement [`Broker`], which opens links, and [`Link`], one owner's view of the broker. A link
+//! takes [`Command`]s without ever waiting and reports through [`Link::poll_event`]; every command
+//! but `Settle` is answered as [`protocols::broker`] says. The suite in `tests/contract.rs` states
+//! what every adapter must do; run it against the new one.
+//!
+//! # Invariants of absence
+//! - No client protocol is named here: adapters know [`protocols::broker`] and [`protocols::auth`].
+//! - No channel without a bound, and no waiting in [`Link::submit`].
+
+pub mod embedded;
+
+use std::fmt::Debug;
+use std::task::{Context, Poll};
+
+use futures_core::future::BoxFuture;
+use protocols::auth::{Credentials, Denial};
+use protocols::broker::{BrokerError, Command, Event};
+use protocols::text::Text;
+
+/// A broker, as the gateway sees it: something that opens links.
+pub trait Broker: Debug + Send + Sync {
+    /// A link to `vhost` for these credentials. The broker decides about the login, so a refused
+    /// open is a refused login.
+    fn open(
+        &self,
+        vhost: Text,
+        credentials: Credentials,
+    ) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>>;
+
+    /// Whether logins can succeed now; the error says why not. Answers `/readyz`.
+    fn ready(&self) -> Result<(), BrokerError>;
+
+    /// Lets go of whatever the broker holds, after all links are gone.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// One owner's view of a broker. Owned by one task; needs no locks. Dropping it returns every
+/// outstanding delivery to its queue and ends its consumers.
+pub trait Link: Send {
+    /// Whether another publish may be submitted now. Pending while too much is in flight or the
+    /// broker holds publishers back; wakes when that changes.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Takes a command. Never waits and never fails: outcomes are events.
+    fn submit(&mut self, command: Command);
+
+    /// The next thing the broker reports, in order.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event>;
+}

@@ -1,0 +1,53 @@
+//! What carries units between a peer and a session.
+//!
+//! A [`Transport`] frames bytes and enforces what its own protocol demands; it knows neither STOMP
+//! nor brokers. It is polled by the driver from one task, and buffers only what
+//! [`Transport::queue`] was given.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use protocols::session::{Close, OutFrame, Unit};
+use protocols::violation::Violation;
+
+/// A connection that carries units, in order, both ways.
+pub trait Transport: Send + Unpin {
+    /// The next unit from the peer; `None` once the peer has ended the connection in order.
+    /// *Order.* Not polled again after `None` or an error.
+    fn poll_recv(&mut self, cx: &mut Context<'_>)
+    -> Poll<Option<Result<Unit, TransportError>>>;
+
+    /// Appends a unit to the output buffer. The caller bounds it by means of
+    /// [`buffered`](Self::buffered).
+    fn queue(&mut self, frame: OutFrame);
+
+    /// Bytes queued and not yet taken by the socket.
+    fn buffered(&self) -> usize;
+
+    /// Writes what is buffered. Ready once nothing is left.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
+
+    /// Writes what is buffered, says goodbye and ends the connection. Ready once that is done or
+    /// cannot be done. *Order.* The last call; repeated until ready, with the same `close`.
+    fn poll_close(&mut self, cx: &mut Context<'_>, close: &Close) -> Poll<()>;
+
+    /// Lifts the bound on input that holds before a login.
+    fn establish(&mut self);
+
+    /// Asks the peer for a sign of life (WebSocket ping).
+    fn probe(&mut self);
+
+    /// Whether anything at all was received since the last call, signs of life included.
+    fn take_heard(&mut self) -> bool;
+}
+
+/// Why a transport stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The peer broke a rule. Output still works, so that the peer can be told.
+    #[error("{0}")]
+    Violation(#[from] Violation),
+    /// The connection broke.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}

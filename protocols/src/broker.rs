@@ -1,0 +1,285 @@
+//! The port: how sessions speak to a broker, as plain data.
+//!
+//! A session emits [`Command`]s; the adapter behind its link answers with [`Event`]s that carry
+//! the same [`Token`]. The words are AMQP 0-9-1's where AMQP has a word. Nothing here knows a
+//! client protocol or a broker product.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::text::Text;
+
+/// Pairs a command with its answer. Chosen by the session, unique among its unanswered commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(pub u64);
+
+/// Names a subscription. Chosen by the session, never used twice on one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubscriptionId(pub u64);
+
+/// Names a delivery. Chosen by the adapter: unique on its link, growing in the order of delivery
+/// within a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeliveryTag(pub u64);
+
+/// What a session asks of its broker link. Carried out in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Hand a message to the broker.
+    Publish {
+        /// Answered by [`Event::Confirmed`] if `confirm` is set, by [`Event::Failed`] if refused.
+        token: Token,
+        /// Where to.
+        to: Address,
+        /// What.
+        message: Message,
+        /// Report the outcome, once the broker has taken responsibility.
+        confirm: bool,
+        /// Report a message that reaches no queue as [`Outcome::Unroutable`] instead of accepting it.
+        mandatory: bool,
+    },
+    /// Start a consumer.
+    Subscribe {
+        /// Answered by [`Event::Subscribed`] or [`Event::Failed`].
+        token: Token,
+        /// The name of the new subscription.
+        subscription: SubscriptionId,
+        /// Where from.
+        from: Address,
+        /// How its queue is declared, where the address means one that is declared.
+        queue: QueueOptions,
+        /// Most deliveries outstanding at a time; at least 1.
+        prefetch: u16,
+        /// Who settles the deliveries, and when.
+        settle: SettleMode,
+    },
+    /// Stop a consumer. Its outstanding deliveries stay outstanding and can still be settled.
+    Unsubscribe {
+        /// Answered by [`Event::Unsubscribed`].
+        token: Token,
+        /// Which one.
+        subscription: SubscriptionId,
+    },
+    /// Settle one delivery, or all of a subscription up to one. Has no answer.
+    Settle {
+        /// Whose delivery.
+        subscription: SubscriptionId,
+        /// Which one; with `cumulative` also every earlier one of this subscription.
+        up_to: DeliveryTag,
+        /// What becomes of it.
+        verdict: Verdict,
+        /// Whether earlier ones are meant too.
+        cumulative: bool,
+    },
+}
+
+/// Where a message goes to or a subscription takes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// The topic exchange: a routing key when publishing, a pattern (`*` one word, `#` any number)
+    /// when subscribing, which then gets a private queue of its own.
+    Topic(Text),
+    /// A queue by name, declared on first use: by SEND and SUBSCRIBE alike.
+    Queue(Text),
+    /// A queue by name that must exist; it is not declared.
+    ExistingQueue(Text),
+    /// An exchange that must exist, with a routing key or binding key (empty if none); subscribing
+    /// gets a private queue of its own.
+    Exchange {
+        /// The exchange. Never the default exchange.
+        name: Text,
+        /// Routing key to publish, or binding key to subscribe.
+        key: Text,
+    },
+}
+
+/// How the queue of a subscription is declared (AMQP 0-9-1 `queue.declare`). What a session leaves
+/// at `None` is the address's default: durable and shared for [`Address::Queue`], private and
+/// gone with the subscription for [`Address::Topic`] and [`Address::Exchange`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct QueueOptions {
+    /// Survives a restart of the broker.
+    pub durable: Option<bool>,
+    /// Usable by the declaring link only, and gone with it.
+    pub exclusive: Option<bool>,
+    /// Gone with its last consumer.
+    pub auto_delete: Option<bool>,
+}
+
+/// Who settles deliveries, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SettleMode {
+    /// The peer, by an explicit acknowledgement.
+    Manual,
+    /// The driver, once the delivery has been written to the peer's socket.
+    WhenWritten,
+}
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Done with: the queue forgets it.
+    Accept,
+    /// Back to its old place in the queue, marked as redelivered.
+    Requeue,
+    /// Dead-lettered, or dropped where nothing is set up for that.
+    Discard,
+}
+
+/// What a broker link reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The outcome of a publish that asked for it.
+    Confirmed {
+        /// The publish.
+        token: Token,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// The consumer runs; deliveries follow, none came before.
+    Subscribed {
+        /// The subscribe.
+        token: Token,
+    },
+    /// The consumer is gone; no delivery follows.
+    Unsubscribed {
+        /// The unsubscribe.
+        token: Token,
+    },
+    /// A message for a subscription.
+    Delivery {
+        /// Which one.
+        subscription: SubscriptionId,
+        /// To settle it by.
+        tag: DeliveryTag,
+        /// Whether it was delivered before, to anyone.
+        redelivered: bool,
+        /// The message, shared with every other receiver.
+        publication: Arc<Publication>,
+    },
+    /// One command was refused. The link goes on.
+    Failed {
+        /// The command.
+        token: Token,
+        /// Why.
+        error: BrokerError,
+    },
+    /// The broker ended a subscription (its queue was deleted, access was withdrawn).
+    Canceled {
+        /// Which one.
+        subscription: SubscriptionId,
+        /// Why.
+        error: BrokerError,
+    },
+    /// The link is gone, and every unanswered command with it.
+    Down {
+        /// Why.
+        error: BrokerError,
+    },
+}
+
+/// What became of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The broker has taken responsibility for the message (AMQP `basic.ack`).
+    Accepted,
+    /// It has not (AMQP `basic.nack`).
+    Rejected,
+    /// It reached no queue (AMQP `basic.return`); only for `mandatory` publishes.
+    Unroutable,
+}
+
+/// A message as a publisher hands it in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Message {
+    /// The payload, opaque.
+    pub body: Bytes,
+    /// AMQP basic properties.
+    pub properties: Properties,
+}
+
+/// A message as the broker routed it: one value, shared by all its receivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The exchange it was published to; empty for the default exchange.
+    pub exchange: Text,
+    /// The routing key it was published with.
+    pub routing_key: Text,
+    /// The message itself.
+    pub message: Message,
+}
+
+/// AMQP 0-9-1 basic properties.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Properties {
+    /// MIME type of the body.
+    pub content_type: Option<Text>,
+    /// MIME encoding of the body.
+    pub content_encoding: Option<Text>,
+    /// Application headers, in the order they were given; names need not be unique, the first wins.
+    pub headers: Vec<(Text, Value)>,
+    /// Delivery mode 2: survives a restart of the broker in a durable queue.
+    pub persistent: bool,
+    /// 0 to 255.
+    pub priority: Option<u8>,
+    /// Pairs a reply with its request.
+    pub correlation_id: Option<Text>,
+    /// Where a reply should go.
+    pub reply_to: Option<Text>,
+    /// Milliseconds until the message dies, as decimal text (AMQP's own form).
+    pub expiration: Option<Text>,
+    /// The publisher's name for the message.
+    pub message_id: Option<Text>,
+    /// Seconds since the epoch.
+    pub timestamp: Option<u64>,
+    /// The publisher's name for the kind of message (AMQP `type`).
+    pub kind: Option<Text>,
+    /// Must equal the publishing login; the broker checks it.
+    pub user_id: Option<Text>,
+    /// The publishing application.
+    pub app_id: Option<Text>,
+}
+
+/// A header value. AMQP field tables have more types; these are the ones that have a STOMP form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// AMQP long string.
+    Text(Text),
+    /// Any AMQP integer.
+    Integer(i64),
+}
+
+/// Why the broker refused or ended something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct BrokerError {
+    /// What kind of refusal it is; decides how it is answered on the wire.
+    pub kind: BrokerErrorKind,
+    /// A sentence in the broker's words, e.g. `NOT_FOUND - no queue 'x' in vhost '/'`.
+    pub text: Text,
+}
+
+impl BrokerError {
+    /// An error of this kind with these words.
+    pub fn new(kind: BrokerErrorKind, text: impl Into<Text>) -> Self {
+        Self { kind, text: text.into() }
+    }
+}
+
+/// Kinds of refusals, by the AMQP 0-9-1 reply codes they correspond to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BrokerErrorKind {
+    /// 404: no such queue, exchange or virtual host.
+    NotFound,
+    /// 403: not permitted.
+    AccessRefused,
+    /// 405: another link has exclusive use of it.
+    ResourceLocked,
+    /// 406: it exists with other properties.
+    PreconditionFailed,
+    /// 506: a bound of the broker's was reached.
+    ResourceError,
+    /// The broker cannot be reached, or went away.
+    Unavailable,
+}

@@ -1,0 +1,139 @@
+//! Which sub-protocols there are, and how one is negotiated (RFC 6455 §1.9, §4.2.2).
+//!
+//! A new protocol is one implementation of [`Subprotocol`] handed to [`Registry::with`]. Between
+//! protocols the client's order decides; within one protocol the protocol's own order does, best
+//! version first.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::policy::Policy;
+use crate::session::Session;
+use crate::stomp::Stomp;
+use crate::text::Text;
+
+/// A protocol that can be spoken on a connection. One value serves every session.
+pub trait Subprotocol: Send + Sync {
+    /// The word for it in a route's `protocols` list, e.g. `stomp`.
+    fn id(&self) -> &'static str;
+
+    /// Its names in `Sec-WebSocket-Protocol`, best first, e.g. `v12.stomp`, `v11.stomp`.
+    fn names(&self) -> &'static [&'static str];
+
+    /// A new session.
+    fn open(&self, setup: SessionSetup) -> Box<dyn Session>;
+}
+
+/// What a new session is given.
+#[derive(Debug, Clone)]
+pub struct SessionSetup {
+    /// The negotiated name, one of [`Subprotocol::names`]; `None` if the client offered none.
+    pub name: Option<&'static str>,
+    /// Names this session on this node; no two are alike, and none can be guessed.
+    pub session_id: Text,
+    /// What the session works under.
+    pub policy: Arc<Policy>,
+    /// When the connection was opened; the login deadline counts from here.
+    pub now: Instant,
+}
+
+/// A protocol that was agreed on.
+#[derive(Clone)]
+pub struct Negotiated {
+    /// Speaks it.
+    pub protocol: Arc<dyn Subprotocol>,
+    /// The name to echo; `None` if the client offered none.
+    pub name: Option<&'static str>,
+}
+
+/// The protocols a gateway can speak.
+#[derive(Clone)]
+pub struct Registry(Vec<Arc<dyn Subprotocol>>);
+
+impl Registry {
+    /// Every protocol of this crate.
+    pub fn standard() -> Self {
+        Self(vec![Arc::new(Stomp)])
+    }
+
+    /// Adds a protocol, in place of one with the same id.
+    #[must_use]
+    pub fn with(mut self, protocol: Arc<dyn Subprotocol>) -> Self {
+        self.0.retain(|known| known.id() != protocol.id());
+        self.0.push(protocol);
+        self
+    }
+
+    /// The protocol with this id.
+    pub fn find(&self, id: &str) -> Option<&Arc<dyn Subprotocol>> {
+        self.0.iter().find(|protocol| protocol.id() == id)
+    }
+
+    /// The ids of all protocols, in the order they were added.
+    pub fn ids(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|protocol| protocol.id())
+    }
+}
+
+/// Chooses among `enabled` for a client that offered these names, in its order.
+///
+/// Nothing offered: the first of `enabled`, which is the route's default. `None`: something was
+/// offered, but nothing of it is spoken here.
+pub fn negotiate(offered: &[&str], enabled: &[Arc<dyn Subprotocol>]) -> Option<Negotiated> {
+    if offered.is_empty() {
+        let protocol = enabled.first()?.clone();
+        return Some(Negotiated { protocol, name: None });
+    }
+    let protocol = offered
+        .iter()
+        .find_map(|name| enabled.iter().find(|protocol| protocol.names().contains(name)))?;
+    let name = protocol.names().iter().find(|name| offered.contains(name)).copied();
+    Some(Negotiated { protocol: protocol.clone(), name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Other;
+
+    impl Subprotocol for Other {
+        fn id(&self) -> &'static str {
+            "other"
+        }
+
+        fn names(&self) -> &'static [&'static str] {
+            &["other.2", "other.1"]
+        }
+
+        fn open(&self, setup: SessionSetup) -> Box<dyn Session> {
+            Stomp.open(setup)
+        }
+    }
+
+    fn chosen(offered: &[&str]) -> Option<(&'static str, Option<&'static str>)> {
+        let registry = Registry::standard().with(Arc::new(Other));
+        let enabled: Vec<_> =
+            registry.ids().filter_map(|id| registry.find(id).cloned()).collect();
+        negotiate(offered, &enabled).map(|it| (it.protocol.id(), it.name))
+    }
+
+    #[test]
+    fn within_a_protocol_the_highest_version_wins_whatever_the_order() {
+        assert_eq!(chosen(&["v10.stomp", "v12.stomp"]), Some(("stomp", Some("v12.stomp"))));
+        assert_eq!(chosen(&["stomp", "v11.stomp"]), Some(("stomp", Some("v11.stomp"))));
+    }
+
+    #[test]
+    fn between_protocols_the_clients_order_wins() {
+        let offered = ["unknown", "other.1", "v12.stomp", "other.2"];
+        assert_eq!(chosen(&offered), Some(("other", Some("other.2"))));
+        assert_eq!(chosen(&["v10.stomp", "other.2"]), Some(("stomp", Some("v10.stomp"))));
+    }
+
+    #[test]
+    fn nothing_offered_means_the_default_and_only_unknown_names_mean_none() {
+        assert_eq!(chosen(&[]), Some(("stomp", None)));
+        assert_eq!(chosen(&["mqtt"]), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! The sans-IO contract: what a session takes, what it gives, and who owns what in between.
+//!
+//! A driver calls one `handle_` method at a time and then drains [`Actions`]; because the driver
+//! passes the buffer in, nothing a session decided can be forgotten. Order inside each list of
+//! `Actions` is the order of execution; between the lists there is none, except that `close` is
+//! carried out after `frames` were written.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::auth::{AuthReply, AuthRequest};
+use crate::broker::{Command, DeliveryTag, Event, SubscriptionId};
+use crate::text::Text;
+use crate::violation::Violation;
+
+/// One client's protocol state. Pure: no IO, no clock, no locks. A session never fails; it closes.
+///
+/// After [`Actions::close`] was set a session ignores every further call.
+pub trait Session: Send {
+    /// Input from the peer: one WebSocket message, or one chunk of a byte stream. Frames may span
+    /// units, and a unit may hold many frames.
+    fn handle_input(&mut self, now: Instant, unit: Unit, actions: &mut Actions);
+
+    /// The broker link answered a command, or has a delivery.
+    fn handle_event(&mut self, now: Instant, event: Event, actions: &mut Actions);
+
+    /// The answer to [`Actions::auth`]. *Order.* Once for each request, while it is pending.
+    fn handle_auth(&mut self, now: Instant, reply: AuthReply, actions: &mut Actions);
+
+    /// The deadline of [`next_timeout`](Self::next_timeout) has come. Calling it earlier does no harm.
+    fn handle_timeout(&mut self, now: Instant, actions: &mut Actions);
+
+    /// The peer broke a rule below the protocol (its WebSocket, or a limit the transport keeps):
+    /// the session says so in its protocol's words and closes.
+    fn handle_violation(&mut self, now: Instant, violation: Violation, actions: &mut Actions);
+
+    /// The earliest instant at which [`handle_timeout`](Self::handle_timeout) wants to be called.
+    fn next_timeout(&self) -> Option<Instant>;
+
+    /// Reading from the peer stopped (`false`) or resumed (`true`) because of backpressure. While
+    /// it is stopped the peer's heart-beats cannot be seen, so their deadline is paused.
+    fn set_reading(&mut self, now: Instant, reading: bool);
+
+    /// The server is going away: say so in protocol terms, accept no new work, close.
+    fn start_drain(&mut self, now: Instant, actions: &mut Actions);
+}
+
+/// What a session wants done. Owned and drained by the driver, and reused from call to call.
+#[derive(Debug, Default)]
+pub struct Actions {
+    /// To the peer, in order.
+    pub frames: Vec<OutFrame>,
+    /// To this session's broker link, in order.
+    pub commands: Vec<Command>,
+    /// Ask for a login. The answer comes to [`Session::handle_auth`]; until then the driver reads
+    /// nothing more from the peer.
+    pub auth: Option<AuthRequest>,
+    /// The login succeeded: the limits on input that hold before a login are lifted, and a peer
+    /// that agreed to no heart-beat is probed by the transport at this interval (zero: never).
+    pub established: Option<Established>,
+    /// End the connection once `frames` are written.
+    pub close: Option<Close>,
+}
+
+impl Actions {
+    /// Whether nothing is left to do.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+            && self.commands.is_empty()
+            && self.auth.is_none()
+            && self.established.is_none()
+            && self.close.is_none()
+    }
+}
+
+/// How a unit travels: RFC 6455 §5.6 opcodes 1 and 2. A byte-stream transport says `Binary`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// Opcode 1; the bytes must be UTF-8.
+    Text,
+    /// Opcode 2.
+    Binary,
+}
+
+/// One unit of input, whole as the transport delivered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// How the peer sent it.
+    pub kind: FrameKind,
+    /// The payload. For [`FrameKind::Text`] the transport has checked that it is UTF-8.
+    pub bytes: Bytes,
+}
+
+/// One unit of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutFrame {
+    /// How to send it. `Text` only for bytes that are UTF-8.
+    pub kind: FrameKind,
+    /// The encoded frame.
+    pub bytes: Bytes,
+    /// A delivery to accept at the broker once these bytes were written to the socket.
+    pub settles: Option<Settled>,
+}
+
+impl OutFrame {
+    /// A frame that settles nothing.
+    pub const fn new(kind: FrameKind, bytes: Bytes) -> Self {
+        Self { kind, bytes, settles: None }
+    }
+}
+
+/// A delivery that counts as accepted once it has been written (automatic acknowledgement).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Whose delivery it was.
+    pub subscription: SubscriptionId,
+    /// Which one.
+    pub tag: DeliveryTag,
+}
+
+/// What changes for the driver when a login has succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Established {
+    /// Probe a silent peer at this interval by means of the transport (WebSocket ping), and end
+    /// the connection if it stays silent for two of them. Zero: never.
+    pub probe: Duration,
+}
+
+/// The end of a session: what the transport says, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// The WebSocket close code; a byte stream ignores it.
+    pub code: CloseCode,
+    /// A short sentence for the close frame, at most 123 bytes (RFC 6455 §5.5); longer ones are cut.
+    pub reason: Text,
+    /// Whose doing it was.
+    pub cause: CloseCause,
+}
+
+/// WebSocket close codes in use here (RFC 6455 §7.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseCode {
+    /// 1000: the peer asked for it.
+    Normal,
+    /// 1001: the server is going away.
+    GoingAway,
+    /// 1002: the peer broke the WebSocket protocol or its sub-protocol.
+    Protocol,
+    /// 1007: a text message was not UTF-8.
+    Invalid,
+    /// 1008: a rule of the server's was broken: login, deadline, number of things.
+    Policy,
+    /// 1009: something was larger than allowed.
+    TooBig,
+    /// 1011: the server, or the broker behind it, failed.
+    Internal,
+    /// 1013: the server cannot take more now.
+    TryAgainLater,
+}
+
+impl CloseCode {
+    /// The number on the wire.
+    pub const fn value(self) -> u16 {
+        match self {
+            Self::Normal => 1000,
+            Self::GoingAway => 1001,
+            Self::Protocol => 1002,
+            Self::Invalid => 1007,
+            Self::Policy => 1008,
+            Self::TooBig => 1009,
+            Self::Internal => 1011,
+            Self::TryAgainLater => 1013,
+        }
+    }
+}
+
+/// Whose doing the end of a session was. Decides how it is logged and counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloseCause {
+    /// The peer said goodbye.
+    Peer,
+    /// The peer broke a rule.
+    Violation(Violation),
+    /// The login was refused.
+    LoginRefused,
+    /// The broker refused a command, canceled a subscription or went away.
+    Broker,
+    /// The server is shutting down.
+    Drain,
+}

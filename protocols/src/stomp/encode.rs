@@ -1,0 +1,1 @@
+//! Encoding frames: one allocation each, escaped as the version in force wants.

@@ -1,0 +1,1 @@
+//! Decoding frames: a nom grammar and an incremental [`Decoder`].

@@ -1,0 +1,428 @@
+//! Everything a peer can do wrong, and THE table of how each is answered on the wire.
+//!
+//! A [`Violation`] says what was expected and what came; a limit says both numbers. Its `Display`
+//! is the sentence for the peer (the body of a STOMP ERROR); [`Violation::report`] is the table:
+//! the short `message`, the close code, the label for logs and metrics. The short messages are
+//! those of RabbitMQ's STOMP plugin where it has one, for clients that match on them.
+
+use crate::auth::DenialKind;
+use crate::broker::BrokerErrorKind;
+use crate::session::CloseCode;
+
+/// The peer's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    // --- the transport ---
+    /// RFC 6455 was broken; the text says which rule.
+    #[error("WebSocket protocol error: {0}")]
+    WebSocket(String),
+    /// RFC 6455 §8.1.
+    #[error("a text message must be UTF-8 (RFC 6455 section 8.1); send other data as binary")]
+    TextNotUtf8,
+    /// A WebSocket message declares more than a message may have.
+    #[error("a WebSocket message may have {limit} bytes, this one has at least {got}")]
+    MessageTooLarge {
+        /// Allowed bytes.
+        limit: usize,
+        /// Declared or received bytes.
+        got: usize,
+    },
+    /// More input before the login than is allowed, over all messages.
+    #[error("a client may send {limit} bytes before it has logged in, this one sends at least {got}")]
+    TooMuchBeforeLogin {
+        /// Allowed bytes.
+        limit: usize,
+        /// Declared or received bytes.
+        got: usize,
+    },
+    /// The peer answered neither data nor probes.
+    #[error("nothing was heard for {millis} ms, not even an answer to a WebSocket ping")]
+    Silent {
+        /// How long.
+        millis: u64,
+    },
+
+    // --- the framing ---
+    /// A frame longer than allowed, by its `content-length` or by what has come of it.
+    #[error("a frame may have {limit} bytes, this one has at least {got}")]
+    FrameTooLarge {
+        /// Allowed bytes.
+        limit: usize,
+        /// Declared or received bytes.
+        got: usize,
+    },
+    /// The first line is too long to be a command.
+    #[error("a frame must start with a command of at most {limit} bytes; this line has at least {got}")]
+    VerbTooLong {
+        /// Allowed bytes.
+        limit: usize,
+        /// Received bytes.
+        got: usize,
+    },
+    /// The first line is no STOMP command.
+    #[error("could not interpret command {got:?}; expected one of CONNECT, STOMP, SEND, SUBSCRIBE, \
+             UNSUBSCRIBE, ACK, NACK, BEGIN, COMMIT, ABORT, DISCONNECT")]
+    UnknownVerb {
+        /// What came, cut to what can be shown.
+        got: String,
+    },
+    /// More header lines than allowed.
+    #[error("a frame may have {limit} headers, this one has more")]
+    TooManyHeaders {
+        /// Allowed lines.
+        limit: usize,
+    },
+    /// A header line longer than allowed.
+    #[error("a header line may have {limit} bytes, this one has at least {got}")]
+    HeaderTooLong {
+        /// Allowed bytes.
+        limit: usize,
+        /// Received bytes.
+        got: usize,
+    },
+    /// A header line without a colon.
+    #[error("a header line must be name:value, this one has no colon: {got:?}")]
+    HeaderWithoutColon {
+        /// What came, cut to what can be shown.
+        got: String,
+    },
+    /// An escape that the version in force does not know.
+    #[error("undefined escape sequence {got:?} in a header; {allowed} are defined")]
+    BadEscape {
+        /// What came, cut to what can be shown.
+        got: String,
+        /// What would be right.
+        allowed: &'static str,
+    },
+    /// Command or headers are not UTF-8.
+    #[error("command and headers must be UTF-8; they are not from byte {at} of the frame on")]
+    HeadNotUtf8 {
+        /// Offset in the frame.
+        at: usize,
+    },
+    /// `content-length` is no number.
+    #[error("content-length must be a number of bytes, got {got:?}")]
+    BadContentLength {
+        /// What came, cut to what can be shown.
+        got: String,
+    },
+    /// No NUL where `content-length` says the body ends.
+    #[error("the body must end with a NUL byte after the {content_length} bytes that content-length says")]
+    MissingNul {
+        /// The header's value.
+        content_length: usize,
+    },
+
+    // --- the session ---
+    /// A frame other than CONNECT or STOMP before the login.
+    #[error("you must log in using CONNECT first; got {verb}")]
+    NotConnected {
+        /// What came.
+        verb: &'static str,
+    },
+    /// A second CONNECT.
+    #[error("already connected; {verb} may be sent once")]
+    AlreadyConnected {
+        /// What came.
+        verb: &'static str,
+    },
+    /// A frame that only a server sends.
+    #[error("{verb} is sent by servers only")]
+    ServerVerb {
+        /// What came.
+        verb: &'static str,
+    },
+    /// A frame that the negotiated version does not have.
+    #[error("{verb} does not exist in STOMP {version}")]
+    VerbNotInVersion {
+        /// What came.
+        verb: &'static str,
+        /// The version in force.
+        version: &'static str,
+    },
+    /// No version in common.
+    #[error("supported versions are 1.0,1.1,1.2; the client accepts {got:?}")]
+    VersionMismatch {
+        /// The client's `accept-version`, cut to what can be shown.
+        got: String,
+    },
+    /// No login in time.
+    #[error("a client must log in within {millis} ms of connecting")]
+    LoginTimeout {
+        /// The configured time.
+        millis: u64,
+    },
+    /// No heart-beat in time.
+    #[error("nothing was received for {millis} ms, although a heart-beat every {agreed} ms was agreed")]
+    HeartbeatMissed {
+        /// How long nothing came.
+        millis: u64,
+        /// The agreed interval.
+        agreed: u64,
+    },
+    /// A header that the frame must have.
+    #[error("{verb:?} must include a {header:?} header")]
+    MissingHeader {
+        /// The frame.
+        verb: &'static str,
+        /// The header.
+        header: &'static str,
+    },
+    /// A header whose value cannot be used.
+    #[error("header {header:?} of {verb:?} must be {expected}; got {got:?}")]
+    BadHeader {
+        /// The frame.
+        verb: &'static str,
+        /// The header.
+        header: &'static str,
+        /// What would be right.
+        expected: &'static str,
+        /// What came, cut to what can be shown.
+        got: String,
+    },
+    /// A header that only the server sets.
+    #[error("{header:?} is not allowed on {verb:?}")]
+    ForbiddenHeader {
+        /// The frame.
+        verb: &'static str,
+        /// The header.
+        header: &'static str,
+    },
+    /// A body on a frame that has none.
+    #[error("{verb} must not have a body (STOMP 1.2); only SEND may")]
+    BodyNotAllowed {
+        /// The frame.
+        verb: &'static str,
+    },
+    /// A destination with an unknown prefix.
+    #[error("{got:?} is not a valid destination. Valid destination types are: {valid}")]
+    UnknownDestination {
+        /// What came, cut to what can be shown.
+        got: String,
+        /// The known prefixes.
+        valid: &'static str,
+    },
+    /// A destination with a known prefix and an unusable remainder.
+    #[error("{got:?} is not a valid {kind} destination; {hint}")]
+    InvalidDestination {
+        /// What came, cut to what can be shown.
+        got: String,
+        /// Its prefix's name.
+        kind: &'static str,
+        /// What would be right.
+        hint: &'static str,
+    },
+    /// A subscription id that is in use.
+    #[error("a subscription identified by {id:?} already exists")]
+    SubscriptionInUse {
+        /// The id, cut to what can be shown.
+        id: String,
+    },
+    /// UNSUBSCRIBE of a subscription that is not there.
+    #[error("there is no subscription {id:?}")]
+    UnknownSubscription {
+        /// The id or destination, cut to what can be shown.
+        id: String,
+    },
+    /// More subscriptions than allowed.
+    #[error("a client may hold {limit} subscriptions at a time")]
+    TooManySubscriptions {
+        /// Allowed number.
+        limit: usize,
+    },
+    /// ACK or NACK of a message that is not outstanding.
+    #[error("{verb} of message {id:?}, which is not waiting for an acknowledgement")]
+    UnknownAck {
+        /// The frame.
+        verb: &'static str,
+        /// The id, cut to what can be shown.
+        id: String,
+    },
+    /// BEGIN of a transaction that is open.
+    #[error("transaction {id:?} is already open")]
+    TransactionInUse {
+        /// The id, cut to what can be shown.
+        id: String,
+    },
+    /// A transaction that was never begun, or has ended.
+    #[error("there is no open transaction {id:?}")]
+    UnknownTransaction {
+        /// The id, cut to what can be shown.
+        id: String,
+    },
+    /// More open transactions than allowed.
+    #[error("a client may have {limit} transactions open at a time")]
+    TooManyTransactions {
+        /// Allowed number.
+        limit: usize,
+    },
+    /// More frames in one transaction than allowed.
+    #[error("a transaction may hold {limit} frames")]
+    TransactionTooLong {
+        /// Allowed number.
+        limit: usize,
+    },
+    /// More bytes in all open transactions than allowed.
+    #[error("open transactions may hold {limit} bytes in all, these would hold {got}")]
+    TransactionTooLarge {
+        /// Allowed bytes.
+        limit: usize,
+        /// Bytes with this frame.
+        got: usize,
+    },
+    /// More receipts waiting for the broker than allowed.
+    #[error("a client may have {limit} receipts outstanding at a time")]
+    TooManyReceipts {
+        /// Allowed number.
+        limit: usize,
+    },
+}
+
+/// How a fault is answered, logged and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// The `message` header of the ERROR frame.
+    pub message: &'static str,
+    /// The WebSocket close code that follows.
+    pub code: CloseCode,
+    /// For logs and metrics: lower case, one of a fixed set.
+    pub label: &'static str,
+}
+
+const fn report(message: &'static str, code: CloseCode, label: &'static str) -> Report {
+    Report { message, code, label }
+}
+
+impl Violation {
+    /// The row of the table for this violation.
+    pub const fn report(&self) -> Report {
+        use CloseCode::{Invalid, Policy, Protocol, TooBig};
+        match self {
+            Self::WebSocket(_) => report("WebSocket error", Protocol, "websocket"),
+            Self::TextNotUtf8 => report("Invalid UTF-8", Invalid, "text_not_utf8"),
+            Self::MessageTooLarge { .. } => report("Message too large", TooBig, "message_too_large"),
+            Self::TooMuchBeforeLogin { .. } => {
+                report("Frame too large", TooBig, "too_much_before_login")
+            }
+            Self::Silent { .. } => report("Connection timeout", Policy, "silent"),
+            Self::FrameTooLarge { .. } => report("Frame too large", TooBig, "frame_too_large"),
+            Self::VerbTooLong { .. } => report("Bad command", Protocol, "verb_too_long"),
+            Self::UnknownVerb { .. } => report("Bad command", Protocol, "unknown_verb"),
+            Self::TooManyHeaders { .. } => report("Too many headers", Protocol, "too_many_headers"),
+            Self::HeaderTooLong { .. } => report("Header too long", TooBig, "header_too_long"),
+            Self::HeaderWithoutColon { .. } => {
+                report("Invalid header", Protocol, "header_without_colon")
+            }
+            Self::BadEscape { .. } => report("Invalid header", Protocol, "bad_escape"),
+            Self::HeadNotUtf8 { .. } => report("Invalid header", Protocol, "head_not_utf8"),
+            Self::BadContentLength { .. } => {
+                report("Invalid header", Protocol, "bad_content_length")
+            }
+            Self::MissingNul { .. } => report("Invalid frame", Protocol, "missing_nul"),
+            Self::NotConnected { .. } => report("Illegal command", Policy, "not_connected"),
+            Self::AlreadyConnected { .. } => report("Illegal command", Policy, "already_connected"),
+            Self::ServerVerb { .. } => report("Bad command", Protocol, "server_verb"),
+            Self::VerbNotInVersion { .. } => report("Bad command", Protocol, "verb_not_in_version"),
+            Self::VersionMismatch { .. } => report("Version mismatch", Policy, "version_mismatch"),
+            Self::LoginTimeout { .. } => report("Login timeout", Policy, "login_timeout"),
+            Self::HeartbeatMissed { .. } => report("Heart-beat missed", Policy, "heartbeat_missed"),
+            Self::MissingHeader { .. } => report("Missing header", Policy, "missing_header"),
+            Self::BadHeader { .. } => report("Invalid header", Policy, "bad_header"),
+            Self::ForbiddenHeader { .. } => report("Invalid header", Policy, "forbidden_header"),
+            Self::BodyNotAllowed { .. } => report("Invalid frame", Policy, "body_not_allowed"),
+            Self::UnknownDestination { .. } => {
+                report("Unknown destination", Policy, "unknown_destination")
+            }
+            Self::InvalidDestination { .. } => {
+                report("Invalid destination", Policy, "invalid_destination")
+            }
+            Self::SubscriptionInUse { .. } => {
+                report("Duplicated subscription identifier", Policy, "subscription_in_use")
+            }
+            Self::UnknownSubscription { .. } => {
+                report("No subscription found", Policy, "unknown_subscription")
+            }
+            Self::TooManySubscriptions { .. } => {
+                report("Subscription limit exceeded", Policy, "too_many_subscriptions")
+            }
+            Self::UnknownAck { .. } => report("Message not found", Policy, "unknown_ack"),
+            Self::TransactionInUse { .. } => {
+                report("Bad transaction", Policy, "transaction_in_use")
+            }
+            Self::UnknownTransaction { .. } => {
+                report("Bad transaction", Policy, "unknown_transaction")
+            }
+            Self::TooManyTransactions { .. } => {
+                report("Transaction limit exceeded", Policy, "too_many_transactions")
+            }
+            Self::TransactionTooLong { .. } | Self::TransactionTooLarge { .. } => {
+                report("Transaction too large", Policy, "transaction_too_large")
+            }
+            Self::TooManyReceipts { .. } => {
+                report("Receipt limit exceeded", Policy, "too_many_receipts")
+            }
+        }
+    }
+}
+
+impl DenialKind {
+    /// The row of the table for a refused login.
+    pub const fn report(self) -> Report {
+        match self {
+            Self::BadCredentials => report("Bad CONNECT", CloseCode::Policy, "bad_credentials"),
+            Self::NotLoopback => report("Bad CONNECT", CloseCode::Policy, "not_loopback"),
+            Self::VhostRefused => report("Bad CONNECT", CloseCode::Policy, "vhost_refused"),
+            Self::Unavailable => {
+                report("Broker unavailable", CloseCode::TryAgainLater, "broker_unavailable")
+            }
+        }
+    }
+}
+
+impl BrokerErrorKind {
+    /// The row of the table for a refusal by the broker.
+    pub const fn report(self) -> Report {
+        match self {
+            Self::NotFound => report("not_found", CloseCode::Policy, "not_found"),
+            Self::AccessRefused => report("access_refused", CloseCode::Policy, "access_refused"),
+            Self::ResourceLocked => report("resource_locked", CloseCode::Policy, "resource_locked"),
+            Self::PreconditionFailed => {
+                report("precondition_failed", CloseCode::Policy, "precondition_failed")
+            }
+            Self::ResourceError => report("resource_error", CloseCode::Policy, "resource_error"),
+            Self::Unavailable => {
+                report("Broker unavailable", CloseCode::TryAgainLater, "broker_unavailable")
+            }
+        }
+    }
+}
+
+/// At most this many characters of a peer's input are shown back to it or to a log.
+pub const SHOWN_LENGTH: usize = 64;
+
+/// The beginning of a peer's input, short enough to be shown back to it or to a log.
+pub fn shown(input: &str) -> String {
+    match input.char_indices().nth(SHOWN_LENGTH) {
+        Some((end, _)) => format!("{}…", &input[..end]),
+        None => input.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_input_is_bounded_and_cut_between_characters() {
+        assert_eq!(shown("short"), "short");
+        let long = "ü".repeat(SHOWN_LENGTH + 1);
+        assert_eq!(shown(&long), format!("{}…", "ü".repeat(SHOWN_LENGTH)));
+    }
+
+    #[test]
+    fn a_limit_names_both_numbers() {
+        let text = Violation::FrameTooLarge { limit: 10, got: 20 }.to_string();
+        assert!(text.contains("10") && text.contains("20"), "{text}");
+    }
+}
