@@ -31,9 +31,15 @@ impl Login {
         request: AuthRequest,
         peer: IpAddr,
     ) -> Result<(Grant, Box<dyn Link>), Denial> {
-        let credentials = request.credentials.or_else(|| self.default.clone()).ok_or_else(|| {
-            denial(DenialKind::BadCredentials, "a login and a passcode are needed here")
-        })?;
+        let credentials = request
+            .credentials
+            .or_else(|| self.default.clone())
+            .ok_or_else(|| {
+                denial(
+                    DenialKind::BadCredentials,
+                    "a login and a passcode are needed here",
+                )
+            })?;
         let user = credentials.login.clone();
         if self.loopback_users.contains(&user) && !peer.to_canonical().is_loopback() {
             let text = format!("user '{user}' can only connect from the gateway's own host");
@@ -46,5 +52,8 @@ impl Login {
 }
 
 fn denial(kind: DenialKind, text: impl Into<Text>) -> Denial {
-    Denial { kind, text: text.into() }
+    Denial {
+        kind,
+        text: text.into(),
+    }
 }

@@ -1,13 +1,44 @@
-//! The driver.
+//! The driver: one task per connection, one poll function, a fixed order of steps, a budget.
+//!
+//! It moves units between a [`Transport`] and a [`Session`], and commands and events between the
+//! session and its broker [`Link`]. It knows no protocol and no broker. Between a client's SEND
+//! and the broker, and back, there is no task and no channel of the gateway's own.
+//!
+//! # Backpressure
+//! - The broker takes no publish ([`Link::poll_ready`] pending): the publish and what follows it
+//!   are held, at most what one unit of input asked for, and nothing more is read from the peer.
+//! - The peer reads slowly: above `output_high_water` bytes of buffered output nothing more is
+//!   taken from the broker or the peer. Deliveries that count as accepted once written stay
+//!   outstanding at the broker until then, so its prefetch bounds them.
+//! - While reading is stopped the session is told, so that it does not miss heart-beats that it
+//!   cannot see.
 
+use std::collections::VecDeque;
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
-use protocols::Session;
-use tokio_util::sync::CancellationToken;
+use broker_adapters::Link;
+use futures_core::future::BoxFuture;
+use protocols::auth::{AuthReply, AuthRequest, Denial, Grant};
+use protocols::broker::{Command, Verdict};
+use protocols::session::{Close, CloseCause, Settled};
+use protocols::violation::Violation;
+use protocols::{Actions, Session};
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tracing::{debug, info, warn};
 
+use crate::probe::Probe;
 use crate::route::{Route, Tuning};
-use crate::transport::Transport;
+use crate::transport::{Transport, TransportError};
+
+/// Units of input, and events of the broker, handled in one turn before other connections get
+/// theirs.
+const BUDGET: usize = 64;
 
 /// Everything a connection is run with, besides its transport.
 pub(crate) struct Connection {
@@ -23,7 +54,478 @@ pub(crate) struct Connection {
     pub(crate) drain: CancellationToken,
 }
 
-/// Runs one connection until it has ended.
+/// Runs one connection until it has ended, and logs how it did.
 pub(crate) async fn drive<T: Transport>(transport: T, connection: Connection) {
-    let _ = (transport, connection);
+    Driver::new(transport, connection).await.log();
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+enum End {
+    /// The session closed it, for the reason given, and the peer was told.
+    Closed(Close),
+    /// The peer went away without a goodbye of its protocol.
+    PeerGone,
+    /// The socket failed.
+    Broken(std::io::Error),
+    /// The peer took no byte of waiting output for `write_timeout`.
+    WriteTimeout { buffered: usize },
+}
+
+impl End {
+    fn log(self) {
+        match self {
+            Self::Closed(Close {
+                cause: CloseCause::Violation(violation),
+                ..
+            }) => {
+                warn!(
+                    kind = violation.report().label,
+                    "closed the connection: {violation}"
+                );
+            }
+            Self::Closed(Close {
+                cause: CloseCause::LoginRefused,
+                reason,
+                ..
+            }) => {
+                warn!(kind = "login_refused", "closed the connection: {reason}");
+            }
+            Self::Closed(Close {
+                cause: CloseCause::Broker,
+                reason,
+                ..
+            }) => {
+                warn!(kind = "broker", "closed the connection: {reason}");
+            }
+            Self::Closed(Close {
+                cause: CloseCause::Drain,
+                ..
+            }) => {
+                info!(kind = "drain", "closed the connection");
+            }
+            Self::Closed(Close {
+                cause: CloseCause::Peer,
+                ..
+            }) => {
+                info!(kind = "peer", "the client disconnected");
+            }
+            Self::PeerGone => info!(kind = "gone", "the client went away"),
+            Self::Broken(error) => info!(kind = "broken", "the connection broke: {error}"),
+            Self::WriteTimeout { buffered } => {
+                warn!(
+                    kind = "write_timeout",
+                    buffered, "cut a client that takes no output"
+                );
+            }
+        }
+    }
+}
+
+/// A connection on its last way.
+struct Closing {
+    /// How it will have ended. [`End::Closed`] wants a goodbye; any other means that the peer
+    /// cannot be told anything.
+    end: End,
+    /// When it is cut, said or not.
+    deadline: Instant,
+    /// The link was let go: what was outstanding is back in its queue.
+    released: bool,
+}
+
+struct Driver<T> {
+    transport: T,
+    session: Box<dyn Session>,
+    route: Arc<Route>,
+    peer: IpAddr,
+    tuning: Tuning,
+    /// Set from the login's success until the connection closes.
+    link: Option<Box<dyn Link>>,
+    /// Set while a login is being decided; nothing is read meanwhile.
+    login: Option<BoxFuture<'static, Result<(Grant, Box<dyn Link>), Denial>>>,
+    /// Empty between steps.
+    actions: Actions,
+    /// A publish that waits for the link, and the commands behind it.
+    held: VecDeque<Command>,
+    /// Deliveries to accept once the output is flushed.
+    settling: Vec<Settled>,
+    /// What the session was last told about reading.
+    reading: bool,
+    /// Something was left alone in this turn because too much output is buffered.
+    throttled: bool,
+    /// Since when the socket has taken nothing although output waits, and its count then.
+    stalled: Option<(Instant, u64)>,
+    probe: Option<Probe>,
+    /// Cleared once the drain has begun.
+    drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    closing: Option<Closing>,
+    sleep: Pin<Box<Sleep>>,
+    /// What `sleep` is set to; `None` when it need not be polled.
+    armed: Option<Instant>,
+}
+
+impl<T: Transport> Future for Driver<T> {
+    type Output = End;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let now = tokio::time::Instant::now().into_std();
+        let Err(end) = self.poll_session(now, cx) else {
+            return Poll::Pending;
+        };
+        // Whatever fails on the last way, why it was begun is the better reason.
+        Poll::Ready(self.closing.take().map_or(end, |closing| closing.end))
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    fn new(transport: T, connection: Connection) -> Self {
+        let Connection {
+            session,
+            route,
+            peer,
+            tuning,
+            drain,
+        } = connection;
+        Self {
+            transport,
+            session,
+            route,
+            peer,
+            tuning,
+            link: None,
+            login: None,
+            actions: Actions::default(),
+            held: VecDeque::new(),
+            settling: Vec::new(),
+            reading: true,
+            throttled: false,
+            stalled: None,
+            probe: None,
+            drain: Some(Box::pin(drain.cancelled_owned())),
+            closing: None,
+            sleep: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
+            armed: None,
+        }
+    }
+
+    /// One turn. The steps that free memory come first.
+    fn poll_session(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
+        self.throttled = false;
+        self.drive_output(now, cx)?;
+        self.drive_control(now, cx);
+        let mut spent = self.drive_broker(now, cx);
+        spent |= self.drive_input(now, cx);
+        self.drive_timer(now, cx)?;
+        self.drive_output(now, cx)?;
+        if self.closing.is_some() {
+            return self.drive_close(now, cx);
+        }
+        let throttle_lifted = self.throttled && !self.is_above_high_water();
+        if spent || throttle_lifted {
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Writes what is buffered, and settles what has been written.
+    fn drive_output(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
+        if self.transport.buffered() == 0 {
+            self.stalled = None;
+            return Ok(());
+        }
+        match self.transport.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.stalled = None;
+                self.settle_written();
+            }
+            Poll::Ready(Err(TransportError::Io(error))) => return Err(End::Broken(error)),
+            Poll::Ready(Err(TransportError::Violation(violation))) => {
+                self.session
+                    .handle_violation(now, violation, &mut self.actions);
+                self.dispatch(now, cx);
+            }
+            Poll::Pending => {
+                let written = self.transport.written();
+                if self.stalled.is_none_or(|(_, before)| before != written) {
+                    self.stalled = Some((now, written));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn settle_written(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        // Deliveries of one subscription are written in order: the last of a run stands for all.
+        for run in self
+            .settling
+            .chunk_by(|a, b| a.subscription == b.subscription)
+        {
+            if let Some(&Settled { subscription, tag }) = run.last() {
+                link.submit(Command::Settle {
+                    subscription,
+                    up_to: tag,
+                    verdict: Verdict::Accept,
+                    cumulative: true,
+                });
+            }
+        }
+        self.settling.clear();
+    }
+
+    /// The drain signal, and the answer to a login.
+    fn drive_control(&mut self, now: Instant, cx: &mut Context<'_>) {
+        if let Some(drain) = &mut self.drain
+            && drain.as_mut().poll(cx).is_ready()
+        {
+            self.drain = None;
+            self.session.start_drain(now, &mut self.actions);
+            self.dispatch(now, cx);
+        }
+        let Some(login) = &mut self.login else { return };
+        let Poll::Ready(answer) = login.as_mut().poll(cx) else {
+            return;
+        };
+        self.login = None;
+        let reply = match answer {
+            Ok((grant, link)) => {
+                info!(user = %grant.user, vhost = %grant.vhost, "logged in");
+                self.link = Some(link);
+                AuthReply::Granted(grant)
+            }
+            Err(denial) => AuthReply::Denied(denial),
+        };
+        self.session.handle_auth(now, reply, &mut self.actions);
+        self.dispatch(now, cx);
+    }
+
+    /// Events of the broker, and publishes that waited for it. True if the budget was spent.
+    fn drive_broker(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        self.release_held(cx);
+        for _ in 0..BUDGET {
+            if self.closing.is_some() {
+                return false;
+            }
+            if self.is_above_high_water() {
+                self.throttled = true;
+                return false;
+            }
+            let Some(link) = &mut self.link else {
+                return false;
+            };
+            let Poll::Ready(event) = link.poll_event(cx) else {
+                return false;
+            };
+            self.session.handle_event(now, event, &mut self.actions);
+            self.dispatch(now, cx);
+        }
+        true
+    }
+
+    /// Units from the peer, while there is room for what they lead to. True if the budget was spent.
+    fn drive_input(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        for _ in 0..BUDGET {
+            if self.closing.is_some() || self.login.is_some() {
+                return false;
+            }
+            if self.is_above_high_water() {
+                self.throttled = true;
+            }
+            let reading = self.held.is_empty() && !self.is_above_high_water();
+            self.set_reading(now, reading);
+            if !reading {
+                return false;
+            }
+            let received = self.transport.poll_recv(cx);
+            if self.transport.take_heard()
+                && let Some(probe) = &mut self.probe
+            {
+                probe.heard(now);
+            }
+            match received {
+                Poll::Pending => return false,
+                Poll::Ready(Some(Ok(unit))) => {
+                    self.session.handle_input(now, unit, &mut self.actions);
+                }
+                Poll::Ready(Some(Err(TransportError::Violation(violation)))) => {
+                    self.session
+                        .handle_violation(now, violation, &mut self.actions);
+                }
+                Poll::Ready(Some(Err(TransportError::Io(error)))) => {
+                    self.start_close(now, End::Broken(error));
+                }
+                Poll::Ready(None) => self.start_close(now, End::PeerGone),
+            }
+            self.dispatch(now, cx);
+        }
+        true
+    }
+
+    fn set_reading(&mut self, now: Instant, reading: bool) {
+        if self.reading == reading {
+            return;
+        }
+        self.reading = reading;
+        self.session.set_reading(now, reading);
+        if let Some(probe) = &mut self.probe {
+            probe.set_reading(now, reading);
+        }
+    }
+
+    /// Deadlines: the session's, the probe's, the socket's. One timer, moved only when the earliest
+    /// deadline moves earlier; one that moved later is noticed when the timer fires.
+    fn drive_timer(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
+        if self
+            .session
+            .next_timeout()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.session.handle_timeout(now, &mut self.actions);
+            self.dispatch(now, cx);
+        }
+        if let Some(probe) = &mut self.probe {
+            if probe.is_due(now) {
+                self.transport.probe();
+            }
+            if let Some(silence) = probe.silence_exceeded(now) {
+                let millis = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+                self.probe = None;
+                let violation = Violation::Silent { millis };
+                self.session
+                    .handle_violation(now, violation, &mut self.actions);
+                self.dispatch(now, cx);
+            }
+        }
+        if self
+            .write_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            return Err(End::WriteTimeout {
+                buffered: self.transport.buffered(),
+            });
+        }
+        self.arm(cx);
+        Ok(())
+    }
+
+    fn write_deadline(&self) -> Option<Instant> {
+        self.stalled
+            .map(|(since, _)| since + self.tuning.write_timeout)
+    }
+
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        let deadlines = [
+            self.session.next_timeout(),
+            self.probe.as_ref().and_then(Probe::next_deadline),
+            self.write_deadline(),
+            self.closing.as_ref().map(|closing| closing.deadline),
+        ];
+        let wanted = deadlines.into_iter().flatten().min();
+        loop {
+            if let Some(wanted) = wanted
+                && self.armed.is_none_or(|armed| wanted < armed)
+            {
+                self.sleep.as_mut().reset(wanted.into());
+                self.armed = Some(wanted);
+            }
+            if self.armed.is_none() || self.sleep.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            let fired = self.armed.take();
+            if wanted.is_some_and(|wanted| fired >= Some(wanted)) {
+                // Due between the reading of `now` and here: the next turn sees to it.
+                cx.waker().wake_by_ref();
+                return;
+            }
+        }
+    }
+
+    /// The one place that acts on what a session decided. Called after every call to it.
+    fn dispatch(&mut self, now: Instant, cx: &mut Context<'_>) {
+        for frame in self.actions.frames.drain(..) {
+            self.settling.extend(frame.settles);
+            self.transport.queue(frame);
+        }
+        self.held.extend(self.actions.commands.drain(..));
+        self.release_held(cx);
+        if let Some(request) = self.actions.auth.take() {
+            self.start_login(request);
+            // The new future has no waker yet; the turn that follows polls it.
+            cx.waker().wake_by_ref();
+        }
+        if let Some(established) = self.actions.established.take() {
+            self.transport.establish();
+            self.probe = Probe::new(now, established.probe);
+        }
+        if let Some(close) = self.actions.close.take() {
+            self.start_close(now, End::Closed(close));
+        }
+    }
+
+    /// Submits held commands in order, up to the next publish that the link does not take yet.
+    fn release_held(&mut self, cx: &mut Context<'_>) {
+        let Some(link) = &mut self.link else {
+            debug_assert!(self.held.is_empty(), "commands before a login");
+            return;
+        };
+        while let Some(command) = self.held.front() {
+            if matches!(command, Command::Publish { .. }) && link.poll_ready(cx).is_pending() {
+                return;
+            }
+            if let Some(command) = self.held.pop_front() {
+                link.submit(command);
+            }
+        }
+    }
+
+    fn start_login(&mut self, request: AuthRequest) {
+        debug!(vhost = ?request.vhost, "login requested");
+        let (route, peer) = (Arc::clone(&self.route), self.peer);
+        self.login = Some(Box::pin(
+            async move { route.login.log_in(request, peer).await },
+        ));
+    }
+
+    /// Begins the end; what was asked for before is still carried out.
+    fn start_close(&mut self, now: Instant, end: End) {
+        let deadline = now + self.tuning.close_timeout;
+        self.closing.get_or_insert(Closing {
+            end,
+            deadline,
+            released: false,
+        });
+    }
+
+    /// Hands over what is held, writes what is buffered, lets go of the link, says goodbye.
+    fn drive_close(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
+        self.release_held(cx);
+        let Some(mut closing) = self.closing.take() else {
+            return Ok(());
+        };
+        let goodbye = if let End::Closed(close) = &closing.end {
+            Some(close)
+        } else {
+            None
+        };
+        let unwritten = goodbye.is_some() && self.transport.buffered() > 0;
+        let unfinished = !closing.released && (!self.held.is_empty() || unwritten);
+        let expired = closing.deadline <= now;
+        if !unfinished || expired {
+            self.login = None;
+            self.link = None;
+            self.held.clear();
+            closing.released = true;
+            let said = goodbye.is_none_or(|close| self.transport.poll_close(cx, close).is_ready());
+            if said || expired {
+                return Err(closing.end);
+            }
+        }
+        self.closing = Some(closing);
+        self.arm(cx);
+        Ok(())
+    }
+
+    fn is_above_high_water(&self) -> bool {
+        self.transport.buffered() >= self.tuning.output_high_water
+    }
 }

@@ -3,5 +3,6 @@
 mod auth;
 pub mod config;
 mod driver;
+mod probe;
 mod route;
 pub mod transport;

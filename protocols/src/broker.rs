@@ -24,6 +24,10 @@ pub struct SubscriptionId(pub u64);
 pub struct DeliveryTag(pub u64);
 
 /// What a session asks of its broker link. Carried out in order.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most commands are publishes: a box would cost each of them an allocation"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Hand a message to the broker.

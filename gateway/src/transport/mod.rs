@@ -14,8 +14,7 @@ use protocols::violation::Violation;
 pub trait Transport: Send + Unpin {
     /// The next unit from the peer; `None` once the peer has ended the connection in order.
     /// *Order.* Not polled again after `None` or an error.
-    fn poll_recv(&mut self, cx: &mut Context<'_>)
-    -> Poll<Option<Result<Unit, TransportError>>>;
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Unit, TransportError>>>;
 
     /// Appends a unit to the output buffer. The caller bounds it by means of
     /// [`buffered`](Self::buffered).
@@ -23,6 +22,9 @@ pub trait Transport: Send + Unpin {
 
     /// Bytes queued and not yet taken by the socket.
     fn buffered(&self) -> usize;
+
+    /// Bytes the socket has taken so far, framing included; tells a slow socket from a stuck one.
+    fn written(&self) -> u64;
 
     /// Writes what is buffered. Ready once nothing is left.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
