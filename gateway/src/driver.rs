@@ -29,9 +29,9 @@ use protocols::session::{Close, CloseCause, Settled};
 use protocols::violation::Violation;
 use protocols::{Actions, Session};
 use tokio::time::Sleep;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, info, warn};
 
+use crate::drain::Drain;
 use crate::probe::Probe;
 use crate::route::{Route, Tuning};
 use crate::transport::{Transport, TransportError};
@@ -50,8 +50,8 @@ pub(crate) struct Connection {
     pub(crate) peer: IpAddr,
     /// How it is run.
     pub(crate) tuning: Tuning,
-    /// Canceled when this session shall say goodbye.
-    pub(crate) drain: CancellationToken,
+    /// Tells when this session shall say goodbye.
+    pub(crate) drain: Drain,
 }
 
 /// Runs one connection until it has ended, and logs how it did.
@@ -156,8 +156,8 @@ struct Driver<T> {
     /// Since when the socket has taken nothing although output waits, and its count then.
     stalled: Option<(Instant, u64)>,
     probe: Option<Probe>,
-    /// Cleared once the drain has begun.
-    drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// This session's turn to say goodbye; cleared once it has come.
+    drain: Option<BoxFuture<'static, ()>>,
     closing: Option<Closing>,
     sleep: Pin<Box<Sleep>>,
     /// What `sleep` is set to; `None` when it need not be polled.
@@ -201,7 +201,7 @@ impl<T: Transport> Driver<T> {
             throttled: false,
             stalled: None,
             probe: None,
-            drain: Some(Box::pin(drain.cancelled_owned())),
+            drain: Some(drain.turn()),
             closing: None,
             sleep: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             armed: None,

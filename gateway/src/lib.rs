@@ -2,6 +2,7 @@
 
 mod auth;
 pub mod config;
+mod drain;
 mod driver;
 mod probe;
 mod route;
