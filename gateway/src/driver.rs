@@ -248,6 +248,11 @@ impl<T: Transport> Driver<T> {
                 let written = self.transport.written();
                 if self.stalled.is_none_or(|(_, before)| before != written) {
                     self.stalled = Some((now, written));
+                    // A peer that takes output is alive, though the question for a sign of life
+                    // may still wait behind that output.
+                    if let Some(probe) = &mut self.probe {
+                        probe.heard(now);
+                    }
                 }
             }
         }
@@ -529,3 +534,6 @@ impl<T: Transport> Driver<T> {
         self.transport.buffered() >= self.tuning.output_high_water
     }
 }
+
+#[cfg(test)]
+mod tests;

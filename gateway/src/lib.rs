@@ -1,5 +1,6 @@
 //! The gateway.
 
+mod admin;
 mod auth;
 pub mod config;
 mod drain;
