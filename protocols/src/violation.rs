@@ -29,7 +29,9 @@ pub enum Violation {
         got: usize,
     },
     /// More input before the login than is allowed, over all messages.
-    #[error("a client may send {limit} bytes before it has logged in, this one sends at least {got}")]
+    #[error(
+        "a client may send {limit} bytes before it has logged in, this one sends at least {got}"
+    )]
     TooMuchBeforeLogin {
         /// Allowed bytes.
         limit: usize,
@@ -53,7 +55,9 @@ pub enum Violation {
         got: usize,
     },
     /// The first line is too long to be a command.
-    #[error("a frame must start with a command of at most {limit} bytes; this line has at least {got}")]
+    #[error(
+        "a frame must start with a command of at most {limit} bytes; this line has at least {got}"
+    )]
     VerbTooLong {
         /// Allowed bytes.
         limit: usize,
@@ -61,8 +65,10 @@ pub enum Violation {
         got: usize,
     },
     /// The first line is no STOMP command.
-    #[error("could not interpret command {got:?}; expected one of CONNECT, STOMP, SEND, SUBSCRIBE, \
-             UNSUBSCRIBE, ACK, NACK, BEGIN, COMMIT, ABORT, DISCONNECT")]
+    #[error(
+        "could not interpret command {got:?}; expected one of CONNECT, STOMP, SEND, SUBSCRIBE, \
+             UNSUBSCRIBE, ACK, NACK, BEGIN, COMMIT, ABORT, DISCONNECT"
+    )]
     UnknownVerb {
         /// What came, cut to what can be shown.
         got: String,
@@ -108,7 +114,9 @@ pub enum Violation {
         got: String,
     },
     /// No NUL where `content-length` says the body ends.
-    #[error("the body must end with a NUL byte after the {content_length} bytes that content-length says")]
+    #[error(
+        "the body must end with a NUL byte after the {content_length} bytes that content-length says"
+    )]
     MissingNul {
         /// The header's value.
         content_length: usize,
@@ -154,7 +162,9 @@ pub enum Violation {
         millis: u64,
     },
     /// No heart-beat in time.
-    #[error("nothing was received for {millis} ms, although a heart-beat every {agreed} ms was agreed")]
+    #[error(
+        "nothing was received for {millis} ms, although a heart-beat every {agreed} ms was agreed"
+    )]
     HeartbeatMissed {
         /// How long nothing came.
         millis: u64,
@@ -291,7 +301,11 @@ pub struct Report {
 }
 
 const fn report(message: &'static str, code: CloseCode, label: &'static str) -> Report {
-    Report { message, code, label }
+    Report {
+        message,
+        code,
+        label,
+    }
 }
 
 impl Violation {
@@ -301,7 +315,9 @@ impl Violation {
         match self {
             Self::WebSocket(_) => report("WebSocket error", Protocol, "websocket"),
             Self::TextNotUtf8 => report("Invalid UTF-8", Invalid, "text_not_utf8"),
-            Self::MessageTooLarge { .. } => report("Message too large", TooBig, "message_too_large"),
+            Self::MessageTooLarge { .. } => {
+                report("Message too large", TooBig, "message_too_large")
+            }
             Self::TooMuchBeforeLogin { .. } => {
                 report("Frame too large", TooBig, "too_much_before_login")
             }
@@ -337,15 +353,19 @@ impl Violation {
             Self::InvalidDestination { .. } => {
                 report("Invalid destination", Policy, "invalid_destination")
             }
-            Self::SubscriptionInUse { .. } => {
-                report("Duplicated subscription identifier", Policy, "subscription_in_use")
-            }
+            Self::SubscriptionInUse { .. } => report(
+                "Duplicated subscription identifier",
+                Policy,
+                "subscription_in_use",
+            ),
             Self::UnknownSubscription { .. } => {
                 report("No subscription found", Policy, "unknown_subscription")
             }
-            Self::TooManySubscriptions { .. } => {
-                report("Subscription limit exceeded", Policy, "too_many_subscriptions")
-            }
+            Self::TooManySubscriptions { .. } => report(
+                "Subscription limit exceeded",
+                Policy,
+                "too_many_subscriptions",
+            ),
             Self::UnknownAck { .. } => report("Message not found", Policy, "unknown_ack"),
             Self::TransactionInUse { .. } => {
                 report("Bad transaction", Policy, "transaction_in_use")
@@ -353,9 +373,11 @@ impl Violation {
             Self::UnknownTransaction { .. } => {
                 report("Bad transaction", Policy, "unknown_transaction")
             }
-            Self::TooManyTransactions { .. } => {
-                report("Transaction limit exceeded", Policy, "too_many_transactions")
-            }
+            Self::TooManyTransactions { .. } => report(
+                "Transaction limit exceeded",
+                Policy,
+                "too_many_transactions",
+            ),
             Self::TransactionTooLong { .. } | Self::TransactionTooLarge { .. } => {
                 report("Transaction too large", Policy, "transaction_too_large")
             }
@@ -373,9 +395,11 @@ impl DenialKind {
             Self::BadCredentials => report("Bad CONNECT", CloseCode::Policy, "bad_credentials"),
             Self::NotLoopback => report("Bad CONNECT", CloseCode::Policy, "not_loopback"),
             Self::VhostRefused => report("Bad CONNECT", CloseCode::Policy, "vhost_refused"),
-            Self::Unavailable => {
-                report("Broker unavailable", CloseCode::TryAgainLater, "broker_unavailable")
-            }
+            Self::Unavailable => report(
+                "Broker unavailable",
+                CloseCode::TryAgainLater,
+                "broker_unavailable",
+            ),
         }
     }
 }
@@ -387,13 +411,17 @@ impl BrokerErrorKind {
             Self::NotFound => report("not_found", CloseCode::Policy, "not_found"),
             Self::AccessRefused => report("access_refused", CloseCode::Policy, "access_refused"),
             Self::ResourceLocked => report("resource_locked", CloseCode::Policy, "resource_locked"),
-            Self::PreconditionFailed => {
-                report("precondition_failed", CloseCode::Policy, "precondition_failed")
-            }
+            Self::PreconditionFailed => report(
+                "precondition_failed",
+                CloseCode::Policy,
+                "precondition_failed",
+            ),
             Self::ResourceError => report("resource_error", CloseCode::Policy, "resource_error"),
-            Self::Unavailable => {
-                report("Broker unavailable", CloseCode::TryAgainLater, "broker_unavailable")
-            }
+            Self::Unavailable => report(
+                "Broker unavailable",
+                CloseCode::TryAgainLater,
+                "broker_unavailable",
+            ),
         }
     }
 }

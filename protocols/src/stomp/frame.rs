@@ -1,4 +1,7 @@
-//! The parts of a STOMP frame: [`Verb`], [`Headers`], [`Frame`]. Slices of the input they came in.
+//! The parts of a STOMP frame: [`Verb`], [`Headers`], [`Frame`].
+//!
+//! Data only: slices of the input they came in. What a verb means, which headers it needs and
+//! which values they may have is the session's business (STOMP 1.2 §STOMP Frames).
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -44,6 +47,25 @@ pub enum Verb {
 pub const LONGEST_VERB: usize = 11;
 
 impl Verb {
+    /// Every verb: those of clients, then those of servers.
+    pub const ALL: [Self; 15] = [
+        Self::Connect,
+        Self::Stomp,
+        Self::Send,
+        Self::Subscribe,
+        Self::Unsubscribe,
+        Self::Begin,
+        Self::Commit,
+        Self::Abort,
+        Self::Ack,
+        Self::Nack,
+        Self::Disconnect,
+        Self::Connected,
+        Self::Message,
+        Self::Receipt,
+        Self::Error,
+    ];
+
     /// As on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -89,7 +111,10 @@ impl Verb {
 
     /// Whether only servers send it.
     pub const fn is_server_only(self) -> bool {
-        matches!(self, Self::Connected | Self::Message | Self::Receipt | Self::Error)
+        matches!(
+            self,
+            Self::Connected | Self::Message | Self::Receipt | Self::Error
+        )
     }
 }
 
@@ -106,68 +131,77 @@ pub struct Frame {
 
 /// The headers of a frame, in their order, repeated ones included.
 ///
-/// *Shape.* One shared buffer and a list of places in it; a header that had to be unescaped is on
-/// its own. Looking one up is a scan: frames have few headers.
+/// *Shape.* One shared buffer, the head, and the place of each header in it. A head that held
+/// escapes is an unescaped copy, any other is a slice of the input. Looking a header up is a scan:
+/// frames have few headers.
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
-    /// The head of the frame as it came.
     head: Text,
-    entries: SmallVec<[Entry; 12]>,
+    lines: SmallVec<[HeaderLine; INLINE_HEADERS]>,
 }
 
-/// Where the parts of one header are.
-#[derive(Debug, Clone)]
-enum Entry {
-    /// `head[name.0..name.1]` and `head[value.0..value.1]`.
-    Slice { name: (u32, u32), value: (u32, u32) },
-    /// Unescaped into allocations of their own.
-    Owned { name: Text, value: Text },
+/// Up to this many headers a frame needs no allocation for the list of them.
+pub const INLINE_HEADERS: usize = 12;
+
+/// Where one header lies in its head: `head[start..colon]` is the name, `head[colon + 1..end]` the
+/// value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderLine {
+    /// First byte of the name.
+    pub start: u32,
+    /// The byte between name and value.
+    pub colon: u32,
+    /// First byte after the value.
+    pub end: u32,
 }
 
 impl Headers {
+    /// The headers that lie at `lines` in `head`.
+    ///
+    /// *Order.* Every place must lie inside `head`, its parts in order and cut between characters;
+    /// a look-up panics otherwise.
+    pub const fn from_lines(head: Text, lines: SmallVec<[HeaderLine; INLINE_HEADERS]>) -> Self {
+        Self { head, lines }
+    }
+
     /// The value of the first header of this name (STOMP 1.2 §Repeated Header Entries).
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+        self.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value)
     }
 
     /// As [`get`](Self::get), sharing the frame's buffer.
     pub fn text(&self, name: &str) -> Option<Text> {
-        self.iter_text().find(|(known, _)| *known == name).map(|(_, value)| value)
+        self.get(name).map(|value| self.head.slice(value))
     }
 
     /// All headers in their order, repeated ones included.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|entry| match entry {
-            Entry::Slice { name, value } => (self.part(*name), self.part(*value)),
-            Entry::Owned { name, value } => (name.as_str(), value.as_str()),
+        self.lines.iter().map(|line| {
+            let (start, colon, end) = (line.start as usize, line.colon as usize, line.end as usize);
+            (&self.head[start..colon], &self.head[colon + 1..end])
         })
     }
 
     /// As [`iter`](Self::iter), sharing the frame's buffer.
     pub fn iter_text(&self) -> impl Iterator<Item = (Text, Text)> {
-        self.entries.iter().map(|entry| match entry {
-            Entry::Slice { name, value } => {
-                (self.head.slice(self.part(*name)), self.head.slice(self.part(*value)))
-            }
-            Entry::Owned { name, value } => (name.clone(), value.clone()),
-        })
+        self.iter()
+            .map(|(name, value)| (self.head.slice(name), self.head.slice(value)))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.lines.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    fn part(&self, (start, end): (u32, u32)) -> &str {
-        &self.head[start as usize..end as usize]
+        self.lines.is_empty()
     }
 }
 
+/// Equal if they hold the same names and values in the same order, wherever these lie.
 impl PartialEq for Headers {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
@@ -175,3 +209,64 @@ impl PartialEq for Headers {
 }
 
 impl Eq for Headers {}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+
+    fn headers() -> Headers {
+        let lines = smallvec![
+            HeaderLine {
+                start: 0,
+                colon: 1,
+                end: 3
+            },
+            HeaderLine {
+                start: 4,
+                colon: 5,
+                end: 7
+            },
+            HeaderLine {
+                start: 8,
+                colon: 8,
+                end: 9
+            },
+        ];
+        Headers::from_lines(Text::from_static("a:1\na:2\n:\n"), lines)
+    }
+
+    #[test]
+    fn the_first_of_repeated_headers_is_found_and_all_are_listed() {
+        let headers = headers();
+        assert_eq!(headers.get("a"), Some("1"));
+        assert_eq!(headers.get("b"), None);
+        assert_eq!(
+            headers.iter().collect::<Vec<_>>(),
+            [("a", "1"), ("a", "2"), ("", "")]
+        );
+        assert_eq!(headers.len(), 3);
+    }
+
+    #[test]
+    fn texts_share_the_buffer_of_the_head() {
+        let headers = headers();
+        let value = headers.text("a").unwrap();
+        assert_eq!(value.as_ptr(), headers.get("a").unwrap().as_ptr());
+        assert!(
+            headers
+                .iter_text()
+                .all(|(name, _)| name == "a" || name.is_empty())
+        );
+    }
+
+    #[test]
+    fn every_verb_is_parsed_from_its_own_spelling_and_none_is_longer_than_the_longest() {
+        for verb in Verb::ALL {
+            assert_eq!(Verb::parse(verb.as_str().as_bytes()), Some(verb));
+            assert!(verb.as_str().len() <= LONGEST_VERB);
+        }
+        assert_eq!(Verb::parse(b"send"), None, "verbs are upper case");
+    }
+}

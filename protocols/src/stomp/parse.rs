@@ -1,1 +1,0 @@
-//! Decoding frames: a nom grammar and an incremental [`Decoder`].

@@ -1,0 +1,99 @@
+//! From the bytes of a whole frame to a [`Frame`]: UTF-8 checked, escapes resolved.
+//!
+//! *Spec.* STOMP 1.2 §Value Encoding: header names and values, except those of CONNECT and
+//! CONNECTED, are escaped; an undefined escape is a fatal error.
+
+use bytes::Bytes;
+use memchr::memchr;
+
+use super::progress::{Layout, place};
+use crate::stomp::encode::Escaping;
+use crate::stomp::frame::{Frame, HeaderLine, Headers, Verb};
+use crate::text::Text;
+use crate::violation::{Violation, shown};
+
+/// The frame that `bytes` hold, which `layout` describes.
+///
+/// *Errors.* `HeadNotUtf8`, `BadEscape`. *Cost.* No copy, unless the head holds a backslash.
+pub(super) fn frame(
+    mut bytes: Bytes,
+    layout: Layout,
+    escaping: Escaping,
+) -> Result<Frame, Violation> {
+    let Layout {
+        verb,
+        mut lines,
+        head,
+        body,
+    } = layout;
+    let body = if body == 0 {
+        Bytes::new()
+    } else {
+        bytes.slice(head..head + body)
+    };
+    bytes.truncate(head);
+    let mut head = Text::from_utf8(bytes).map_err(|error| Violation::HeadNotUtf8 {
+        at: error.valid_up_to(),
+    })?;
+    let escaped = escaping != Escaping::None && !is_never_escaped(verb);
+    if escaped && memchr(b'\\', head.as_bytes()).is_some() {
+        head = unescape(&head, &mut lines, escaping)?;
+    }
+    Ok(Frame {
+        verb,
+        headers: Headers::from_lines(head, lines),
+        body,
+    })
+}
+
+/// STOMP 1.2 §Value Encoding exempts CONNECT and CONNECTED; STOMP is another word for CONNECT.
+const fn is_never_escaped(verb: Verb) -> bool {
+    matches!(verb, Verb::Connect | Verb::Stomp | Verb::Connected)
+}
+
+/// A head in which the headers of `head` lie unescaped, at the places that `lines` are changed to.
+fn unescape(head: &str, lines: &mut [HeaderLine], escaping: Escaping) -> Result<Text, Violation> {
+    let mut unescaped = String::with_capacity(head.len());
+    for line in lines {
+        let (start, colon, end) = (line.start as usize, line.colon as usize, line.end as usize);
+        line.start = place(unescaped.len());
+        push_unescaped(&mut unescaped, &head[start..colon], escaping)?;
+        line.colon = place(unescaped.len());
+        unescaped.push(':');
+        push_unescaped(&mut unescaped, &head[colon + 1..end], escaping)?;
+        line.end = place(unescaped.len());
+    }
+    Ok(Text::from(unescaped))
+}
+
+fn push_unescaped(to: &mut String, mut part: &str, escaping: Escaping) -> Result<(), Violation> {
+    while let Some(backslash) = memchr(b'\\', part.as_bytes()) {
+        let (clean, escape) = part.split_at(backslash);
+        to.push_str(clean);
+        to.push(match (escape.as_bytes().get(1), escaping) {
+            (Some(b'n'), _) => '\n',
+            (Some(b'c'), _) => ':',
+            (Some(b'\\'), _) => '\\',
+            (Some(b'r'), Escaping::V12) => '\r',
+            _ => return Err(bad_escape(escape, escaping)),
+        });
+        part = &escape[2..];
+    }
+    to.push_str(part);
+    Ok(())
+}
+
+fn bad_escape(escape: &str, escaping: Escaping) -> Violation {
+    let end = escape
+        .char_indices()
+        .nth(2)
+        .map_or(escape.len(), |(end, _)| end);
+    let allowed = match escaping {
+        Escaping::None | Escaping::V11 => r"\n, \c and \\",
+        Escaping::V12 => r"\n, \r, \c and \\",
+    };
+    Violation::BadEscape {
+        got: shown(&escape[..end]),
+        allowed,
+    }
+}
