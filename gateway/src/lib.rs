@@ -7,4 +7,5 @@ mod drain;
 mod driver;
 mod probe;
 mod route;
+pub mod telemetry;
 pub mod transport;
