@@ -1,0 +1,68 @@
+//! `[broker.NAME]`.
+
+use std::collections::BTreeMap;
+
+use protocols::auth::Secret;
+use serde::{Deserialize, Serialize};
+
+use super::units::ByteSize;
+use super::values;
+
+/// A broker; `kind` decides which other keys there are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Broker {
+    /// `kind = "embedded"`: in this process, in memory.
+    Embedded(Embedded),
+}
+
+/// The embedded broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embedded {
+    /// Its virtual hosts. Default `["/"]`.
+    pub vhosts: Vec<String>,
+    /// Bytes of messages kept in memory at which publishers are held back. Default 256 MiB.
+    pub memory_limit: ByteSize,
+    /// Bytes of undelivered messages handed to one connection at a time. Default 1 MiB.
+    pub link_buffer: ByteSize,
+    /// Bytes waiting in the private queue of one topic subscription before that subscription is
+    /// ended as too slow. Default 16 MiB.
+    pub private_queue_bytes: ByteSize,
+    /// Most queues at a time. Default 100,000.
+    pub max_queues: usize,
+    /// Users that may log in from the gateway's own host only. Default `["guest"]`.
+    pub loopback_users: Vec<String>,
+    /// `[broker.NAME.user.LOGIN]`. Default: `guest` with passcode `guest`.
+    pub user: BTreeMap<String, User>,
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        let guest = User {
+            passcode: Secret::new("guest"),
+            vhosts: None,
+        };
+        Self {
+            vhosts: vec!["/".to_owned()],
+            memory_limit: ByteSize(256 << 20),
+            link_buffer: ByteSize(1 << 20),
+            private_queue_bytes: ByteSize(16 << 20),
+            max_queues: 100_000,
+            loopback_users: vec!["guest".to_owned()],
+            user: BTreeMap::from([("guest".to_owned(), guest)]),
+        }
+    }
+}
+
+/// A user of the embedded broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// What it logs in with.
+    #[serde(deserialize_with = "values::secret", serialize_with = "values::redact")]
+    pub passcode: Secret,
+    /// Virtual hosts it may use. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vhosts: Option<Vec<String>>,
+}

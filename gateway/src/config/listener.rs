@@ -1,0 +1,67 @@
+//! `[listener.NAME]`.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{ByteSize, Millis};
+use super::values;
+
+/// A socket that accepts connections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Address and port; port 0 takes a free one.
+    #[serde(deserialize_with = "values::address")]
+    pub bind: SocketAddr,
+    /// Connections at a time; one more is told so with HTTP 503. Default 10,000.
+    #[serde(default = "max_connections")]
+    pub max_connections: usize,
+    /// From the accepted connection to the finished WebSocket handshake. Default 10 s.
+    #[serde(default = "handshake_timeout")]
+    pub handshake_timeout: Millis,
+    /// A connection whose socket takes no byte for so long while output waits is cut. Default 30 s.
+    #[serde(default = "write_timeout")]
+    pub write_timeout: Millis,
+    /// How long a closing connection may take to say goodbye. Default 5 s.
+    #[serde(default = "close_timeout")]
+    pub close_timeout: Millis,
+    /// Bytes of output buffered for one connection before nothing more is read from the peer and
+    /// the broker on its behalf. Default 256 KiB.
+    #[serde(default = "output_high_water")]
+    pub output_high_water: ByteSize,
+}
+
+impl Listener {
+    /// A listener on this address, with the default of every other key.
+    pub fn on(bind: SocketAddr) -> Self {
+        Self {
+            bind,
+            max_connections: max_connections(),
+            handshake_timeout: handshake_timeout(),
+            write_timeout: write_timeout(),
+            close_timeout: close_timeout(),
+            output_high_water: output_high_water(),
+        }
+    }
+}
+
+fn max_connections() -> usize {
+    10_000
+}
+
+fn handshake_timeout() -> Millis {
+    Millis::seconds(10)
+}
+
+fn write_timeout() -> Millis {
+    Millis::seconds(30)
+}
+
+fn close_timeout() -> Millis {
+    Millis::seconds(5)
+}
+
+fn output_high_water() -> ByteSize {
+    ByteSize(256 << 10)
+}

@@ -1,0 +1,289 @@
+//! `[route.NAME]`, and what it means in the terms of [`protocols`].
+
+use protocols::auth::Secret;
+use protocols::policy::{self, Policy};
+use protocols::stomp;
+use protocols::text::Text;
+use serde::{Deserialize, Serialize};
+
+use super::units::{ByteSize, Millis};
+use super::values;
+
+/// What CONNECTED says in its `server` header where a route lets it.
+const SERVER: &str = concat!("gateway/", env!("CARGO_PKG_VERSION"));
+
+/// What one WebSocket message may hold beyond one frame: the line feeds around frames.
+const MESSAGE_SLACK: usize = 4 << 10;
+
+/// What is served at a path of a listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The listener's name.
+    pub listener: String,
+    /// The exact path of the URL. Default `/ws`.
+    #[serde(default = "path")]
+    pub path: String,
+    /// Ids of the sub-protocols spoken; the first is meant by clients that name none.
+    pub protocols: Vec<String>,
+    /// The broker's name.
+    pub broker: String,
+    /// The virtual host of clients that name none. Default `/`.
+    #[serde(default = "vhost")]
+    pub vhost: String,
+    /// The login of clients that send none; unset: they are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_login: Option<String>,
+    /// Its passcode.
+    #[serde(
+        default,
+        deserialize_with = "values::optional_secret",
+        serialize_with = "values::redact_optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub default_passcode: Option<Secret>,
+    /// Bytes of one WebSocket message once logged in. Default: `limits.frame_size` + 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_message_size: Option<ByteSize>,
+    /// Bounds on what one client may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// STOMP settings.
+    #[serde(default)]
+    pub stomp: Stomp,
+}
+
+fn path() -> String {
+    "/ws".to_owned()
+}
+
+fn vhost() -> String {
+    "/".to_owned()
+}
+
+impl Route {
+    /// A route from a listener to a broker, by their names, with the default of every other key.
+    pub fn between(listener: &str, protocols: &[&str], broker: &str) -> Self {
+        Self {
+            listener: listener.to_owned(),
+            path: path(),
+            protocols: protocols.iter().copied().map(str::to_owned).collect(),
+            broker: broker.to_owned(),
+            vhost: vhost(),
+            default_login: None,
+            default_passcode: None,
+            max_message_size: None,
+            limits: Limits::default(),
+            stomp: Stomp::default(),
+        }
+    }
+
+    /// What the sessions of this route work under.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            limits: (&self.limits).into(),
+            stomp: (&self.stomp).into(),
+        }
+    }
+
+    /// Bytes of one WebSocket message after the login.
+    pub fn max_message_size(&self) -> usize {
+        self.max_message_size.map_or_else(
+            || self.limits.frame_size.0.saturating_add(MESSAGE_SLACK),
+            |size| size.0,
+        )
+    }
+}
+
+/// `[route.NAME.limits]`; see [`policy::Limits`], whose defaults these are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of one frame.
+    pub frame_size: ByteSize,
+    /// Bytes a peer may send, in all, before its login has succeeded.
+    pub frame_size_before_login: ByteSize,
+    /// Headers of one frame.
+    pub header_count: usize,
+    /// Bytes of one header line.
+    pub header_size: ByteSize,
+    /// Time from the opened connection to a successful login.
+    pub login_timeout: Millis,
+    /// Subscriptions held at a time.
+    pub subscriptions: usize,
+    /// Transactions open at a time.
+    pub transactions: usize,
+    /// Frames held by one transaction.
+    pub transaction_frames: usize,
+    /// Bytes held by all open transactions together.
+    pub transaction_bytes: ByteSize,
+    /// Receipts that may wait for the broker's confirm at a time.
+    pub pending_receipts: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let policy::Limits {
+            frame_size,
+            frame_size_before_login,
+            header_count,
+            header_size,
+            login_timeout,
+            subscriptions,
+            transactions,
+            transaction_frames,
+            transaction_bytes,
+            pending_receipts,
+        } = policy::Limits::default();
+        Self {
+            frame_size: ByteSize(frame_size),
+            frame_size_before_login: ByteSize(frame_size_before_login),
+            header_count,
+            header_size: ByteSize(header_size),
+            login_timeout: Millis(login_timeout),
+            subscriptions,
+            transactions,
+            transaction_frames,
+            transaction_bytes: ByteSize(transaction_bytes),
+            pending_receipts,
+        }
+    }
+}
+
+impl From<&Limits> for policy::Limits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            frame_size: limits.frame_size.0,
+            frame_size_before_login: limits.frame_size_before_login.0,
+            header_count: limits.header_count,
+            header_size: limits.header_size.0,
+            login_timeout: limits.login_timeout.0,
+            subscriptions: limits.subscriptions,
+            transactions: limits.transactions,
+            transaction_frames: limits.transaction_frames,
+            transaction_bytes: limits.transaction_bytes.0,
+            pending_receipts: limits.pending_receipts,
+        }
+    }
+}
+
+/// `[route.NAME.stomp]`; see [`stomp::Settings`], whose defaults these are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stomp {
+    /// The shortest heart-beat interval agreed to, either way.
+    pub heartbeat_min: Millis,
+    /// The longest heart-beat interval at which the gateway sends.
+    pub heartbeat_max: Millis,
+    /// What the gateway offers, and how often it probes a client that promised no heart-beats.
+    pub heartbeat_default: Millis,
+    /// Most deliveries outstanding for a subscription that says nothing else.
+    pub prefetch: u16,
+    /// Most deliveries outstanding that a client may ask for.
+    pub max_prefetch: u16,
+    /// `auto`, `text` or `binary`.
+    #[serde(deserialize_with = "values::word")]
+    pub outgoing: Outgoing,
+    /// Whether CONNECTED names the server and its version.
+    pub server_header: bool,
+}
+
+impl Default for Stomp {
+    fn default() -> Self {
+        let stomp::Settings {
+            heartbeat,
+            prefetch,
+            max_prefetch,
+            outgoing,
+            server,
+        } = stomp::Settings::default();
+        Self {
+            heartbeat_min: Millis(heartbeat.min),
+            heartbeat_max: Millis(heartbeat.max),
+            heartbeat_default: Millis(heartbeat.default),
+            prefetch,
+            max_prefetch,
+            outgoing: outgoing.into(),
+            server_header: server.is_some(),
+        }
+    }
+}
+
+impl From<&Stomp> for stomp::Settings {
+    fn from(stomp: &Stomp) -> Self {
+        Self {
+            heartbeat: stomp::HeartbeatSettings {
+                min: stomp.heartbeat_min.0,
+                max: stomp.heartbeat_max.0,
+                default: stomp.heartbeat_default.0,
+            },
+            prefetch: stomp.prefetch,
+            max_prefetch: stomp.max_prefetch,
+            outgoing: stomp.outgoing.into(),
+            server: stomp.server_header.then_some(Text::from_static(SERVER)),
+        }
+    }
+}
+
+/// How outgoing frames travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outgoing {
+    /// Text if the frame is UTF-8 and the client has sent text.
+    Auto,
+    /// Text if the frame is UTF-8.
+    Text,
+    /// Always binary.
+    Binary,
+}
+
+impl From<stomp::OutgoingKind> for Outgoing {
+    fn from(kind: stomp::OutgoingKind) -> Self {
+        match kind {
+            stomp::OutgoingKind::Auto => Self::Auto,
+            stomp::OutgoingKind::Text => Self::Text,
+            stomp::OutgoingKind::Binary => Self::Binary,
+        }
+    }
+}
+
+impl From<Outgoing> for stomp::OutgoingKind {
+    fn from(outgoing: Outgoing) -> Self {
+        match outgoing {
+            Outgoing::Auto => Self::Auto,
+            Outgoing::Text => Self::Text,
+            Outgoing::Binary => Self::Binary,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_that_says_nothing_works_under_the_defaults_of_the_protocols() {
+        let route = Route::between("web", &["stomp"], "main");
+        assert_eq!(route.policy(), Policy::default());
+        assert_eq!(
+            route.max_message_size(),
+            Policy::default().limits.frame_size + 4_096
+        );
+    }
+
+    #[test]
+    fn what_a_route_says_reaches_its_policy() {
+        let mut route = Route::between("web", &["stomp"], "main");
+        route.max_message_size = Some(ByteSize(77));
+        route.limits.subscriptions = 7;
+        route.stomp.heartbeat_max = Millis::seconds(70);
+        route.stomp.outgoing = Outgoing::Binary;
+        route.stomp.server_header = true;
+        let policy = route.policy();
+        assert_eq!(route.max_message_size(), 77);
+        assert_eq!(policy.limits.subscriptions, 7);
+        assert_eq!(policy.stomp.heartbeat.max.as_secs(), 70);
+        assert_eq!(policy.stomp.outgoing, stomp::OutgoingKind::Binary);
+        assert_eq!(policy.stomp.server.as_deref(), Some(SERVER));
+    }
+}

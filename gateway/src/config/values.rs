@@ -1,0 +1,107 @@
+//! How single values are read and shown where the ready-made way would not do: because its error
+//! would not say what was expected, would take a number for a word, or would show a secret.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use protocols::auth::Secret;
+use serde::de::{self, IntoDeserializer, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serializer};
+
+const REDACTED: &str = "[redacted]";
+const OFF: &str = "off";
+
+/// One of the words of an enum, never its number.
+pub(super) fn word<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(String::deserialize(deserializer)?.into_deserializer())
+}
+
+/// An IP address with a port.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &"address:port"))
+}
+
+/// An IP address with a port, or `off`.
+pub(super) fn address_or_off<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == OFF {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &"address:port or \"off\""))
+}
+
+/// Shows what [`address_or_off`] reads.
+pub(super) fn show_address_or_off<S: Serializer>(
+    address: &Option<SocketAddr>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match address {
+        Some(address) => serializer.collect_str(address),
+        None => serializer.serialize_str(OFF),
+    }
+}
+
+/// A secret. Whatever else comes, its value does not show in the error.
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    struct Wrap;
+
+    impl Visitor<'_> for Wrap {
+        type Value = Secret;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
+            Ok(Secret::new(text))
+        }
+
+        fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
+            Err(E::invalid_type(Unexpected::Other("a truth value"), &self))
+        }
+
+        fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
+            Err(E::invalid_type(Unexpected::Other("a number"), &self))
+        }
+
+        fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
+            Err(E::invalid_type(Unexpected::Other("a number"), &self))
+        }
+
+        fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
+            Err(E::invalid_type(Unexpected::Other("a number"), &self))
+        }
+    }
+
+    deserializer.deserialize_str(Wrap)
+}
+
+/// A secret that is there.
+pub(super) fn optional_secret<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Secret>, D::Error> {
+    secret(deserializer).map(Some)
+}
+
+/// Shows that there is a secret.
+pub(super) fn redact<S: Serializer>(_: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(REDACTED)
+}
+
+/// Shows that there is a secret; called only where there is one.
+pub(super) fn redact_optional<S: Serializer>(
+    _: &Option<Secret>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(REDACTED)
+}
