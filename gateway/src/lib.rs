@@ -2,6 +2,7 @@
 
 mod admin;
 mod auth;
+pub mod cli;
 pub mod config;
 mod drain;
 mod driver;
