@@ -1,0 +1,162 @@
+//! What the steps need beyond the Rust toolchain, and how it gets here.
+//!
+//! Packages of other languages stay under `target/interop`; only what comes from Debian changes the
+//! system, which takes root. Whatever is there already is used as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::command::{Failure, Run, root};
+
+/// Something a step needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// `cargo fmt`.
+    Rustfmt,
+    /// `cargo clippy`.
+    Clippy,
+    /// `docker-compose`, to check its file; no Docker daemon is involved.
+    DockerCompose,
+    /// The Python clients, in a virtual environment.
+    PythonPackages,
+    /// The Node clients.
+    NodePackages,
+}
+
+impl Need {
+    /// Installs it, unless it is there.
+    pub(crate) fn install(self) -> Result<(), Failure> {
+        match self {
+            Self::Rustfmt => rust_component("rustfmt", "fmt"),
+            Self::Clippy => rust_component("clippy", "clippy"),
+            Self::DockerCompose => docker_compose(),
+            Self::PythonPackages => python_packages(),
+            Self::NodePackages => node_packages(),
+        }
+    }
+}
+
+/// Where the Python interpreter with the packages is.
+pub(crate) fn python() -> PathBuf {
+    root().join("target/interop/venv/bin/python")
+}
+
+/// Where the Node packages are; scripts that use them must be in this directory.
+pub(crate) fn node_directory() -> PathBuf {
+    root().join("target/interop/node")
+}
+
+fn rust_component(component: &str, subcommand: &str) -> Result<(), Failure> {
+    if Run::cargo().args([subcommand, "--version"]).succeeds() {
+        return Ok(());
+    }
+    println!("installing {component}, a component of the Rust toolchain (needs no special right)");
+    Run::program("rustup")
+        .args(["component", "add", component])
+        .done()
+}
+
+fn docker_compose() -> Result<(), Failure> {
+    if Run::program("docker-compose").args(["version"]).succeeds() {
+        return Ok(());
+    }
+    debian_packages("docker-compose", &["docker-compose"])
+}
+
+fn python_packages() -> Result<(), Failure> {
+    let can_make_environments = ["-c", "import ensurepip, venv"];
+    if !Run::program("python3")
+        .args(can_make_environments)
+        .succeeds()
+    {
+        debian_packages("Python 3 with venv", &["python3", "python3-venv"])?;
+    }
+
+    let requirements = root().join("integration-tests/interop/python/requirements.txt");
+    let environment = root().join("target/interop/venv");
+    let stamp = environment.join("installed");
+    if is_current(&stamp, &requirements)? {
+        return Ok(());
+    }
+    println!("installing Python packages into target/interop/venv (needs no special right)");
+    Run::program("python3")
+        .args(["-m", "venv", "--clear"])
+        .args([&environment])
+        .done()?;
+    Run::program(python())
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--requirement",
+        ])
+        .args([&requirements])
+        .done()?;
+    copy(&requirements, &stamp)
+}
+
+fn node_packages() -> Result<(), Failure> {
+    let has_node = Run::program("node").args(["--version"]).succeeds();
+    if !has_node || !Run::program("npm").args(["--version"]).succeeds() {
+        debian_packages("Node with npm", &["nodejs", "npm"])?;
+    }
+
+    let source = root().join("integration-tests/interop/node");
+    let directory = node_directory();
+    let lock = source.join("package-lock.json");
+    let stamp = directory.join("installed");
+    if is_current(&stamp, &lock)? {
+        return Ok(());
+    }
+    println!("installing Node packages into target/interop/node (needs no special right)");
+    fs::create_dir_all(&directory).map_err(Failure::file(&directory))?;
+    for name in ["package.json", "package-lock.json"] {
+        copy(&source.join(name), &directory.join(name))?;
+    }
+    Run::program("npm")
+        .args(["ci", "--no-audit", "--no-fund"])
+        .within(&directory)
+        .done()?;
+    copy(&lock, &stamp)
+}
+
+/// Whether `stamp`, written after the last installation, equals the list of what to install.
+fn is_current(stamp: &Path, wanted: &Path) -> Result<bool, Failure> {
+    let wanted = fs::read(wanted).map_err(Failure::file(wanted))?;
+    Ok(fs::read(stamp).is_ok_and(|installed| installed == wanted))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::copy(from, to).map(drop).map_err(Failure::file(from))
+}
+
+/// Installs Debian packages: as root, or by `sudo` where that asks no password.
+fn debian_packages(what: &'static str, packages: &[&str]) -> Result<(), Failure> {
+    let list = packages.join(" ");
+    println!("installing {what}: Debian packages {list} (needs root)");
+    let privilege: &[&str] = if is_root() {
+        &["env"]
+    } else if Run::program("sudo").args(["-n", "true"]).succeeds() {
+        &["sudo", "-n"]
+    } else {
+        let remedy = format!("installing it needs root; run `sudo apt-get install -y {list}` once");
+        return Err(Failure::Missing { what, remedy });
+    };
+    let apt = |arguments: &[&str]| {
+        Run::program(privilege[0])
+            .args(&privilege[1..])
+            .args(["apt-get", "-q"])
+            .args(arguments)
+            .done()
+    };
+    apt(&["update"])?;
+    apt(&[&["install", "-y", "--no-install-recommends"], packages].concat())
+}
+
+fn is_root() -> bool {
+    Run::program("sh")
+        .args(["-c", "test \"$(id -u)\" = 0"])
+        .succeeds()
+}

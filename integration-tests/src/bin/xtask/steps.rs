@@ -1,0 +1,179 @@
+//! The steps, in the order in which `cargo xtask test` runs them: what is fast to fail comes first.
+
+use crate::command::{Failure, Run};
+use crate::install::Need;
+use crate::smoke;
+
+/// Something to check.
+pub(crate) struct Step {
+    /// How it is called on the command line.
+    pub(crate) name: &'static str,
+    /// What it does, for people.
+    pub(crate) about: &'static str,
+    /// What has to be there first.
+    pub(crate) needs: &'static [Need],
+    /// Whether `cargo xtask test` runs it.
+    pub(crate) in_test: bool,
+    /// Does it.
+    pub(crate) run: fn() -> Result<(), Failure>,
+}
+
+/// All of them.
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        about: "the code is formatted",
+        needs: &[Need::Rustfmt],
+        in_test: true,
+        run: fmt,
+    },
+    Step {
+        name: "clippy",
+        about: "the lints are satisfied",
+        needs: &[Need::Clippy],
+        in_test: true,
+        run: clippy,
+    },
+    Step {
+        name: "unit",
+        about: "the tests of all crates, and each benchmark once",
+        needs: &[],
+        in_test: true,
+        run: unit,
+    },
+    Step {
+        name: "doc",
+        about: "the documentation builds and its links lead somewhere",
+        needs: &[],
+        in_test: true,
+        run: doc,
+    },
+    Step {
+        name: "fuzz",
+        about: "the fuzz targets build and replay their corpus",
+        needs: &[],
+        in_test: true,
+        run: fuzz,
+    },
+    Step {
+        name: "interop",
+        about: "clients that others wrote, against the gateway",
+        needs: &[Need::PythonPackages, Need::NodePackages],
+        in_test: true,
+        run: interop,
+    },
+    Step {
+        name: "compose",
+        about: "docker-compose.yml is valid",
+        needs: &[Need::DockerCompose],
+        in_test: true,
+        run: compose,
+    },
+    Step {
+        name: "smoke",
+        about: "the gateway command serves the README's snippets and stops on SIGTERM",
+        needs: &[Need::PythonPackages, Need::NodePackages],
+        in_test: true,
+        run: smoke::smoke,
+    },
+    Step {
+        name: "bench",
+        about: "the benchmarks, measured",
+        needs: &[],
+        in_test: false,
+        run: bench,
+    },
+];
+
+const FUZZ: &str = "protocols/fuzz/Cargo.toml";
+
+fn fmt() -> Result<(), Failure> {
+    Run::cargo().args(["fmt", "--all", "--check"]).done()?;
+    Run::cargo()
+        .args(["fmt", "--manifest-path", FUZZ, "--check"])
+        .done()
+}
+
+fn clippy() -> Result<(), Failure> {
+    let everything = ["clippy", "--workspace", "--all-targets", "--all-features"];
+    Run::cargo()
+        .args(everything)
+        .args(["--", "-D", "warnings"])
+        .done()
+}
+
+fn unit() -> Result<(), Failure> {
+    Run::cargo()
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .done()?;
+    Run::cargo()
+        .args([
+            "test",
+            "-p",
+            "protocols",
+            "-p",
+            "broker-adapters",
+            "--bench",
+            "*",
+        ])
+        .done()
+}
+
+fn doc() -> Result<(), Failure> {
+    Run::cargo()
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ])
+        .done()
+}
+
+fn fuzz() -> Result<(), Failure> {
+    Run::cargo()
+        .args([
+            "test",
+            "--manifest-path",
+            FUZZ,
+            "--target-dir",
+            "target/fuzz",
+        ])
+        .done()
+}
+
+fn interop() -> Result<(), Failure> {
+    Run::cargo()
+        .args([
+            "test",
+            "-p",
+            "integration-tests",
+            "--features",
+            "interop",
+            "--test",
+            "interop",
+        ])
+        .args(["--", "--nocapture", "--test-threads", "1"])
+        .done()
+}
+
+fn compose() -> Result<(), Failure> {
+    Run::program("docker-compose")
+        .args(["-f", "docker-compose.yml", "config", "-q"])
+        .done()
+}
+
+fn bench() -> Result<(), Failure> {
+    Run::cargo()
+        .args([
+            "bench",
+            "-p",
+            "protocols",
+            "-p",
+            "broker-adapters",
+            "--bench",
+            "*",
+        ])
+        .done()
+}
