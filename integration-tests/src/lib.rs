@@ -1,1 +1,19 @@
-//! Outside tests.
+//! The gateway from outside: what the tests in `tests/` start and speak with.
+//!
+//! [`TestGateway`] runs a whole gateway in the test's process, on ports of its own. [`RawWs`] and
+//! [`StompClient`] are clients written from the specifications, byte by byte, so that a test can
+//! also send what no library would: they share no code with the gateway, and must never use
+//! `protocols` or a WebSocket library.
+//!
+//! Everything here panics where a test would fail: a reply that does not come within [`CEILING`],
+//! a connection that ends too early, a frame that breaks its specification.
+
+mod http;
+mod raw_ws;
+mod stomp;
+mod wait;
+
+pub use http::{HttpReply, Request, http_exchange};
+pub use raw_ws::{Closing, Frame, Length, RawWs, opcode};
+pub use stomp::{Incoming, StompClient, StompFrame, frame_bytes};
+pub use wait::{CEILING, within};

@@ -108,6 +108,31 @@ impl Run {
         }
     }
 
+    /// As [`done`](Self::done), and returns what went to standard output, which is shown too.
+    pub(crate) fn output(mut self) -> Result<String, Failure> {
+        let command = self.to_string();
+        println!("$ {command}");
+        let output = self
+            .0
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output();
+        let output = match output {
+            Err(source) => return Err(Failure::NotStarted { command, source }),
+            Ok(output) => output,
+        };
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        print!("{printed}");
+        if output.status.success() {
+            Ok(printed)
+        } else {
+            Err(Failure::Ended {
+                command,
+                status: output.status,
+            })
+        }
+    }
+
     /// Whether it runs and ends well. Says nothing.
     pub(crate) fn succeeds(mut self) -> bool {
         self.0

@@ -3,15 +3,18 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::command::{Failure, Run, root};
 use crate::install::{node_directory, python};
 
-/// The address in the README's snippets.
-const DOCUMENTED: &str = "127.0.0.1:15674";
+/// The port in the README's snippets.
+const DOCUMENTED_PORT: &str = "15674";
+
+/// What each of them prints at the end of a line, once its message has come back.
+const GREETING: &str = "hello";
 
 /// Time the gateway may take to listen, and to end after SIGTERM. Its own grace is 10 s.
 const CEILING: Duration = Duration::from_secs(30);
@@ -95,48 +98,45 @@ fn run_snippets(address: SocketAddr) -> Result<(), Failure> {
     let path = root().join("README.md");
     let readme = fs::read_to_string(&path).map_err(Failure::file(&path))?;
     let directory = node_directory();
-    for (languages, program, name) in [
-        (
-            ["js", "javascript"],
-            Path::new("node").to_owned(),
-            "readme.mjs",
-        ),
-        (["py", "python"], python(), "readme.py"),
+    for (language, program, name) in [
+        ("js", PathBuf::from("node"), "readme.mjs"),
+        ("python", python(), "readme.py"),
     ] {
-        let snippets = snippets(&readme, languages);
+        let snippets = snippets(&readme, language);
         if snippets.is_empty() {
-            let what = format!(
-                "README.md has no ```{} block with {DOCUMENTED}",
-                languages[1]
-            );
-            return Err(Failure::Unexpected(what));
+            let text = format!("README.md has no ```{language} block with port {DOCUMENTED_PORT}");
+            return Err(Failure::Unexpected(text));
         }
         for snippet in snippets {
             let file = directory.join(name);
-            fs::write(&file, snippet.replace(DOCUMENTED, &address.to_string()))
-                .map_err(Failure::file(&file))?;
-            Run::program("timeout")
+            fs::write(
+                &file,
+                snippet.replace(DOCUMENTED_PORT, &address.port().to_string()),
+            )
+            .map_err(Failure::file(&file))?;
+            let printed = Run::program("timeout")
                 .args(["60".as_ref(), program.as_path(), &file])
-                .done()?;
+                .output()?;
+            if !printed.lines().any(|line| line.ends_with(GREETING)) {
+                let text = format!("README.md's {language} snippet did not print {GREETING}");
+                return Err(Failure::Unexpected(text));
+            }
         }
     }
     Ok(())
 }
 
-/// The fenced blocks in one of `languages` that speak to the gateway.
-fn snippets(readme: &str, languages: [&str; 2]) -> Vec<String> {
+/// The fenced blocks in `language` that speak to the gateway.
+fn snippets(readme: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = readme.lines();
     while let Some(line) = lines.next() {
-        let Some(language) = line
-            .strip_prefix("```")
-            .filter(|language| !language.is_empty())
-        else {
+        let Some(fence) = line.strip_prefix("```").filter(|fence| !fence.is_empty()) else {
             continue;
         };
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
         let block = block.join("\n");
-        if languages.contains(&language) && block.contains(DOCUMENTED) {
+        if fence == language && block.contains(DOCUMENTED_PORT) {
             found.push(block);
         }
     }
@@ -152,9 +152,9 @@ mod tests {
         let readme = "a\n```js\nnew Client('ws://127.0.0.1:15674/ws')\ngo()\n```\n\
                       ```sh\ncurl 127.0.0.1:15674\n```\n```js\nother()\n```\n";
         assert_eq!(
-            snippets(readme, ["js", "javascript"]),
+            snippets(readme, "js"),
             ["new Client('ws://127.0.0.1:15674/ws')\ngo()"]
         );
-        assert!(snippets(readme, ["py", "python"]).is_empty());
+        assert!(snippets(readme, "python").is_empty());
     }
 }

@@ -1,0 +1,302 @@
+//! A STOMP client over [`RawWs`], written from the specification (STOMP 1.2, §Augmented BNF).
+
+use std::net::SocketAddr;
+
+use crate::http::Request;
+use crate::raw_ws::{Closing, Frame, RawWs, opcode};
+
+/// A frame from the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StompFrame {
+    /// The command.
+    pub verb: String,
+    /// The headers as they came, not unescaped.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl StompFrame {
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The header of this name, which must be there.
+    pub fn expect_header(&self, name: &str) -> &str {
+        self.header(name)
+            .unwrap_or_else(|| panic!("no header {name} in {self:?}"))
+    }
+
+    /// The body, which must be text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap_or_else(|_| panic!("not text: {self:?}"))
+    }
+
+    /// The first frame in `buffer`, and how many bytes it takes there; `None` while it is not
+    /// whole. `buffer` starts with a command.
+    fn parse(buffer: &[u8]) -> Option<(Self, usize)> {
+        let head_end = buffer.windows(2).position(|window| window == b"\n\n")?;
+        let head = std::str::from_utf8(&buffer[..head_end]).expect("a head is UTF-8");
+        let mut lines = head.split('\n');
+        let verb = lines.next().unwrap_or_default().to_owned();
+        let headers = lines.map(|line| {
+            let (name, value) = line
+                .split_once(':')
+                .unwrap_or_else(|| panic!("no header: {line:?}"));
+            (name.to_owned(), value.to_owned())
+        });
+        let mut frame = Self {
+            verb,
+            headers: headers.collect(),
+            body: Vec::new(),
+        };
+
+        let start = head_end + 2;
+        let end = match frame.header("content-length") {
+            Some(length) => start + length.parse::<usize>().expect("content-length is a number"),
+            None => start + buffer[start..].iter().position(|byte| *byte == 0)?,
+        };
+        let nul = buffer.get(end)?;
+        assert_eq!(*nul, 0, "a NUL must follow the body: {frame:?}");
+        frame.body = buffer[start..end].to_vec();
+        Some((frame, end + 1))
+    }
+}
+
+/// Something from the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A frame, and whether it came in a binary message.
+    Frame(StompFrame, bool),
+    /// An end of line between frames.
+    HeartBeat,
+    /// The end of the connection.
+    Closed(Closing),
+}
+
+/// A frame as on the wire. Headers are written as they are: escaping them is the test's business.
+pub fn frame_bytes(verb: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut bytes = verb.as_bytes().to_vec();
+    for (name, value) in headers {
+        bytes.extend_from_slice(b"\n");
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(b":");
+        bytes.extend_from_slice(value.as_bytes());
+    }
+    bytes.extend_from_slice(b"\n\n");
+    bytes.extend_from_slice(body.as_ref());
+    bytes.push(0);
+    bytes
+}
+
+/// A STOMP client.
+#[derive(Debug)]
+pub struct StompClient {
+    ws: RawWs,
+    /// Received and not yet taken.
+    buffer: Vec<u8>,
+    /// Whether the last message was binary.
+    binary: bool,
+    /// Receipts asked for so far; names the next one.
+    receipts: usize,
+}
+
+impl StompClient {
+    /// Wraps a WebSocket on which nothing was said yet.
+    pub const fn over(ws: RawWs) -> Self {
+        Self {
+            ws,
+            buffer: Vec::new(),
+            binary: false,
+            receipts: 0,
+        }
+    }
+
+    /// Opens a WebSocket at `/ws` and logs in as `guest` with STOMP 1.2.
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self::connect_version(address, "1.2").await
+    }
+
+    /// As [`connect`](Self::connect), with another version.
+    pub async fn connect_version(address: SocketAddr, version: &str) -> Self {
+        let mut client = Self::over(RawWs::open(address, &Request::upgrade("/ws")).await);
+        let connected = client.login(&[("accept-version", version)]).await;
+        assert_eq!(connected.header("version"), Some(version), "{connected:?}");
+        client
+    }
+
+    /// Sends CONNECT as `guest` with these headers besides; returns the CONNECTED frame.
+    pub async fn login(&mut self, headers: &[(&str, &str)]) -> StompFrame {
+        let login = [("host", "/"), ("login", "guest"), ("passcode", "guest")];
+        self.send("CONNECT", &[&login[..], headers].concat(), "")
+            .await;
+        self.expect("CONNECTED").await
+    }
+
+    /// The WebSocket below.
+    pub const fn ws(&mut self) -> &mut RawWs {
+        &mut self.ws
+    }
+
+    /// Sends a frame as one text message if it is UTF-8, else as one binary message.
+    pub async fn send(&mut self, verb: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
+        let bytes = frame_bytes(verb, headers, body);
+        let is_text = std::str::from_utf8(&bytes).is_ok();
+        self.ws
+            .send(&if is_text {
+                Frame::text(bytes)
+            } else {
+                Frame::binary(bytes)
+            })
+            .await;
+    }
+
+    /// As [`send`](Self::send), and waits for the receipt; panics if anything else comes first.
+    pub async fn send_confirmed(
+        &mut self,
+        verb: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) {
+        let receipt = self.request(verb, headers, body).await;
+        let frame = self.expect("RECEIPT").await;
+        assert_eq!(
+            frame.header("receipt-id"),
+            Some(receipt.as_str()),
+            "{frame:?}"
+        );
+    }
+
+    /// As [`send`](Self::send), asking for a receipt; returns its id without waiting for it.
+    pub async fn request(
+        &mut self,
+        verb: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> String {
+        self.receipts += 1;
+        let receipt = format!("receipt-{}", self.receipts);
+        self.send(verb, &[headers, &[("receipt", &receipt)]].concat(), body)
+            .await;
+        receipt
+    }
+
+    /// Subscribes, and waits until the subscription stands.
+    pub async fn subscribe(&mut self, id: &str, destination: &str, ack: &str) {
+        let headers = [("id", id), ("destination", destination), ("ack", ack)];
+        self.send_confirmed("SUBSCRIBE", &headers, "").await;
+    }
+
+    /// The next frame, heart-beats skipped; panics if the connection ends.
+    pub async fn recv(&mut self) -> StompFrame {
+        loop {
+            match self.incoming().await {
+                Incoming::Frame(frame, _) => return frame,
+                Incoming::HeartBeat => {}
+                Incoming::Closed(closing) => panic!("the server closed: {closing:?}"),
+            }
+        }
+    }
+
+    /// The next frame, which must have this verb.
+    pub async fn expect(&mut self, verb: &str) -> StompFrame {
+        let frame = self.recv().await;
+        assert_eq!(
+            frame.verb,
+            verb,
+            "{frame:?}, body {:?}",
+            String::from_utf8_lossy(&frame.body)
+        );
+        frame
+    }
+
+    /// The next message, which must have this body; returns it.
+    pub async fn expect_message(&mut self, body: impl AsRef<[u8]>) -> StompFrame {
+        let frame = self.expect("MESSAGE").await;
+        let (got, expected) = (String::from_utf8_lossy(&frame.body), body.as_ref());
+        assert!(
+            frame.body == expected,
+            "{got:?} is not {:?}",
+            String::from_utf8_lossy(expected)
+        );
+        frame
+    }
+
+    /// Whatever comes next. Pings are answered.
+    pub async fn incoming(&mut self) -> Incoming {
+        loop {
+            if let Some(incoming) = self.take_buffered() {
+                return incoming;
+            }
+            let Some(frame) = self.ws.recv().await else {
+                return Incoming::Closed(Closing {
+                    code: None,
+                    reason: String::new(),
+                });
+            };
+            match frame.opcode {
+                opcode::CLOSE => return Incoming::Closed(self.ws.closed_by(&frame).await),
+                opcode::PING => self.ws.send(&Frame::new(opcode::PONG, frame.payload)).await,
+                opcode::PONG => {}
+                kind => {
+                    if kind != opcode::CONTINUATION {
+                        self.binary = kind == opcode::BINARY;
+                    }
+                    self.buffer.extend_from_slice(&frame.payload);
+                }
+            }
+        }
+    }
+
+    fn take_buffered(&mut self) -> Option<Incoming> {
+        if self.buffer.first() == Some(&b'\n') {
+            self.buffer.remove(0);
+            return Some(Incoming::HeartBeat);
+        }
+        let (frame, end) = StompFrame::parse(&self.buffer)?;
+        self.buffer.drain(..end);
+        // An end of line right behind a frame belongs to it, not to the heart-beats.
+        if self.buffer.first() == Some(&b'\n') {
+            self.buffer.remove(0);
+        }
+        Some(Incoming::Frame(frame, self.binary))
+    }
+
+    /// Reads until the server closes; whatever it sends before is dropped.
+    pub async fn closing(&mut self) -> Closing {
+        loop {
+            if let Incoming::Closed(closing) = self.incoming().await {
+                return closing;
+            }
+        }
+    }
+
+    /// Hangs up without a word.
+    pub fn cut(self) {
+        self.ws.cut();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_read_back_as_they_are_written() {
+        let bytes = frame_bytes("MESSAGE", &[("content-length", "3"), ("a", "b:c")], "x\0y");
+        let (frame, end) = StompFrame::parse(&bytes).unwrap();
+        assert_eq!(end, bytes.len());
+        assert_eq!(
+            (frame.verb.as_str(), frame.header("a")),
+            ("MESSAGE", Some("b:c"))
+        );
+        assert_eq!(frame.body, b"x\0y");
+        for cut in 0..bytes.len() {
+            assert_eq!(StompFrame::parse(&bytes[..cut]), None, "{cut}");
+        }
+    }
+}
