@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 
 use crate::config::{Log, LogFormat};
 
@@ -14,6 +14,10 @@ pub enum TelemetryError {
     /// `log.filter` does not parse.
     #[error("log.filter: {0}")]
     Filter(#[from] ParseError),
+    /// `log.filter` holds a word that is no level: most likely a misspelt one, which would
+    /// otherwise pass for the name of a target and silence all others.
+    #[error("log.filter: {0:?} is no level; a target is written TARGET=LEVEL")]
+    NoLevel(String),
     /// This process logs already.
     #[error("logging has been set up already in this process")]
     AlreadySet(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -34,7 +38,39 @@ pub fn init(log: &Log) -> Result<(), TelemetryError> {
     .map_err(TelemetryError::AlreadySet)
 }
 
-/// Parses a filter; every directive must be understood.
-pub(crate) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::builder().parse(text)
+/// Parses a filter; every directive must be understood, and name a level.
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
+    let is_word = |part: &&str| !part.is_empty() && !part.contains(['=', '[', ']', '{', '}']);
+    let words = text.split(',').map(str::trim).filter(is_word);
+    for word in words {
+        if word.parse::<LevelFilter>().is_err() {
+            return Err(TelemetryError::NoLevel(word.to_owned()));
+        }
+    }
+    Ok(EnvFilter::builder().parse(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_targets_with_levels_are_understood() {
+        for text in [
+            "info",
+            "WARN",
+            "off",
+            "warn,gateway=debug",
+            "gateway[session]=trace, info",
+        ] {
+            filter(text).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for text in ["inof", "warn,gateway", "gateway=loud"] {
+            filter(text).unwrap_err();
+        }
+    }
 }

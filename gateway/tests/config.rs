@@ -126,6 +126,11 @@ const BAD_LINES: &[(&str, &str)] = &[
          got \"info,gateway=loud\"",
     ),
     (
+        "[log]\nfilter = 'inof'",
+        "gateway.toml:2: log.filter: expected a filter such as \"info\" or \"warn,gateway=debug\", \
+         got \"inof\"",
+    ),
+    (
         "log = 'debug'",
         "gateway.toml:1: log: expected a table, got text",
     ),
@@ -301,11 +306,15 @@ const BAD_ASSIGNMENTS: &[(&str, &str)] = &[
     ),
     (
         "route.stomp.path=ws",
-        "expected a path that starts with \"/\" and has neither \"?\" nor \"#\", got \"ws\"",
+        "expected a path such as \"/ws\", percent-encoded, without \"?\" and \"#\", got \"ws\"",
     ),
     (
         "route.stomp.path=/ws?a",
-        "expected a path that starts with \"/\" and has neither \"?\" nor \"#\", got \"/ws?a\"",
+        "expected a path such as \"/ws\", percent-encoded, without \"?\" and \"#\", got \"/ws?a\"",
+    ),
+    (
+        "route.stomp.path=/a b",
+        "expected a path such as \"/ws\", percent-encoded, without \"?\" and \"#\", got \"/a b\"",
     ),
     (
         "route.stomp.protocols=[]",

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use protocols::Registry;
 
-use super::problem::{KeyPath, Problem, Suggestion, quoted};
+use super::location::KeyPath;
+use super::problem::{Problem, Suggestion, quoted};
 use super::units::{ByteSize, Millis};
 use super::{Broker, Config, Embedded, Limits, Listener, Route, Stomp};
 use crate::telemetry;
@@ -117,8 +118,10 @@ impl<'a> Check<'a> {
             &route.broker,
             config.broker.keys(),
         );
-        if !route.path.starts_with('/') || route.path.contains(['?', '#']) {
-            let expected = "a path that starts with \"/\" and has neither \"?\" nor \"#\"";
+        // As it stands in a request line: anything else could never be asked for.
+        let is_in_url = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#');
+        if !route.path.starts_with('/') || !route.path.chars().all(is_in_url) {
+            let expected = "a path such as \"/ws\", percent-encoded, without \"?\" and \"#\"";
             self.add(
                 at.join("path"),
                 Problem::mismatch(expected, quoted(&route.path)),

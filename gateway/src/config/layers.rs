@@ -14,7 +14,8 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 use super::SECTIONS;
-use super::problem::{ConfigError, ConfigErrors, KeyPath, Location, Problem};
+use super::location::{KeyPath, Location};
+use super::problem::{ConfigError, ConfigErrors, Problem};
 
 const BUILTIN: &str = include_str!("../../config/gateway.toml");
 const BUILTIN_NAME: &str = "built-in configuration";

@@ -20,6 +20,7 @@ mod broker;
 mod check;
 mod layers;
 mod listener;
+mod location;
 mod problem;
 mod process;
 mod read;
@@ -35,7 +36,8 @@ use serde::Serialize;
 pub use broker::{Broker, Embedded, User};
 pub use layers::Sources;
 pub use listener::Listener;
-pub use problem::{ConfigError, ConfigErrors, KeyPath, Location, Problem, Suggestion};
+pub use location::{KeyPath, Location};
+pub use problem::{ConfigError, ConfigErrors, Problem, Suggestion};
 pub use process::{Admin, Drain, Log, LogFormat};
 pub use route::{Limits, Outgoing, Route, Stomp};
 

@@ -12,9 +12,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::layers::Layers;
-use super::problem::{
-    ConfigError, ConfigErrors, KeyPath, Problem, Suggestion, TABLE, quoted, shown,
-};
+use super::location::KeyPath;
+use super::problem::{ConfigError, ConfigErrors, Problem, Suggestion, TABLE, quoted, shown};
 use super::{Admin, Broker, Config, Drain, Embedded, Listener, Log, Route, SECTIONS};
 
 const BROKER_KINDS: &str = "\"embedded\"";
