@@ -6,7 +6,7 @@
 //! those of RabbitMQ's STOMP plugin where it has one, for clients that match on them.
 
 use crate::auth::DenialKind;
-use crate::broker::BrokerErrorKind;
+use crate::broker::{BrokerErrorKind, Outcome};
 use crate::session::CloseCode;
 
 /// The peer's fault.
@@ -200,7 +200,7 @@ pub enum Violation {
         header: &'static str,
     },
     /// A body on a frame that has none.
-    #[error("{verb} must not have a body (STOMP 1.2); only SEND may")]
+    #[error("{verb} must not have a body (STOMP 1.1 and 1.2); only SEND may")]
     BodyNotAllowed {
         /// The frame.
         verb: &'static str,
@@ -422,6 +422,30 @@ impl BrokerErrorKind {
                 CloseCode::TryAgainLater,
                 "broker_unavailable",
             ),
+        }
+    }
+}
+
+impl Outcome {
+    /// The row of the table for a message that the broker did not take; `None` if it did.
+    pub const fn report(self) -> Option<Report> {
+        match self {
+            Self::Accepted => None,
+            Self::Rejected => Some(report("Message rejected", CloseCode::Policy, "rejected")),
+            Self::Unroutable => Some(report(
+                "Message unroutable",
+                CloseCode::Policy,
+                "unroutable",
+            )),
+        }
+    }
+
+    /// What happened, for the peer.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Accepted => "the broker has taken the message",
+            Self::Rejected => "the broker did not take the message",
+            Self::Unroutable => "the message reached no queue",
         }
     }
 }
