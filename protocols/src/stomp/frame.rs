@@ -176,6 +176,14 @@ impl Headers {
         self.get(name).map(|value| self.head.slice(value))
     }
 
+    /// `part`, a slice of one of these headers, sharing the frame's buffer.
+    ///
+    /// # Panics
+    /// If `part` does not lie inside one of these headers.
+    pub fn share(&self, part: &str) -> Text {
+        self.head.slice(part)
+    }
+
     /// All headers in their order, repeated ones included.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.lines.iter().map(|line| {
