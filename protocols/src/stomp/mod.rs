@@ -1,21 +1,80 @@
 //! STOMP 1.0, 1.1 and 1.2, server side.
 //!
-//! | clause | where |
+//! | clause (STOMP 1.2) | where |
 //! |---|---|
-//! | frame grammar, value encoding, body, size limits | [`parse`], [`encode`] |
+//! | Augmented BNF, Body, Size Limits, Repeated Header Entries | [`parse`], [`frame`] |
+//! | Value Encoding | [`parse`], [`encode`] |
+//! | Connecting, Protocol Negotiation | `session/connect.rs` |
+//! | Heart-beating | `heartbeat.rs`, [`HeartbeatSettings`] |
+//! | SEND, Standard Headers (`content-type`, `receipt`) | `session/send.rs`, `properties.rs` |
+//! | SUBSCRIBE, UNSUBSCRIBE | `session/subscribe.rs`, `subscription.rs` |
+//! | ACK, NACK | `session/acknowledge.rs`, `acks.rs` |
+//! | BEGIN, COMMIT, ABORT | `session/transact.rs`, `transaction.rs` |
+//! | DISCONNECT, ERROR | `session/mod.rs`, `output.rs` |
+//! | MESSAGE | `session/events.rs`, `delivery.rs`, `properties.rs` |
+//! | RECEIPT | `receipts.rs` |
+//! | destinations (the server's to define) | `destination.rs` |
+//!
+//! What 1.0 and 1.1 do otherwise is said where it is done. The states are Connecting →
+//! Authenticating → Connected → Leaving → Closed; `session/mod.rs` has them all.
+//!
+//! # Choices that the specification leaves open
+//! - RECEIPTs come strictly in the order of the frames that asked for them. The one of SEND waits
+//!   for the broker's confirm, those of SUBSCRIBE and UNSUBSCRIBE for its answer, and that of COMMIT
+//!   for the confirms of every message in it. A message that is not taken is an ERROR.
+//! - ACK and NACK of a `client` subscription are cumulative within that subscription. One that
+//!   comes after UNSUBSCRIBE counts as long as its message is outstanding; one that names anything
+//!   else than an outstanding message of this connection is an ERROR.
+//! - A message acknowledged inside a transaction can be acknowledged by no other frame until ABORT
+//!   frees it. Frames of a transaction are checked when they arrive. RECEIPTs of an aborted
+//!   transaction's frames never come.
+//! - A message on its way when its subscription is given up goes back to the queue. A subscription
+//!   counts against the bound until the broker has stopped it and nothing of it is outstanding.
+//! - A subscription that the broker ends is an ERROR and the end of the connection.
 //!
 //! # Deviations
-//! - None recorded yet.
+//! From the specification:
+//! - CONNECT needs no `host`: the route's default stands in. Common clients send none.
+//! - The version that the WebSocket sub-protocol's name stands for is used if `accept-version` has
+//!   it too, even if that has a higher one; if not, the highest of `accept-version` is.
+//! - A client of 1.0 may send any value of `ack`, and a `heart-beat`, which is then honoured. Blanks
+//!   before its header values are dropped, and a body where none belongs is ignored; the latter is
+//!   an ERROR in 1.1 and 1.2.
+//! - What the version of a receiver cannot escape in a header is replaced: [`encode::Escaping`].
+//! - On decoding: see [`parse`].
+//!
+//! From RabbitMQ's plugin, which this follows otherwise:
+//! - Every ERROR ends the connection, as the specification wants, and names the `receipt-id`.
+//! - Destinations are percent-decoded whole, not only `%2F`; there are no `/temp-queue` and
+//!   `/reply-queue` destinations.
+//! - The server's headers on MESSAGE always win. `receipt`, `transaction` and `content-length` of a
+//!   SEND do not travel with the message.
+//! - Prefetch is bounded, also for clients that ask for no bound.
+//! - Heart-beats are clamped, and a client that sends none is probed ([`HeartbeatSettings`]).
+//! - BEGIN of an open transaction is an ERROR instead of a silent restart.
+//! - Headers of SUBSCRIBE and SEND that set queue arguments (`x-…`) are not interpreted.
 
+mod acks;
+mod client_frame;
+mod delivery;
+mod destination;
 pub mod encode;
 pub mod frame;
+mod heartbeat;
+mod output;
 pub mod parse;
+mod properties;
+mod receipts;
+mod session;
+mod subscription;
+mod transaction;
 
 use std::time::Duration;
 
 use crate::registry::{SessionSetup, Subprotocol};
 use crate::session::Session;
 use crate::text::Text;
+use session::StompSession;
 
 /// The sub-protocol `stomp`: all three versions behind the names of RabbitMQ's Web-STOMP plugin.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,8 +90,7 @@ impl Subprotocol for Stomp {
     }
 
     fn open(&self, setup: SessionSetup) -> Box<dyn Session> {
-        let _ = setup;
-        unimplemented!("session.rs")
+        Box::new(StompSession::new(setup))
     }
 }
 
@@ -55,6 +113,19 @@ impl Version {
             Self::V11 => "1.1",
             Self::V12 => "1.2",
         }
+    }
+
+    /// All versions, as written in the `version` header of an ERROR.
+    pub const ALL_NAMES: &'static str = "1.0,1.1,1.2";
+
+    /// The version that one of [`Stomp`]'s names stands for; `stomp` stands for none.
+    fn of_subprotocol(name: &str) -> Option<Self> {
+        Some(match name {
+            "v10.stomp" => Self::V10,
+            "v11.stomp" => Self::V11,
+            "v12.stomp" => Self::V12,
+            _ => return None,
+        })
     }
 }
 
@@ -88,9 +159,16 @@ impl Default for Settings {
 
 /// Bounds on heart-beats (STOMP 1.2 §Heart-beating).
 ///
-/// A client's wish other than 0 is raised to `min` and lowered to `max`. A client that sends no
-/// heart-beats of its own (`heart-beat` absent or `0,…`) is probed by the transport every
-/// `default` instead, so that a dead one is still noticed.
+/// | the client's header | agreed | `heart-beat` of CONNECTED |
+/// |---|---|---|
+/// | `…,0`: it wants none | the server sends none | `0,…` |
+/// | `…,cy` | the server sends every `cy`, raised to `min`, lowered to `max` | `that,…` |
+/// | `0,…`, or no header: it promises none | the transport probes it every `default` | `…,default` |
+/// | `cx,…` | the client sends every `cx`, raised to `min` | `…,that` |
+///
+/// A heart-beat is sent when nothing else was for nine tenths of the interval, so that it is not
+/// late. A client is given up after two intervals without any input; while reading is stopped by
+/// backpressure that deadline is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeartbeatSettings {
     /// The shortest interval agreed to, either way. Default 1 s.

@@ -1,0 +1,145 @@
+//! A frame of the client's, as the session reads it: with the violations it names, and the blanks
+//! of STOMP 1.0 taken off.
+
+use bytes::Bytes;
+
+use crate::stomp::Version;
+use crate::stomp::frame::{Frame, Verb};
+use crate::text::Text;
+use crate::violation::{Violation, shown};
+
+/// A frame and the version it is read by.
+///
+/// *Spec.* 1.1 and 1.2 keep every blank of a header; 1.0 says nothing, and clients of that time
+/// write `name: value`. There, blanks before a value are dropped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClientFrame<'a> {
+    frame: &'a Frame,
+    version: Version,
+}
+
+impl<'a> ClientFrame<'a> {
+    /// Reads `frame` by `version`.
+    pub(super) const fn new(frame: &'a Frame, version: Version) -> Self {
+        Self { frame, version }
+    }
+
+    /// Its verb.
+    pub(super) const fn verb(&self) -> Verb {
+        self.frame.verb
+    }
+
+    /// The version it is read by.
+    pub(super) const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Its body.
+    pub(super) const fn body(&self) -> &'a Bytes {
+        &self.frame.body
+    }
+
+    /// All headers in their order, repeated ones included.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let version = self.version;
+        self.frame
+            .headers
+            .iter()
+            .map(move |(name, value)| (name, without_blanks(version, value)))
+    }
+
+    /// The value of the first header of this name.
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+        self.frame
+            .headers
+            .get(name)
+            .map(|value| without_blanks(self.version, value))
+    }
+
+    /// As [`get`](Self::get). *Errors.* [`Violation::MissingHeader`].
+    pub(super) fn require(&self, header: &'static str) -> Result<&'a str, Violation> {
+        let verb = self.frame.verb.as_str();
+        self.get(header)
+            .ok_or(Violation::MissingHeader { verb, header })
+    }
+
+    /// The receipt it asks for, kept apart from the input.
+    pub(super) fn receipt(&self) -> Option<Text> {
+        self.get("receipt").map(Text::from)
+    }
+
+    /// A part of its headers, sharing their buffer.
+    pub(super) fn share(&self, part: &str) -> Text {
+        self.frame.headers.share(part)
+    }
+
+    /// *Errors.* [`Violation::BodyNotAllowed`] if there is a body (1.1 and 1.2 §Body; 1.0 forbids
+    /// none, and it is ignored).
+    pub(super) fn check_no_body(&self) -> Result<(), Violation> {
+        if self.frame.body.is_empty() || self.version == Version::V10 {
+            return Ok(());
+        }
+        Err(Violation::BodyNotAllowed {
+            verb: self.frame.verb.as_str(),
+        })
+    }
+
+    /// Bytes of its headers and its body.
+    pub(super) fn size(&self) -> usize {
+        let headers: usize = self
+            .headers()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        headers + self.frame.body.len()
+    }
+
+    /// `true` or `false`, as `value` says. *Errors.* [`Violation::BadHeader`].
+    pub(super) fn flag(&self, header: &'static str, value: &str) -> Result<bool, Violation> {
+        match value {
+            "true" | "True" => Ok(true),
+            "false" | "False" => Ok(false),
+            _ => Err(self.bad(header, "true or false", value)),
+        }
+    }
+
+    /// The number that `value` is. *Errors.* [`Violation::BadHeader`].
+    pub(super) fn number<N: std::str::FromStr>(
+        &self,
+        header: &'static str,
+        expected: &'static str,
+        value: &str,
+    ) -> Result<N, Violation> {
+        value.parse().map_err(|_| self.bad(header, expected, value))
+    }
+
+    /// A header whose value cannot be used.
+    pub(super) fn bad(
+        &self,
+        header: &'static str,
+        expected: &'static str,
+        value: &str,
+    ) -> Violation {
+        let verb = self.frame.verb.as_str();
+        Violation::BadHeader {
+            verb,
+            header,
+            expected,
+            got: shown(value),
+        }
+    }
+
+    /// A header that only the server sets.
+    pub(super) const fn forbidden(&self, header: &'static str) -> Violation {
+        Violation::ForbiddenHeader {
+            verb: self.frame.verb.as_str(),
+            header,
+        }
+    }
+}
+
+fn without_blanks(version: Version, value: &str) -> &str {
+    match version {
+        Version::V10 => value.trim_start_matches(' '),
+        Version::V11 | Version::V12 => value,
+    }
+}

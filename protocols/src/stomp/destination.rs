@@ -1,0 +1,342 @@
+//! Destinations: the text of a `destination` header to an [`Address`] of the broker port, and an
+//! exchange and routing key back to a text.
+//!
+//! STOMP leaves destinations to the server; these are RabbitMQ's:
+//!
+//! | text | address |
+//! |---|---|
+//! | `/queue/<name>`, or a bare `<name>` without a slash | [`Address::Queue`] |
+//! | `/amq/queue/<name>` | [`Address::ExistingQueue`] |
+//! | `/topic/<routing key or pattern>` | [`Address::Topic`] |
+//! | `/exchange/<name>[/<key>]` | [`Address::Exchange`] |
+//!
+//! Each part between slashes is percent-decoded (RFC 3986 §2.1), so that a name may hold a slash as
+//! `%2F` and a percent sign as `%25`. What [`write()`] writes, [`parse`] reads back.
+
+use std::fmt::Write;
+
+use crate::broker::Address;
+use crate::text::Text;
+use crate::violation::{Violation, shown};
+
+/// The prefixes, as named to a client that used another.
+const VALID: &str = "/amq/queue, /exchange, /queue, /topic";
+
+/// The longest name or key that AMQP 0-9-1 can carry (a short string).
+const LONGEST_NAME: usize = 255;
+
+/// The exchange behind `/topic`.
+const TOPIC_EXCHANGE: &str = "amq.topic";
+
+/// The address that `destination` names.
+///
+/// *Errors.* [`Violation::UnknownDestination`] for an unknown prefix,
+/// [`Violation::InvalidDestination`] for a known one with a remainder that cannot be used.
+/// *Cost.* No copy, unless something is percent-encoded.
+pub(super) fn parse(destination: &Text) -> Result<Address, Violation> {
+    let Some(path) = destination.strip_prefix('/') else {
+        return bare(destination);
+    };
+    let (prefix, rest) = path.split_once('/').unwrap_or((path, ""));
+    let parts = |kind| Parts { destination, kind };
+    match prefix {
+        "queue" => parts("queue").only(rest).map(Address::Queue),
+        "topic" => parts("topic").only(rest).map(Address::Topic),
+        "exchange" => parts("exchange").exchange(rest),
+        "amq" if rest == "queue" => parts("queue").only("").map(Address::ExistingQueue),
+        "amq" if rest.starts_with("queue/") => parts("queue")
+            .only(&rest["queue/".len()..])
+            .map(Address::ExistingQueue),
+        _ => Err(unknown(destination)),
+    }
+}
+
+/// Appends the destination of a message that was published to `exchange` with `key`.
+///
+/// *Order.* The inverse of [`parse`], for every exchange and key.
+pub(super) fn write(exchange: &str, key: &str, out: &mut String) {
+    match exchange {
+        "" => {
+            out.push_str("/queue/");
+            encode(key, out);
+        }
+        TOPIC_EXCHANGE => {
+            out.push_str("/topic/");
+            encode(key, out);
+        }
+        _ => {
+            out.push_str("/exchange/");
+            encode(exchange, out);
+            if !key.is_empty() {
+                out.push('/');
+                encode(key, out);
+            }
+        }
+    }
+}
+
+/// Remembers the last destination it parsed: most clients send to one over and over.
+#[derive(Debug, Default)]
+pub(super) struct LastDestination(Option<(Text, Address)>);
+
+impl LastDestination {
+    /// As [`parse`]. The address does not keep the buffer alive that `destination` points into.
+    pub(super) fn parse(&mut self, destination: &str) -> Result<Address, Violation> {
+        if let Some((known, address)) = &self.0
+            && known == destination
+        {
+            return Ok(address.clone());
+        }
+        let destination = Text::from(destination);
+        let address = parse(&destination)?;
+        self.0 = Some((destination, address.clone()));
+        Ok(address)
+    }
+}
+
+fn bare(destination: &Text) -> Result<Address, Violation> {
+    if destination.contains('/') {
+        return Err(unknown(destination));
+    }
+    Parts {
+        destination,
+        kind: "queue",
+    }
+    .only(destination)
+    .map(Address::Queue)
+}
+
+fn unknown(destination: &str) -> Violation {
+    Violation::UnknownDestination {
+        got: shown(destination),
+        valid: VALID,
+    }
+}
+
+/// Reads the parts of one destination.
+struct Parts<'a> {
+    destination: &'a Text,
+    kind: &'static str,
+}
+
+impl Parts<'_> {
+    /// The one part that is allowed, and needed.
+    fn only(&self, rest: &str) -> Result<Text, Violation> {
+        if rest.is_empty() {
+            return Err(self.invalid("a name is missing"));
+        }
+        if rest.contains('/') {
+            return Err(self.invalid("it has one part; write %2F for a slash in a name"));
+        }
+        self.decoded(rest)
+    }
+
+    /// An exchange, and a key if there is one.
+    fn exchange(&self, rest: &str) -> Result<Address, Violation> {
+        let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.is_empty() {
+            return Err(self.invalid("the name of an exchange is missing"));
+        }
+        if key.contains('/') {
+            return Err(self.invalid("it has two parts at most; write %2F for a slash in a key"));
+        }
+        Ok(Address::Exchange {
+            name: self.decoded(name)?,
+            key: self.decoded(key)?,
+        })
+    }
+
+    fn decoded(&self, part: &str) -> Result<Text, Violation> {
+        let text = if part.contains('%') {
+            percent_decode(part)
+                .ok_or_else(|| self.invalid("write %25 for a percent sign, %HH for other bytes"))?
+        } else {
+            self.destination.slice(part)
+        };
+        if text.len() > LONGEST_NAME {
+            return Err(self.invalid("a name may have 255 bytes (AMQP 0-9-1 short string)"));
+        }
+        Ok(text)
+    }
+
+    fn invalid(&self, hint: &'static str) -> Violation {
+        Violation::InvalidDestination {
+            got: shown(self.destination),
+            kind: self.kind,
+            hint,
+        }
+    }
+}
+
+/// `None` if a `%` is not followed by two hexadecimal digits, or the result is not UTF-8.
+fn percent_decode(part: &str) -> Option<Text> {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (&[high, low], after) = rest.split_first_chunk()?;
+        bytes.push(hex_digit(high)? << 4 | hex_digit(low)?);
+        rest = after;
+    }
+    Text::from_utf8(bytes.into()).ok()
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+/// Encodes slashes, percent signs, control characters and whatever is not ASCII.
+fn encode(name: &str, out: &mut String) {
+    if name.bytes().all(stands_for_itself) {
+        return out.push_str(name);
+    }
+    for byte in name.bytes() {
+        if stands_for_itself(byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+const fn stands_for_itself(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'/' && byte != b'%'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(destination: &str) -> Result<Address, Violation> {
+        parse(&Text::from(destination))
+    }
+
+    fn written(exchange: &str, key: &str) -> String {
+        let mut out = String::new();
+        write(exchange, key, &mut out);
+        out
+    }
+
+    #[test]
+    fn each_prefix_is_its_address() {
+        assert_eq!(parsed("/queue/a.b"), Ok(Address::Queue("a.b".into())));
+        assert_eq!(parsed("a"), Ok(Address::Queue("a".into())));
+        assert_eq!(
+            parsed("/amq/queue/a"),
+            Ok(Address::ExistingQueue("a".into()))
+        );
+        assert_eq!(parsed("/topic/a.*.#"), Ok(Address::Topic("a.*.#".into())));
+        let exchange = |name: &str, key: &str| Address::Exchange {
+            name: name.into(),
+            key: key.into(),
+        };
+        assert_eq!(parsed("/exchange/x"), Ok(exchange("x", "")));
+        assert_eq!(parsed("/exchange/x/"), Ok(exchange("x", "")));
+        assert_eq!(parsed("/exchange/x/k"), Ok(exchange("x", "k")));
+    }
+
+    #[test]
+    fn parts_are_percent_decoded() {
+        assert_eq!(
+            parsed("/queue/a%2Fb%2fc%25"),
+            Ok(Address::Queue("a/b/c%".into()))
+        );
+        assert_eq!(parsed("/topic/%C3%BC"), Ok(Address::Topic("ü".into())));
+        assert_eq!(parsed("a%2Fb"), Ok(Address::Queue("a/b".into())));
+    }
+
+    #[test]
+    fn a_known_prefix_with_an_unusable_remainder_is_invalid() {
+        let long = format!("/queue/{}", "q".repeat(256));
+        for destination in [
+            "",
+            "/queue",
+            "/queue/",
+            "/queue/a/b",
+            "/queue//",
+            "/topic",
+            "/topic/a/b",
+            "/exchange",
+            "/exchange/",
+            "/exchange//k",
+            "/exchange/x/k/l",
+            "/amq/queue",
+            "/amq/queue/",
+            "/amq/queue/a/b",
+            "/queue/%",
+            "/queue/%2",
+            "/queue/%zz",
+            "/queue/%FF",
+            "/queue/%+1",
+            &long,
+        ] {
+            let got = parsed(destination);
+            assert!(
+                matches!(got, Err(Violation::InvalidDestination { .. })),
+                "{destination}: {got:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_prefix_is_unknown() {
+        for destination in [
+            "/",
+            "//",
+            "queue/a",
+            "/queues/a",
+            "/temp-queue/a",
+            "/reply-queue/a",
+            "/amq/a",
+            "/Queue/a",
+        ] {
+            let got = parsed(destination);
+            assert!(
+                matches!(got, Err(Violation::UnknownDestination { .. })),
+                "{destination}: {got:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_destination_of_a_message_names_exchange_and_key() {
+        assert_eq!(written("", "q"), "/queue/q");
+        assert_eq!(written("amq.topic", "a.b"), "/topic/a.b");
+        assert_eq!(written("x", "k"), "/exchange/x/k");
+        assert_eq!(written("x", ""), "/exchange/x");
+        assert_eq!(written("", "a/b%ü\n\u{7f}"), "/queue/a%2Fb%25%C3%BC%0A%7F");
+    }
+
+    #[test]
+    fn the_last_destination_is_parsed_once() {
+        let mut last = LastDestination::default();
+        let Ok(Address::Queue(first)) = last.parse("/queue/a") else {
+            panic!("a queue")
+        };
+        let Ok(Address::Queue(second)) = last.parse("/queue/a") else {
+            panic!("a queue")
+        };
+        assert_eq!(first.as_ptr(), second.as_ptr());
+        assert_eq!(last.parse("/queue/b"), Ok(Address::Queue("b".into())));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_back(exchange in ".{0,20}", key in ".{1,20}") {
+            let parsed = parsed(&written(&exchange, &key));
+            let expected = match exchange.as_str() {
+                "" => Address::Queue(key.into()),
+                TOPIC_EXCHANGE => Address::Topic(key.into()),
+                _ => Address::Exchange { name: exchange.into(), key: key.into() },
+            };
+            proptest::prop_assert_eq!(parsed, Ok(expected));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! ACK and NACK.
+//!
+//! *Spec.* STOMP 1.2 §ACK, §NACK: the message is named by `id`; 1.1: by `message-id` and
+//! `subscription`; 1.0: by `message-id`, and there is no NACK. `requeue:false` on NACK is
+//! RabbitMQ's.
+
+use crate::broker::{Command, Verdict};
+use crate::session::Actions;
+use crate::stomp::Version;
+use crate::stomp::acks::{AckMode, Holder};
+use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::frame::Verb;
+use crate::stomp::subscription::DeliveryName;
+use crate::stomp::transaction::{Held, HeldAction, Settlement};
+use crate::violation::{Violation, shown};
+
+use super::StompSession;
+
+impl StompSession {
+    pub(super) fn on_acknowledgement(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        let settlement = self.settlement(frame)?;
+        let receipt = frame.receipt();
+        let Some(id) = frame.get("transaction") else {
+            self.settle(settlement, None, actions);
+            return self.answer(receipt, actions);
+        };
+        let transaction = self.transactions.admit(id, frame.size())?;
+        if let Some(subscription) = self.subscriptions.get_mut(settlement.subscription) {
+            let Settlement {
+                up_to, cumulative, ..
+            } = settlement;
+            subscription
+                .ledger
+                .hold(up_to, cumulative, transaction.holder);
+        }
+        transaction.frames.push(Held {
+            action: HeldAction::Settle(settlement),
+            receipt,
+        });
+        Ok(())
+    }
+
+    /// Takes deliveries out of the ledger, as far as `holder` holds them, and tells the broker.
+    pub(super) fn settle(
+        &mut self,
+        settlement: Settlement,
+        holder: Option<Holder>,
+        actions: &mut Actions,
+    ) {
+        let Settlement {
+            subscription,
+            up_to,
+            verdict,
+            cumulative,
+        } = settlement;
+        let Some(known) = self.subscriptions.get_mut(subscription) else {
+            return;
+        };
+        known
+            .ledger
+            .settle(up_to, cumulative, holder, |up_to, cumulative| {
+                actions.commands.push(Command::Settle {
+                    subscription,
+                    up_to,
+                    verdict,
+                    cumulative,
+                });
+            });
+        self.subscriptions.forget_if_over(subscription);
+    }
+
+    /// What an ACK or NACK asks for.
+    ///
+    /// *Errors.* [`Violation::UnknownAck`] unless it names a delivery of this session that waits
+    /// for it.
+    fn settlement(&mut self, frame: ClientFrame<'_>) -> Result<Settlement, Violation> {
+        let verb = frame.verb().as_str();
+        if frame.verb() == Verb::Nack && frame.version() == Version::V10 {
+            let version = frame.version().as_str();
+            return Err(Violation::VerbNotInVersion { verb, version });
+        }
+        let id = frame.require(if frame.version() >= Version::V12 {
+            "id"
+        } else {
+            "message-id"
+        })?;
+        let subscription = match frame.version() {
+            Version::V11 => Some(frame.require("subscription")?),
+            Version::V10 | Version::V12 => None,
+        };
+        let verdict = verdict(frame)?;
+        let unknown = || Violation::UnknownAck {
+            verb,
+            id: shown(id),
+        };
+        let delivery = DeliveryName::parse(id, &self.session_id).ok_or_else(unknown)?;
+        if subscription.is_some_and(|id| !delivery.is_of(id)) {
+            return Err(unknown());
+        }
+        let subscription = self.subscriptions.find_free(delivery).ok_or_else(unknown)?;
+        let mode = self.subscriptions.get_mut(subscription).map(|it| it.mode);
+        let cumulative = mode == Some(AckMode::Client);
+        Ok(Settlement {
+            subscription,
+            up_to: delivery.tag,
+            verdict,
+            cumulative,
+        })
+    }
+}
+
+fn verdict(frame: ClientFrame<'_>) -> Result<Verdict, Violation> {
+    if frame.verb() == Verb::Ack {
+        return Ok(Verdict::Accept);
+    }
+    match frame
+        .get("requeue")
+        .map(|value| frame.flag("requeue", value))
+        .transpose()?
+    {
+        Some(false) => Ok(Verdict::Discard),
+        Some(true) | None => Ok(Verdict::Requeue),
+    }
+}

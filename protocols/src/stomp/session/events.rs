@@ -1,0 +1,150 @@
+//! What the broker reports: confirms, deliveries, refusals.
+//!
+//! *Spec.* STOMP 1.2 §MESSAGE, §RECEIPT, §ERROR. A refused command, a message that was not taken, a
+//! subscription that the broker ended, and a broker that went away are answered by ERROR, and the
+//! connection is closed: STOMP knows no lesser answer.
+
+use crate::broker::{
+    BrokerError, Command, DeliveryTag, Event, Outcome, Publication, SubscriptionId, Token, Verdict,
+};
+use crate::session::{Actions, CloseCause, Settled};
+use crate::stomp::acks::AckMode;
+use crate::violation::Report;
+
+use super::{Failure, Phase, StompSession};
+
+impl StompSession {
+    pub(super) fn on_event(&mut self, event: Event, actions: &mut Actions) {
+        match event {
+            Event::Delivery {
+                subscription,
+                tag,
+                redelivered,
+                publication,
+            } => {
+                self.on_delivery(subscription, tag, redelivered, &publication, actions);
+            }
+            Event::Confirmed { token, outcome } => self.on_confirmed(token, outcome, actions),
+            Event::Subscribed { token } => self.complete(token, actions),
+            Event::Unsubscribed { token } => {
+                self.subscriptions.stopped(token);
+                self.complete(token, actions);
+            }
+            Event::Failed { token, error } => {
+                self.fail_command(token, error.kind.report(), &error.text, actions);
+            }
+            Event::Canceled {
+                subscription,
+                error,
+            } => {
+                self.on_canceled(subscription, &error, actions);
+            }
+            Event::Down { error } => self.fail_broker(error.kind.report(), &error.text, actions),
+        }
+    }
+
+    fn on_delivery(
+        &mut self,
+        id: SubscriptionId,
+        tag: DeliveryTag,
+        redelivered: bool,
+        publication: &Publication,
+        actions: &mut Actions,
+    ) {
+        // A session that leaves lets go of its link, which returns what it has not settled.
+        if !matches!(self.phase, Phase::Connected) {
+            return;
+        }
+        let active = self.subscriptions.get_mut(id).filter(|it| it.is_active());
+        let Some(subscription) = active else {
+            actions.commands.push(Command::Settle {
+                subscription: id,
+                up_to: tag,
+                verdict: Verdict::Requeue,
+                cumulative: false,
+            });
+            return;
+        };
+        let bytes = self
+            .messages
+            .encode(self.version, subscription, tag, redelivered, publication);
+        let mut frame = self.output.frame(bytes, &publication.message.body);
+        match subscription.mode {
+            AckMode::Auto => {
+                frame.settles = Some(Settled {
+                    subscription: id,
+                    tag,
+                })
+            }
+            AckMode::Client | AckMode::ClientIndividual => subscription.ledger.record(tag),
+        }
+        actions.frames.push(frame);
+    }
+
+    fn on_confirmed(&mut self, token: Token, outcome: Outcome, actions: &mut Actions) {
+        match (outcome.report(), outcome) {
+            (None, _) => self.complete(token, actions),
+            (Some(report), outcome) => {
+                self.fail_command(token, report, outcome.sentence(), actions);
+            }
+        }
+    }
+
+    fn complete(&mut self, token: Token, actions: &mut Actions) {
+        self.receipts.complete(token);
+        self.release_receipts(actions);
+    }
+
+    fn on_canceled(&mut self, id: SubscriptionId, error: &BrokerError, actions: &mut Actions) {
+        let active = self.subscriptions.get_mut(id).filter(|it| it.is_active());
+        let Some(subscription) = active else { return };
+        let header = subscription.header.clone();
+        let failure = Failure {
+            report: Report {
+                message: CANCELED,
+                ..error.kind.report()
+            },
+            sentence: &error.text,
+            receipt: None,
+            subscription: header.as_deref(),
+            cause: CloseCause::Broker,
+        };
+        self.fail(failure, actions);
+    }
+
+    fn fail_command(
+        &mut self,
+        token: Token,
+        report: Report,
+        sentence: &str,
+        actions: &mut Actions,
+    ) {
+        let receipt = self.receipts.named(token).cloned();
+        let failure = Failure {
+            report,
+            sentence,
+            receipt: receipt.as_deref(),
+            subscription: None,
+            cause: CloseCause::Broker,
+        };
+        self.fail(failure, actions);
+    }
+
+    fn fail_broker(&mut self, report: Report, sentence: &str, actions: &mut Actions) {
+        let (receipt, subscription) = (None, None);
+        let cause = CloseCause::Broker;
+        self.fail(
+            Failure {
+                report,
+                sentence,
+                receipt,
+                subscription,
+                cause,
+            },
+            actions,
+        );
+    }
+}
+
+/// The words of RabbitMQ's plugin.
+const CANCELED: &str = "Server cancelled subscription";

@@ -1,0 +1,406 @@
+//! The state machine of one STOMP connection: Connecting → Authenticating → Connected → Leaving →
+//! Closed.
+//!
+//! Each client frame is one method, in the module of its clause; events of the broker are in
+//! [`events`]. A method that returns a [`Violation`] ends the session: the violation becomes an
+//! ERROR that names the frame's receipt, and the connection is closed, as STOMP demands. No other
+//! thing ends it but DISCONNECT, the broker and the server's own shutdown.
+//!
+//! Must not: read a clock, wait, or panic on anything a peer or a broker does.
+
+mod acknowledge;
+mod connect;
+mod events;
+mod send;
+mod subscribe;
+mod transact;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::auth::AuthReply;
+use crate::broker::{Event, Token};
+use crate::policy::Policy;
+use crate::registry::SessionSetup;
+use crate::session::{Actions, Close, CloseCause, CloseCode, Session, Unit};
+use crate::stomp::Version;
+use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::delivery::MessageEncoder;
+use crate::stomp::destination::LastDestination;
+use crate::stomp::frame::{Frame, Verb};
+use crate::stomp::heartbeat::Heartbeat;
+use crate::stomp::output::{ErrorFrame, Output};
+use crate::stomp::parse::{Decoder, DecoderLimits};
+use crate::stomp::receipts::Receipts;
+use crate::stomp::subscription::Subscriptions;
+use crate::stomp::transaction::Transactions;
+use crate::text::Text;
+use crate::violation::{Report, Violation};
+use connect::Connect;
+
+/// One STOMP connection.
+#[derive(Debug)]
+pub(super) struct StompSession {
+    policy: Arc<Policy>,
+    /// Sent as `session`, and part of every `message-id`.
+    session_id: Text,
+    /// The version that the name of the WebSocket sub-protocol stands for.
+    named_version: Option<Version>,
+    /// The version in force; before one is agreed on, the highest, which changes nothing.
+    version: Version,
+    phase: Phase,
+    decoder: Decoder,
+    output: Output,
+    messages: MessageEncoder,
+    heartbeat: Heartbeat,
+    destinations: LastDestination,
+    subscriptions: Subscriptions,
+    transactions: Transactions,
+    receipts: Receipts,
+    last_token: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waits for CONNECT.
+    Connecting { deadline: Instant },
+    /// Waits for the answer to a login. Input is kept, not read.
+    Authenticating { deadline: Instant, connect: Connect },
+    /// Logged in.
+    Connected,
+    /// Takes no more input, and says goodbye once every receipt is out.
+    Leaving(Goodbye),
+    /// Has said what it had to say.
+    Closed,
+}
+
+/// Why a session is leaving.
+#[derive(Debug, Clone, Copy)]
+enum Goodbye {
+    /// The client sent DISCONNECT.
+    Disconnect,
+    /// The server is shutting down.
+    Drain,
+}
+
+/// The end of a session that is not the client's wish.
+struct Failure<'a> {
+    report: Report,
+    /// The body of the ERROR.
+    sentence: &'a str,
+    /// The receipt that the offending frame asked for.
+    receipt: Option<&'a str>,
+    /// The subscription that has ended.
+    subscription: Option<&'a str>,
+    cause: CloseCause,
+}
+
+impl Session for StompSession {
+    fn handle_input(&mut self, now: Instant, unit: Unit, actions: &mut Actions) {
+        if self.refuses_input(&unit, actions) {
+            return;
+        }
+        self.output.note_input(unit.kind);
+        self.heartbeat.heard(now);
+        self.decoder.push(unit.bytes);
+        self.read_frames(actions);
+        self.note_output(now, actions);
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event, actions: &mut Actions) {
+        if matches!(self.phase, Phase::Connected | Phase::Leaving(_)) {
+            self.on_event(event, actions);
+            self.note_output(now, actions);
+        }
+    }
+
+    fn handle_auth(&mut self, now: Instant, reply: AuthReply, actions: &mut Actions) {
+        self.on_auth(now, reply, actions);
+        self.read_frames(actions);
+        self.note_output(now, actions);
+    }
+
+    fn handle_timeout(&mut self, now: Instant, actions: &mut Actions) {
+        match self.phase {
+            Phase::Connecting { deadline } | Phase::Authenticating { deadline, .. } => {
+                if deadline <= now {
+                    self.fail_login_timeout(actions);
+                }
+            }
+            Phase::Connected | Phase::Leaving(_) => {
+                if let Err(violation) = self.heartbeat.check(now) {
+                    self.fail_violation(violation, None, actions);
+                } else if self.heartbeat.is_due(now) {
+                    actions.frames.push(self.output.heartbeat());
+                    self.heartbeat.sent(now);
+                }
+            }
+            Phase::Closed => {}
+        }
+    }
+
+    fn handle_violation(&mut self, _now: Instant, violation: Violation, actions: &mut Actions) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.fail_violation(violation, None, actions);
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Connecting { deadline } | Phase::Authenticating { deadline, .. } => {
+                Some(*deadline)
+            }
+            Phase::Connected | Phase::Leaving(_) => self.heartbeat.next_deadline(),
+            Phase::Closed => None,
+        }
+    }
+
+    fn set_reading(&mut self, now: Instant, reading: bool) {
+        self.heartbeat.set_reading(now, reading);
+    }
+
+    fn start_drain(&mut self, now: Instant, actions: &mut Actions) {
+        match self.phase {
+            Phase::Connecting { .. } | Phase::Authenticating { .. } => {
+                let reason = Text::from_static(SHUTTING_DOWN);
+                self.close(CloseCode::GoingAway, reason, CloseCause::Drain, actions);
+            }
+            Phase::Connected => self.leave(Goodbye::Drain, actions),
+            Phase::Leaving(_) | Phase::Closed => {}
+        }
+        self.note_output(now, actions);
+    }
+}
+
+const SHUTTING_DOWN: &str = "Server shutting down";
+
+impl StompSession {
+    /// A session that waits for CONNECT.
+    pub(super) fn new(setup: SessionSetup) -> Self {
+        let SessionSetup {
+            name,
+            session_id,
+            policy,
+            now,
+        } = setup;
+        let limits = &policy.limits;
+        let decoder = Decoder::new(DecoderLimits {
+            frame_size: limits.frame_size_before_login,
+            header_count: limits.header_count,
+            header_size: limits.header_size,
+        });
+        Self {
+            session_id,
+            named_version: name.and_then(Version::of_subprotocol),
+            version: Version::V12,
+            phase: Phase::Connecting {
+                deadline: now + limits.login_timeout,
+            },
+            decoder,
+            output: Output::new(policy.stomp.outgoing),
+            messages: MessageEncoder::default(),
+            heartbeat: Heartbeat::default(),
+            destinations: LastDestination::default(),
+            subscriptions: Subscriptions::new(limits.subscriptions),
+            transactions: Transactions::new(limits),
+            receipts: Receipts::new(limits.pending_receipts),
+            last_token: 0,
+            policy,
+        }
+    }
+
+    /// Whether input is ignored, or is more than is kept while a login is being decided.
+    fn refuses_input(&mut self, unit: &Unit, actions: &mut Actions) -> bool {
+        match self.phase {
+            Phase::Connecting { .. } | Phase::Connected => false,
+            Phase::Leaving(_) | Phase::Closed => true,
+            Phase::Authenticating { .. } => {
+                let limit = self.policy.limits.frame_size_before_login;
+                let got = self.decoder.buffered() + unit.bytes.len();
+                if got > limit {
+                    let violation = Violation::TooMuchBeforeLogin { limit, got };
+                    self.fail_violation(violation, None, actions);
+                }
+                got > limit
+            }
+        }
+    }
+
+    /// Reads frames while there are any and the phase allows it.
+    fn read_frames(&mut self, actions: &mut Actions) {
+        while matches!(self.phase, Phase::Connecting { .. } | Phase::Connected) {
+            match self.decoder.next_frame() {
+                Ok(Some(frame)) => self.on_frame(&frame, actions),
+                Ok(None) => return,
+                Err(violation) => self.fail_violation(violation, None, actions),
+            }
+        }
+    }
+
+    fn on_frame(&mut self, frame: &Frame, actions: &mut Actions) {
+        let handled = if matches!(self.phase, Phase::Connected) {
+            self.on_connected_frame(ClientFrame::new(frame, self.version), actions)
+        } else {
+            self.on_first_frame(frame, actions)
+        };
+        if let Err(violation) = handled {
+            let receipt = ClientFrame::new(frame, self.version).get("receipt");
+            self.fail_violation(violation, receipt, actions);
+        }
+    }
+
+    fn on_connected_frame(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        let verb = frame.verb();
+        if verb != Verb::Send {
+            frame.check_no_body()?;
+        }
+        match verb {
+            Verb::Send => self.on_send(frame, actions),
+            Verb::Ack | Verb::Nack => self.on_acknowledgement(frame, actions),
+            Verb::Subscribe => self.on_subscribe(frame, actions),
+            Verb::Unsubscribe => self.on_unsubscribe(frame, actions),
+            Verb::Begin => self.on_begin(frame, actions),
+            Verb::Commit => self.on_commit(frame, actions),
+            Verb::Abort => self.on_abort(frame, actions),
+            Verb::Disconnect => self.on_disconnect(frame, actions),
+            Verb::Connect | Verb::Stomp => Err(Violation::AlreadyConnected {
+                verb: verb.as_str(),
+            }),
+            Verb::Connected | Verb::Message | Verb::Receipt | Verb::Error => {
+                Err(Violation::ServerVerb {
+                    verb: verb.as_str(),
+                })
+            }
+        }
+    }
+
+    /// DISCONNECT: its RECEIPT is the last frame (STOMP 1.2 §DISCONNECT).
+    fn on_disconnect(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        self.answer(frame.receipt(), actions)?;
+        self.leave(Goodbye::Disconnect, actions);
+        Ok(())
+    }
+
+    /// Sends the receipt of a frame that is done with, after those of earlier frames.
+    fn answer(&mut self, receipt: Option<Text>, actions: &mut Actions) -> Result<(), Violation> {
+        let Some(receipt) = receipt else {
+            return Ok(());
+        };
+        if self.receipts.is_empty() {
+            actions.frames.push(self.output.receipt(&receipt));
+            return Ok(());
+        }
+        self.receipts.reserve(1)?;
+        let token = self.next_token();
+        self.receipts.ready(token, receipt);
+        Ok(())
+    }
+
+    /// Sends the receipts whose turn has come, and then the goodbye if that was all.
+    fn release_receipts(&mut self, actions: &mut Actions) {
+        while let Some(receipt) = self.receipts.next_released() {
+            actions.frames.push(self.output.receipt(&receipt));
+        }
+        if let Phase::Leaving(goodbye) = self.phase
+            && self.receipts.is_empty()
+        {
+            self.say_goodbye(goodbye, actions);
+        }
+    }
+
+    /// No more input; goodbye once every receipt is out.
+    fn leave(&mut self, goodbye: Goodbye, actions: &mut Actions) {
+        self.phase = Phase::Leaving(goodbye);
+        self.heartbeat.expect_nothing();
+        self.decoder.clear();
+        self.release_receipts(actions);
+    }
+
+    fn say_goodbye(&mut self, goodbye: Goodbye, actions: &mut Actions) {
+        let (code, reason, cause) = match goodbye {
+            Goodbye::Disconnect => (CloseCode::Normal, "", CloseCause::Peer),
+            Goodbye::Drain => {
+                actions.frames.push(self.output.error(ErrorFrame {
+                    message: SHUTTING_DOWN,
+                    sentence: "the server is shutting down; connect again",
+                    receipt: None,
+                    subscription: None,
+                    with_versions: false,
+                }));
+                (CloseCode::GoingAway, SHUTTING_DOWN, CloseCause::Drain)
+            }
+        };
+        self.close(code, Text::from_static(reason), cause, actions);
+    }
+
+    fn fail_violation(
+        &mut self,
+        violation: Violation,
+        receipt: Option<&str>,
+        actions: &mut Actions,
+    ) {
+        let failure = Failure {
+            report: violation.report(),
+            sentence: &violation.to_string(),
+            receipt,
+            subscription: None,
+            cause: CloseCause::Violation(violation),
+        };
+        self.fail(failure, actions);
+    }
+
+    /// ERROR, and close (STOMP 1.2 §ERROR).
+    fn fail(&mut self, failure: Failure<'_>, actions: &mut Actions) {
+        let Failure {
+            report,
+            sentence,
+            receipt,
+            subscription,
+            cause,
+        } = failure;
+        let with_versions = matches!(
+            cause,
+            CloseCause::Violation(Violation::VersionMismatch { .. })
+        );
+        let message = report.message;
+        let error = ErrorFrame {
+            message,
+            sentence,
+            receipt,
+            subscription,
+            with_versions,
+        };
+        actions.frames.push(self.output.error(error));
+        self.close(report.code, Text::from_static(message), cause, actions);
+    }
+
+    fn close(&mut self, code: CloseCode, reason: Text, cause: CloseCause, actions: &mut Actions) {
+        self.phase = Phase::Closed;
+        self.decoder.clear();
+        actions.close = Some(Close {
+            code,
+            reason,
+            cause,
+        });
+    }
+
+    /// Any frame counts as a heart-beat.
+    fn note_output(&mut self, now: Instant, actions: &Actions) {
+        if !actions.frames.is_empty() {
+            self.heartbeat.sent(now);
+        }
+    }
+
+    fn next_token(&mut self) -> Token {
+        self.last_token += 1;
+        Token(self.last_token)
+    }
+}

@@ -1,0 +1,83 @@
+//! SEND.
+//!
+//! *Spec.* STOMP 1.2 §SEND, §RECEIPT. With a `receipt` the broker is asked to confirm, and the
+//! RECEIPT says that it has taken the message; without one nothing is reported, and nothing kept.
+
+use crate::broker::{Address, Command, Message};
+use crate::session::Actions;
+use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::properties;
+use crate::stomp::transaction::{Held, HeldAction, detached};
+use crate::text::Text;
+use crate::violation::Violation;
+
+use super::StompSession;
+
+/// What reports the outcome of a publish.
+pub(super) enum Reported {
+    /// Nothing.
+    No,
+    /// A RECEIPT of its own.
+    Receipt(Text),
+    /// The RECEIPT of the COMMIT that it is part of.
+    Commit(Text),
+}
+
+impl From<Option<Text>> for Reported {
+    fn from(receipt: Option<Text>) -> Self {
+        receipt.map_or(Self::No, Self::Receipt)
+    }
+}
+
+impl StompSession {
+    pub(super) fn on_send(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        let to = self.destinations.parse(frame.require("destination")?)?;
+        let message = Message {
+            body: frame.body().clone(),
+            properties: properties::read(&frame)?,
+        };
+        let receipt = frame.receipt();
+        if let Some(id) = frame.get("transaction") {
+            let transaction = self.transactions.admit(id, frame.size())?;
+            let action = HeldAction::Publish {
+                to,
+                message: detached(&message),
+            };
+            transaction.frames.push(Held { action, receipt });
+            return Ok(());
+        }
+        if receipt.is_some() {
+            self.receipts.reserve(1)?;
+        }
+        self.publish(to, message, receipt.into(), actions);
+        Ok(())
+    }
+
+    /// Hands a message to the broker. *Order.* There is room for its receipt.
+    pub(super) fn publish(
+        &mut self,
+        to: Address,
+        message: Message,
+        reported: Reported,
+        actions: &mut Actions,
+    ) {
+        let token = self.next_token();
+        let confirm = !matches!(reported, Reported::No);
+        match reported {
+            Reported::No => {}
+            Reported::Receipt(receipt) => self.receipts.wait(token, receipt),
+            Reported::Commit(receipt) => self.receipts.wait_as_part(token, receipt),
+        }
+        actions.commands.push(Command::Publish {
+            token,
+            to,
+            message,
+            confirm,
+            mandatory: false,
+        });
+    }
+}

@@ -1,0 +1,120 @@
+//! SUBSCRIBE and UNSUBSCRIBE.
+//!
+//! *Spec.* STOMP 1.2 §SUBSCRIBE, §UNSUBSCRIBE; `prefetch-count`, `durable`, `persistent`,
+//! `auto-delete` and `exclusive` are RabbitMQ's. The RECEIPT waits for the broker.
+
+use crate::broker::{Command, QueueOptions};
+use crate::session::Actions;
+use crate::stomp::Version;
+use crate::stomp::acks::AckMode;
+use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::subscription::ConsumerName;
+use crate::violation::Violation;
+
+use super::StompSession;
+
+impl StompSession {
+    pub(super) fn on_subscribe(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        let from = self.destinations.parse(frame.require("destination")?)?;
+        let name = consumer_name(frame)?;
+        let mode = ack_mode(frame)?;
+        let queue = queue_options(frame)?;
+        let prefetch = self.prefetch(frame)?;
+        self.subscriptions.check_new(name)?;
+        let receipt = frame.receipt();
+        if receipt.is_some() {
+            self.receipts.reserve(1)?;
+        }
+        let token = self.next_token();
+        if let Some(receipt) = receipt {
+            self.receipts.wait(token, receipt);
+        }
+        let subscription = self.subscriptions.add(name, mode, &self.session_id);
+        let settle = mode.settle_mode();
+        let command = Command::Subscribe {
+            token,
+            subscription,
+            from,
+            queue,
+            prefetch,
+            settle,
+        };
+        actions.commands.push(command);
+        Ok(())
+    }
+
+    pub(super) fn on_unsubscribe(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        let name = consumer_name(frame)?;
+        let receipt = frame.receipt();
+        if receipt.is_some() {
+            self.receipts.reserve(1)?;
+        }
+        let token = self.next_token();
+        let subscription = self.subscriptions.retire(name, token)?;
+        if let Some(receipt) = receipt {
+            self.receipts.wait(token, receipt);
+        }
+        actions.commands.push(Command::Unsubscribe {
+            token,
+            subscription,
+        });
+        Ok(())
+    }
+
+    fn prefetch(&self, frame: ClientFrame<'_>) -> Result<u16, Violation> {
+        let settings = &self.policy.stomp;
+        let prefetch = match frame.get("prefetch-count") {
+            None => settings.prefetch,
+            Some(value) => {
+                match frame.number::<u64>("prefetch-count", "a number of messages", value)? {
+                    0 => settings.max_prefetch,
+                    asked => u16::try_from(asked)
+                        .unwrap_or(u16::MAX)
+                        .min(settings.max_prefetch),
+                }
+            }
+        };
+        Ok(prefetch.max(1))
+    }
+}
+
+/// `id`; a client of 1.0 may go without, and is then known by its destination.
+fn consumer_name(frame: ClientFrame<'_>) -> Result<ConsumerName<'_>, Violation> {
+    match frame.get("id") {
+        Some(id) => Ok(ConsumerName::Id(id)),
+        None if frame.version() == Version::V10 => {
+            frame.require("destination").map(ConsumerName::Destination)
+        }
+        None => frame.require("id").map(ConsumerName::Id),
+    }
+}
+
+fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
+    let Some(value) = frame.get("ack") else {
+        return Ok(AckMode::Auto);
+    };
+    AckMode::parse(value)
+        .ok_or_else(|| frame.bad("ack", "auto, client or client-individual", value))
+}
+
+fn queue_options(frame: ClientFrame<'_>) -> Result<QueueOptions, Violation> {
+    let flag = |header| {
+        frame
+            .get(header)
+            .map(|value| frame.flag(header, value))
+            .transpose()
+    };
+    Ok(QueueOptions {
+        durable: flag("durable")?.or(flag("persistent")?),
+        exclusive: flag("exclusive")?,
+        auto_delete: flag("auto-delete")?,
+    })
+}

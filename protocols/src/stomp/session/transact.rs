@@ -1,0 +1,83 @@
+//! BEGIN, COMMIT and ABORT.
+//!
+//! *Spec.* STOMP 1.2 §BEGIN, §COMMIT, §ABORT. COMMIT carries the held frames out in their order;
+//! their RECEIPTs follow, and COMMIT's comes last, once the broker has confirmed every message. It
+//! is not atomic at the broker: if the connection fails on the way, earlier frames have had effect.
+
+use crate::session::Actions;
+use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::transaction::{Held, HeldAction, Transaction};
+use crate::text::Text;
+use crate::violation::Violation;
+
+use super::StompSession;
+use super::send::Reported;
+
+impl StompSession {
+    pub(super) fn on_begin(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        self.transactions.begin(frame.require("transaction")?)?;
+        self.answer(frame.receipt(), actions)
+    }
+
+    pub(super) fn on_commit(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        let transaction = self.transactions.end(frame.require("transaction")?)?;
+        let receipt = frame.receipt();
+        self.receipts
+            .reserve(receipts_of(&transaction, receipt.as_ref()))?;
+        let holder = transaction.holder;
+        for Held {
+            action,
+            receipt: own,
+        } in transaction.frames
+        {
+            match action {
+                HeldAction::Publish { to, message } => {
+                    let reported = match (own, &receipt) {
+                        (Some(own), _) => Reported::Receipt(own),
+                        (None, Some(receipt)) => Reported::Commit(receipt.clone()),
+                        (None, None) => Reported::No,
+                    };
+                    self.publish(to, message, reported, actions);
+                }
+                HeldAction::Settle(settlement) => {
+                    self.settle(settlement, Some(holder), actions);
+                    self.answer(own, actions)?;
+                }
+            }
+        }
+        self.answer(receipt, actions)
+    }
+
+    pub(super) fn on_abort(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        let transaction = self.transactions.end(frame.require("transaction")?)?;
+        for held in &transaction.frames {
+            if let HeldAction::Settle(settlement) = &held.action
+                && let Some(subscription) = self.subscriptions.get_mut(settlement.subscription)
+            {
+                subscription.ledger.release(transaction.holder);
+            }
+        }
+        self.answer(frame.receipt(), actions)
+    }
+}
+
+/// How many receipts a COMMIT may leave waiting.
+fn receipts_of(transaction: &Transaction, of_commit: Option<&Text>) -> usize {
+    let frames = transaction.frames.iter();
+    match of_commit {
+        Some(_) => frames.count() + 1,
+        None => frames.filter(|held| held.receipt.is_some()).count(),
+    }
+}
