@@ -1,0 +1,98 @@
+//! Destinations: the server's own naming, which is RabbitMQ's.
+
+use protocols::broker::{Address, Command};
+
+use crate::client::{Client, sentence};
+
+fn address(destination: &str) -> Address {
+    let mut client = Client::connected("1.2");
+    client.send("SEND", &[("destination", destination)]);
+    match client.command() {
+        Command::Publish { to, .. } => to,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn server_each_prefix_is_its_address() {
+    assert_eq!(address("/queue/a.b"), Address::Queue("a.b".into()));
+    assert_eq!(address("bare"), Address::Queue("bare".into()));
+    assert_eq!(address("/amq/queue/a"), Address::ExistingQueue("a".into()));
+    assert_eq!(address("/topic/a.b"), Address::Topic("a.b".into()));
+    let exchange = |key: &str| Address::Exchange {
+        name: "x".into(),
+        key: key.into(),
+    };
+    assert_eq!(address("/exchange/x"), exchange(""));
+    assert_eq!(address("/exchange/x/k"), exchange("k"));
+}
+
+#[test]
+fn server_names_are_percent_decoded() {
+    assert_eq!(
+        address("/queue/a%2Fb%25%C3%BC"),
+        Address::Queue("a/b%ü".into())
+    );
+}
+
+#[test]
+fn server_the_same_destination_again_is_the_same_address() {
+    let mut client = Client::connected("1.2");
+    for destination in ["/queue/a", "/queue/a", "/topic/a", "/queue/a"] {
+        client.send("SEND", &[("destination", destination)]);
+    }
+    let addresses: Vec<_> = client
+        .commands()
+        .into_iter()
+        .map(|command| match command {
+            Command::Publish { to, .. } => to,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let queue = Address::Queue("a".into());
+    let topic = Address::Topic("a".into());
+    assert_eq!(addresses, [queue.clone(), queue.clone(), topic, queue]);
+}
+
+#[test]
+fn server_an_unknown_prefix_is_refused_and_the_known_ones_are_named() {
+    for destination in [
+        "/",
+        "/nowhere/a",
+        "queue/a",
+        "/temp-queue/a",
+        "/reply-queue/a",
+    ] {
+        for verb in ["SEND", "SUBSCRIBE"] {
+            let mut client = Client::connected("1.2");
+            client.send(verb, &[("id", "0"), ("destination", destination)]);
+            let error = client.policy_violation("Unknown destination");
+            let sentence = sentence(&error);
+            assert!(sentence.contains(destination), "{sentence}");
+            for known in ["/queue", "/topic", "/exchange", "/amq/queue"] {
+                assert!(sentence.contains(known), "{sentence}");
+            }
+            assert!(!sentence.ends_with("temp-queue"));
+        }
+    }
+}
+
+#[test]
+fn server_an_unusable_remainder_is_refused() {
+    for destination in [
+        "",
+        "/queue/",
+        "/queue/a/b",
+        "/topic/a/b",
+        "/exchange/",
+        "/exchange//k",
+        "/queue/%zz",
+    ] {
+        for verb in ["SEND", "SUBSCRIBE"] {
+            let mut client = Client::connected("1.2");
+            client.send(verb, &[("id", "0"), ("destination", destination)]);
+            client.policy_violation("Invalid destination");
+            assert_eq!(client.commands(), []);
+        }
+    }
+}

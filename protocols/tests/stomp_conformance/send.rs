@@ -1,0 +1,255 @@
+//! SEND: headers to properties, and the body.
+
+use protocols::broker::{Command, Properties, Value};
+
+use crate::client::{Client, frame, sentence};
+
+fn properties(headers: &[(&str, &str)]) -> Properties {
+    let mut client = Client::connected("1.2");
+    let mut all = vec![("destination", "/queue/a")];
+    all.extend(headers);
+    client.send("SEND", &all);
+    client.message().properties
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(value.into())
+}
+
+#[test]
+fn v12_send_without_receipt_is_a_publish_without_confirm() {
+    let mut client = Client::connected("1.2");
+    client.send_body("SEND", &[("destination", "/queue/a")], b"hello");
+    match client.command() {
+        Command::Publish {
+            message,
+            confirm,
+            mandatory,
+            ..
+        } => {
+            assert_eq!(message.body, "hello");
+            assert!(!confirm && !mandatory);
+            assert_eq!(message.properties, Properties::default());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(client.frames(), []);
+}
+
+#[test]
+fn v12_send_needs_a_destination() {
+    let mut client = Client::connected("1.2");
+    client.send("SEND", &[("content-type", "text/plain")]);
+    let error = client.policy_violation("Missing header");
+    assert!(sentence(&error).contains("SEND") && sentence(&error).contains("destination"));
+}
+
+#[test]
+fn v12_content_length_lets_a_body_hold_nul() {
+    let mut client = Client::connected("1.2");
+    let headers = [("destination", "/queue/a"), ("content-length", "5")];
+    client.send_raw(&frame("SEND", &headers, b"a\0b\0\xff"));
+    assert_eq!(client.message().body, &b"a\0b\0\xff"[..]);
+}
+
+#[test]
+fn v12_a_body_without_content_length_ends_at_the_first_nul() {
+    let mut client = Client::connected("1.2");
+    client.send_raw(b"SEND\ndestination:/queue/a\n\nab\0SEND\ndestination:/queue/b\n\ncd\0");
+    let bodies: Vec<_> = client
+        .commands()
+        .into_iter()
+        .map(|command| match command {
+            Command::Publish { message, .. } => message.body,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(bodies, ["ab", "cd"]);
+}
+
+#[test]
+fn server_known_headers_are_properties() {
+    let got = properties(&[
+        ("content-type", "text/plain"),
+        ("content-encoding", "gzip"),
+        ("priority", "7"),
+        ("correlation-id", "c"),
+        ("reply-to", "/queue/r"),
+        ("expiration", "60000"),
+        ("timestamp", "1700000000"),
+        ("type", "order"),
+        ("user-id", "guest"),
+        ("app-id", "shop"),
+        ("amqp-message-id", "m-1"),
+        ("persistent", "true"),
+    ]);
+    let expected = Properties {
+        content_type: Some("text/plain".into()),
+        content_encoding: Some("gzip".into()),
+        headers: vec![],
+        persistent: true,
+        priority: Some(7),
+        correlation_id: Some("c".into()),
+        reply_to: Some("/queue/r".into()),
+        expiration: Some("60000".into()),
+        message_id: Some("m-1".into()),
+        timestamp: Some(1_700_000_000),
+        kind: Some("order".into()),
+        user_id: Some("guest".into()),
+        app_id: Some("shop".into()),
+    };
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn v12_other_headers_travel_with_the_message_in_their_order() {
+    let got = properties(&[
+        ("x", "1"),
+        ("a", ""),
+        ("Content-Type", "upper"),
+        ("id", "i"),
+    ]);
+    let expected = [
+        ("x".into(), text("1")),
+        ("a".into(), text("")),
+        ("Content-Type".into(), text("upper")),
+        ("id".into(), text("i")),
+    ];
+    assert_eq!(got.headers, expected);
+}
+
+#[test]
+fn server_headers_of_the_protocol_do_not_travel() {
+    let mut client = Client::connected("1.2");
+    let headers = [
+        ("destination", "/queue/a"),
+        ("receipt", "r"),
+        ("content-length", "1"),
+    ];
+    client.send_raw(&frame("SEND", &headers, b"x"));
+    assert_eq!(client.message().properties, Properties::default());
+}
+
+#[test]
+fn v12_of_repeated_headers_the_first_counts_and_the_others_are_dropped() {
+    let got = properties(&[
+        ("x", "1"),
+        ("x", "2"),
+        ("content-type", "a"),
+        ("content-type", "b"),
+        ("priority", "1"),
+        ("priority", "2"),
+        ("persistent", "false"),
+        ("persistent", "true"),
+        ("destination", "/nowhere"),
+    ]);
+    assert_eq!(got.headers, [("x".into(), text("1"))]);
+    assert_eq!(got.content_type.as_deref(), Some("a"));
+    assert_eq!(got.priority, Some(1));
+    assert!(!got.persistent);
+}
+
+#[test]
+fn v12_headers_are_unescaped() {
+    let got = properties(&[(r"a\cb", r"c\\d\ne\rf\cg")]);
+    assert_eq!(got.headers, [("a:b".into(), text("c\\d\ne\rf:g"))]);
+}
+
+#[test]
+fn v11_headers_are_unescaped_except_for_carriage_return() {
+    let mut client = Client::connected("1.1");
+    client.send(
+        "SEND",
+        &[("destination", "/queue/a"), (r"a\cb", r"c\\d\ne")],
+    );
+    assert_eq!(
+        client.message().properties.headers,
+        [("a:b".into(), text("c\\d\ne"))]
+    );
+    client.send("SEND", &[("destination", "/queue/a"), ("k", r"\r")]);
+    client.violation("Invalid header", protocols::session::CloseCode::Protocol);
+}
+
+#[test]
+fn v10_headers_are_not_unescaped() {
+    let mut client = Client::connected("1.0");
+    client.send("SEND", &[("destination", "/queue/a"), ("k", r"a\nb:\x")]);
+    assert_eq!(
+        client.message().properties.headers,
+        [("k".into(), text(r"a\nb:\x"))]
+    );
+}
+
+#[test]
+fn v10_blanks_before_a_value_are_dropped() {
+    let mut client = Client::connected("1.0");
+    client.send(
+        "SEND",
+        &[
+            ("destination", " /queue/a"),
+            ("k", "  v "),
+            ("priority", " 3"),
+        ],
+    );
+    let properties = client.message().properties;
+    assert_eq!(properties.headers, [("k".into(), text("v "))]);
+    assert_eq!(properties.priority, Some(3));
+}
+
+#[test]
+fn v11_blanks_of_a_value_are_kept() {
+    for version in ["1.1", "1.2"] {
+        let mut client = Client::connected(version);
+        client.send("SEND", &[("destination", "/queue/a"), ("k", " v ")]);
+        assert_eq!(
+            client.message().properties.headers,
+            [("k".into(), text(" v "))]
+        );
+    }
+}
+
+#[test]
+fn server_message_id_is_not_the_clients_to_set() {
+    let mut client = Client::connected("1.2");
+    client.send("SEND", &[("destination", "/queue/a"), ("message-id", "m")]);
+    let error = client.policy_violation("Invalid header");
+    assert!(sentence(&error).contains("message-id"));
+    assert_eq!(client.commands(), []);
+}
+
+#[test]
+fn server_numbers_and_flags_that_are_none_are_refused() {
+    for (name, value) in [
+        ("priority", "256"),
+        ("priority", "-1"),
+        ("priority", "high"),
+        ("timestamp", "now"),
+        ("timestamp", "-1"),
+        ("persistent", "yes"),
+        ("persistent", ""),
+    ] {
+        let mut client = Client::connected("1.2");
+        client.send("SEND", &[("destination", "/queue/a"), (name, value)]);
+        let error = client.policy_violation("Invalid header");
+        assert!(sentence(&error).contains(name) && sentence(&error).contains(value));
+    }
+}
+
+#[test]
+fn v12_a_body_belongs_to_send_only() {
+    for (verb, headers) in [
+        ("SUBSCRIBE", &[("id", "0"), ("destination", "/queue/a")][..]),
+        ("BEGIN", &[("transaction", "t")]),
+        ("DISCONNECT", &[]),
+    ] {
+        for version in ["1.1", "1.2"] {
+            let mut client = Client::connected(version);
+            client.send_body(verb, headers, b"body");
+            let error = client.policy_violation("Invalid frame");
+            assert!(sentence(&error).contains(verb));
+        }
+        let mut client = Client::connected("1.0");
+        client.send_body(verb, headers, b"body");
+        assert_eq!(client.frames(), [], "1.0 ignores it");
+    }
+}

@@ -1,0 +1,138 @@
+//! A session and everything around it: its peer, its broker and its clock are the test's.
+//!
+//! Whatever a session decides is collected here, and what must hold of every call is asserted here:
+//! a text unit is UTF-8, and nothing comes after the close.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use protocols::auth::{AuthReply, AuthRequest};
+use protocols::broker::{Command, Event};
+use protocols::policy::Policy;
+use protocols::session::{Close, Established, FrameKind, OutFrame, Unit};
+use protocols::stomp::Stomp;
+use protocols::text::Text;
+use protocols::{Actions, Session, SessionSetup, Subprotocol};
+
+/// The session id that every session under test is given.
+pub(crate) const SESSION_ID: &str = "session-1";
+
+/// A session between a scripted peer and a scripted broker, in virtual time.
+pub(crate) struct Pair {
+    session: Box<dyn Session>,
+    now: Instant,
+    actions: Actions,
+    /// Sent to the peer and not yet looked at.
+    pub(crate) frames: VecDeque<OutFrame>,
+    /// Sent to the broker and not yet looked at.
+    pub(crate) commands: VecDeque<Command>,
+    pub(crate) auth: Option<AuthRequest>,
+    pub(crate) established: Option<Established>,
+    pub(crate) close: Option<Close>,
+}
+
+impl Pair {
+    /// A session that was just opened.
+    pub(crate) fn open(name: Option<&'static str>, policy: Policy) -> Self {
+        let now = start();
+        let session = Stomp.open(SessionSetup {
+            name,
+            session_id: Text::from_static(SESSION_ID),
+            policy: Arc::new(policy),
+            now,
+        });
+        Self {
+            session,
+            now,
+            actions: Actions::default(),
+            frames: VecDeque::new(),
+            commands: VecDeque::new(),
+            auth: None,
+            established: None,
+            close: None,
+        }
+    }
+
+    /// One unit from the peer.
+    pub(crate) fn input(&mut self, kind: FrameKind, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        self.step(|session, now, actions| session.handle_input(now, Unit { kind, bytes }, actions));
+    }
+
+    /// One event from the broker.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.step(|session, now, actions| session.handle_event(now, event, actions));
+    }
+
+    /// The answer to a login.
+    pub(crate) fn reply(&mut self, reply: AuthReply) {
+        self.step(|session, now, actions| session.handle_auth(now, reply, actions));
+    }
+
+    /// Lets time pass, and every deadline in it come true at its instant.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        let target = self.now + by;
+        while let Some(deadline) = self.next_timeout().filter(|deadline| *deadline <= target) {
+            self.now = self.now.max(deadline);
+            self.step(|session, now, actions| session.handle_timeout(now, actions));
+            let next = self.next_timeout();
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "a deadline that has come true moves on"
+            );
+        }
+        self.now = target;
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.session.next_timeout()
+    }
+
+    pub(crate) fn set_reading(&mut self, reading: bool) {
+        self.session.set_reading(self.now, reading);
+    }
+
+    pub(crate) fn start_drain(&mut self) {
+        self.step(|session, now, actions| session.start_drain(now, actions));
+    }
+
+    /// Any call, and what must hold after it.
+    pub(crate) fn step(&mut self, call: impl FnOnce(&mut dyn Session, Instant, &mut Actions)) {
+        let was_closed = self.close.is_some();
+        call(&mut *self.session, self.now, &mut self.actions);
+        if was_closed {
+            assert!(
+                self.actions.is_empty(),
+                "after the close: {:?}",
+                self.actions
+            );
+            assert_eq!(self.session.next_timeout(), None);
+        }
+        for frame in &self.actions.frames {
+            if frame.kind == FrameKind::Text {
+                assert!(std::str::from_utf8(&frame.bytes).is_ok(), "{frame:?}");
+            }
+        }
+        self.frames.extend(self.actions.frames.drain(..));
+        self.commands.extend(self.actions.commands.drain(..));
+        if let Some(auth) = self.actions.auth.take() {
+            self.auth = Some(auth);
+        }
+        if let Some(established) = self.actions.established.take() {
+            self.established = Some(established);
+        }
+        if let Some(close) = self.actions.close.take() {
+            self.close = Some(close);
+        }
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "virtual time must begin somewhere"
+)]
+fn start() -> Instant {
+    Instant::now()
+}
