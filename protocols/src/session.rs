@@ -16,31 +16,35 @@ use crate::violation::Violation;
 
 /// One client's protocol state. Pure: no IO, no clock, no locks. A session never fails; it closes.
 ///
-/// After [`Actions::close`] was set a session ignores every further call.
+/// After [`Actions::close`] was set a session ignores every further call. The methods with a default
+/// concern what a session has asked for: one that asks for no login, broker or deadline hears of
+/// none.
 pub trait Session: Send {
     /// Input from the peer: one WebSocket message, or one chunk of a byte stream. Frames may span
     /// units, and a unit may hold many frames.
     fn handle_input(&mut self, now: Instant, unit: Unit, actions: &mut Actions);
 
     /// The broker link answered a command, or has a delivery.
-    fn handle_event(&mut self, now: Instant, event: Event, actions: &mut Actions);
+    fn handle_event(&mut self, _now: Instant, _event: Event, _actions: &mut Actions) {}
 
     /// The answer to [`Actions::auth`]. *Order.* Once for each request, while it is pending.
-    fn handle_auth(&mut self, now: Instant, reply: AuthReply, actions: &mut Actions);
+    fn handle_auth(&mut self, _now: Instant, _reply: AuthReply, _actions: &mut Actions) {}
 
     /// The deadline of [`next_timeout`](Self::next_timeout) has come. Calling it earlier does no harm.
-    fn handle_timeout(&mut self, now: Instant, actions: &mut Actions);
+    fn handle_timeout(&mut self, _now: Instant, _actions: &mut Actions) {}
 
     /// The peer broke a rule below the protocol (its WebSocket, or a limit the transport keeps):
     /// the session says so in its protocol's words and closes.
     fn handle_violation(&mut self, now: Instant, violation: Violation, actions: &mut Actions);
 
     /// The earliest instant at which [`handle_timeout`](Self::handle_timeout) wants to be called.
-    fn next_timeout(&self) -> Option<Instant>;
+    fn next_timeout(&self) -> Option<Instant> {
+        None
+    }
 
     /// Reading from the peer stopped (`false`) or resumed (`true`) because of backpressure. While
     /// it is stopped the peer's heart-beats cannot be seen, so their deadline is paused.
-    fn set_reading(&mut self, now: Instant, reading: bool);
+    fn set_reading(&mut self, _now: Instant, _reading: bool) {}
 
     /// The server is going away: say so in protocol terms, accept no new work, close.
     fn start_drain(&mut self, now: Instant, actions: &mut Actions);
