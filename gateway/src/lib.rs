@@ -6,6 +6,8 @@ pub mod cli;
 pub mod config;
 mod drain;
 mod driver;
+mod handshake;
+mod listener;
 mod probe;
 mod route;
 pub mod telemetry;

@@ -4,6 +4,9 @@
 //! nor brokers. It is polled by the driver from one task, and buffers only what
 //! [`Transport::queue`] was given.
 
+pub(crate) mod linger;
+pub(crate) mod ws;
+
 use std::io;
 use std::task::{Context, Poll};
 

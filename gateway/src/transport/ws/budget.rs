@@ -1,0 +1,126 @@
+//! How much a peer may send before it has logged in.
+//!
+//! tungstenite's limits are fixed when the handshake is done and hold for each message alone. The
+//! [`Budget`] sits below it and follows the headers of the incoming frames (RFC 6455 §5.2): it adds
+//! up the lengths they declare, and stops the input in front of the first byte that would complete
+//! a header above the limit. So nothing is reserved for a frame that will not be taken. Control
+//! frames count too, and an empty frame counts as one byte, lest a flood of them never ends.
+
+use std::io::{self, Cursor};
+
+
+use super::FrameHeader;
+
+/// The longest header a frame can have (RFC 6455 §5.2).
+const HEADER_SIZE: usize = 14;
+
+/// The input went over the limit. Travels inside an [`io::Error`] through tungstenite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {limit} bytes before the login, {got} were declared")]
+pub(super) struct OverBudget {
+    /// Allowed bytes.
+    pub(super) limit: usize,
+    /// Bytes declared up to and including the frame that went over.
+    pub(super) got: usize,
+}
+
+impl OverBudget {
+    /// The value inside `error`, if it is one of ours.
+    pub(super) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl From<OverBudget> for io::Error {
+    fn from(over: OverBudget) -> Self {
+        Self::other(over)
+    }
+}
+
+/// Follows the input of a peer that has not logged in.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    declared: usize,
+    place: Place,
+    /// Set once the limit was exceeded; nothing is let through from then on.
+    over: Option<OverBudget>,
+}
+
+/// Where in a frame the input is.
+#[derive(Debug)]
+enum Place {
+    /// In a header, of which these bytes have come.
+    Header { bytes: [u8; HEADER_SIZE], filled: usize },
+    /// In a payload with so many bytes to come.
+    Payload { left: u64 },
+    /// In something that is no frame. tungstenite refuses it, at the same byte.
+    Lost,
+}
+
+impl Place {
+    const START: Self = Self::Header { bytes: [0; HEADER_SIZE], filled: 0 };
+}
+
+impl Budget {
+    /// A budget of so many bytes.
+    pub(super) const fn new(limit: usize) -> Self {
+        Self { limit, declared: 0, place: Place::START, over: None }
+    }
+
+    /// *Errors.* The limit was exceeded.
+    pub(super) fn check(&self) -> Result<(), OverBudget> {
+        self.over.map_or(Ok(()), Err)
+    }
+
+    /// Follows the next bytes of input. Returns how many of them may pass; if not all, the limit
+    /// is exceeded by what comes next.
+    pub(super) fn follow(&mut self, input: &[u8]) -> usize {
+        let mut at = 0;
+        while at < input.len() && self.over.is_none() {
+            at += match &mut self.place {
+                Place::Payload { left } => {
+                    let here = (input.len() - at).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= u64::try_from(here).expect("not more than what was left");
+                    if *left == 0 {
+                        self.place = Place::START;
+                    }
+                    here
+                }
+                Place::Header { .. } => usize::from(self.follow_header(input[at])),
+                Place::Lost => input.len() - at,
+            };
+        }
+        at
+    }
+
+    /// Takes one byte of a header; `false` if it completes one that goes over the limit.
+    fn follow_header(&mut self, byte: u8) -> bool {
+        let Place::Header { bytes, filled } = &mut self.place else { return true };
+        bytes[*filled] = byte;
+        *filled += 1;
+        match FrameHeader::parse(&mut Cursor::new(&bytes[..*filled])) {
+            Ok(None) => true,
+            Ok(Some((_, length))) => self.declare(length),
+            Err(_) => {
+                self.place = Place::Lost;
+                true
+            }
+        }
+    }
+
+    fn declare(&mut self, length: u64) -> bool {
+        let cost = usize::try_from(length.max(1)).unwrap_or(usize::MAX);
+        self.declared = self.declared.saturating_add(cost);
+        if self.declared > self.limit {
+            self.over = Some(OverBudget { limit: self.limit, got: self.declared });
+            return false;
+        }
+        self.place = match length {
+            0 => Place::START,
+            left => Place::Payload { left },
+        };
+        true
+    }
+}
+

@@ -1,0 +1,284 @@
+//! WebSocket (RFC 6455), server side, after the handshake.
+//!
+//! tungstenite reads: it unmasks, puts fragments together, checks UTF-8, answers pings and keeps
+//! the state of the close handshake. [`Output`](output::Output) writes; see there why. Below both
+//! lies the [`Wire`](wire::Wire). No extension is negotiated.
+
+mod budget;
+mod output;
+mod wire;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use protocols::session::{Close, FrameKind, OutFrame, Unit};
+use protocols::violation::Violation;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, FrameHeader};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use super::linger::poll_discard;
+use super::{Transport, TransportError};
+use budget::OverBudget;
+use wire::Wire;
+
+/// Bytes read at a time, and kept by an idle connection.
+const READ_SIZE: usize = 4 << 10;
+
+/// tungstenite writes control frames only, and hands each on at once.
+const WRITE_SIZE: usize = 4 << 10;
+
+/// RFC 6455 §5.5: a control frame carries at most 125 bytes, two of them are the close code.
+const REASON_SIZE: usize = 123;
+
+/// A ping without payload.
+const PING: [u8; 2] = [0x89, 0];
+
+/// How much a peer may send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InputLimits {
+    /// Bytes of all frames together, until [`Transport::establish`].
+    pub(crate) before_login: usize,
+    /// Bytes of one message.
+    pub(crate) message_size: usize,
+}
+
+/// A WebSocket connection.
+#[derive(Debug)]
+pub(crate) struct Ws<S> {
+    stream: WebSocketStream<Wire<S>>,
+    input: Input,
+    goodbye: Goodbye,
+}
+
+/// What can be expected of the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// Frames.
+    Open,
+    /// Nothing: its close frame has come. tungstenite holds the answer to it until it is flushed.
+    Closed,
+    /// Bytes that mean nothing any more, for it broke a rule.
+    Broken,
+    /// Nothing: its side of the connection has ended.
+    Ended,
+}
+
+/// How far [`Transport::poll_close`] has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goodbye {
+    /// Output queued before goes first.
+    Unsaid,
+    /// The close frame is on its way.
+    Said,
+    /// The peer has yet to answer it.
+    Awaiting,
+    /// The write side is being closed.
+    ShuttingDown,
+    /// The peer may still be sending.
+    Lingering,
+}
+
+impl<S> Ws<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    /// A connection whose handshake is done. `read_ahead` is what has come after it already.
+    pub(crate) async fn new(io: S, read_ahead: Bytes, limits: InputLimits) -> Self {
+        let wire = Wire::new(io, read_ahead, limits.before_login);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_SIZE)
+            .write_buffer_size(WRITE_SIZE)
+            .max_write_buffer_size(2 * WRITE_SIZE)
+            .max_message_size(Some(limits.message_size))
+            .max_frame_size(Some(limits.message_size));
+        let stream = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
+        Self { stream, input: Input::Open, goodbye: Goodbye::Unsaid }
+    }
+
+    fn wire(&mut self) -> &mut Wire<S> {
+        self.stream.get_mut()
+    }
+
+    /// Moves tungstenite's own frames to the output. `false`: there is no room yet.
+    fn collect_control(&mut self, cx: &mut Context<'_>) -> bool {
+        // The only error left is that the close handshake is over, and there is nothing to say.
+        Pin::new(&mut self.stream).poll_flush(cx).is_ready()
+    }
+
+    /// Writes tungstenite's own frames and all other output.
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let collected = self.collect_control(cx);
+            ready!(self.wire().poll_output(cx))?;
+            if collected {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// The end of the input, for good.
+    fn end_input(&mut self, error: Error) -> Option<TransportError> {
+        let (input, error) = match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => (Input::Ended, None),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                let text = "the peer ended the connection without a close frame";
+                let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
+                (Input::Ended, Some(error.into()))
+            }
+            error => match violation(error) {
+                Ok(violation) => (Input::Broken, Some(violation.into())),
+                Err(error) => (Input::Ended, Some(error.into())),
+            },
+        };
+        self.input = input;
+        error
+    }
+
+    /// Hands the close frame to tungstenite, which from then on answers no pings and takes the
+    /// peer's close frame for the answer. After the peer's own, tungstenite has an answer ready.
+    fn say_goodbye(&mut self, close: &Close) {
+        if matches!(self.input, Input::Open | Input::Broken) {
+            let reason = Utf8Bytes::from(cut(&close.reason, REASON_SIZE));
+            let frame = CloseFrame { code: close.code.value().into(), reason };
+            if let Err(error) = Pin::new(&mut self.stream).start_send(Message::Close(Some(frame))) {
+                tracing::debug!(%error, "cannot send a close frame");
+            }
+        }
+    }
+}
+
+impl<S> Transport for Ws<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Unit, TransportError>>> {
+        while self.input == Input::Open {
+            let (kind, bytes) = match Pin::new(&mut self.stream).poll_next(cx) {
+                Poll::Ready(Some(Ok(Message::Text(text)))) => (FrameKind::Text, text.into()),
+                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => (FrameKind::Binary, bytes),
+                Poll::Ready(Some(Ok(Message::Close(_)))) => {
+                    self.input = Input::Closed;
+                    break;
+                }
+                Poll::Ready(Some(Ok(Message::Ping(_)))) => {
+                    // So that the answer counts as output, and the driver sees to it.
+                    self.collect_control(cx);
+                    continue;
+                }
+                Poll::Ready(Some(Ok(Message::Pong(_) | Message::Frame(_)))) => continue,
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(self.end_input(error).map(Err));
+                }
+                Poll::Ready(None) => {
+                    self.input = Input::Ended;
+                    break;
+                }
+                Poll::Pending => {
+                    // A ping is answered even if nobody has anything else to write.
+                    if self.buffered() > 0
+                        && let Poll::Ready(Err(error)) = self.poll_output(cx)
+                    {
+                        self.input = Input::Ended;
+                        return Poll::Ready(Some(Err(error.into())));
+                    }
+                    return Poll::Pending;
+                }
+            };
+            return Poll::Ready(Some(Ok(Unit { kind, bytes })));
+        }
+        Poll::Ready(None)
+    }
+
+    fn queue(&mut self, frame: OutFrame) {
+        self.wire().output.push(frame);
+    }
+
+    fn buffered(&self) -> usize {
+        self.stream.get_ref().output.len()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        let flushed = match self.input {
+            // The answer to the peer's close frame is the last frame: it waits for `poll_close`.
+            Input::Closed => ready!(self.wire().poll_output(cx)),
+            Input::Open | Input::Broken | Input::Ended => ready!(self.poll_output(cx)),
+        };
+        Poll::Ready(flushed.map_err(TransportError::Io))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, close: &Close) -> Poll<()> {
+        loop {
+            self.goodbye = match self.goodbye {
+                Goodbye::Unsaid => {
+                    if ready!(self.poll_flush(cx)).is_err() {
+                        return Poll::Ready(());
+                    }
+                    self.say_goodbye(close);
+                    Goodbye::Said
+                }
+                Goodbye::Said => match ready!(self.poll_output(cx)) {
+                    Err(_) => return Poll::Ready(()),
+                    Ok(()) if self.input == Input::Open => Goodbye::Awaiting,
+                    Ok(()) => Goodbye::ShuttingDown,
+                },
+                Goodbye::Awaiting => match ready!(self.poll_recv(cx)) {
+                    Some(Ok(_)) => Goodbye::Awaiting,
+                    Some(Err(_)) | None => Goodbye::ShuttingDown,
+                },
+                Goodbye::ShuttingDown => {
+                    match ready!(Pin::new(self.wire()).poll_shutdown(cx)) {
+                        Ok(()) if self.input == Input::Broken => Goodbye::Lingering,
+                        Ok(()) | Err(_) => return Poll::Ready(()),
+                    }
+                }
+                Goodbye::Lingering => return poll_discard(Pin::new(&mut self.wire().io), cx),
+            };
+        }
+    }
+
+    fn establish(&mut self) {
+        self.wire().establish();
+    }
+
+    fn probe(&mut self) {
+        // Without room there are pings or pongs waiting already; they serve as well.
+        let _ = self.wire().output.push_control(&PING);
+    }
+
+    fn take_heard(&mut self) -> bool {
+        self.wire().take_heard()
+    }
+}
+
+/// What the peer did wrong; else the connection itself is at fault.
+fn violation(error: Error) -> Result<Violation, io::Error> {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            Ok(Violation::MessageTooLarge { limit: max_size, got: size })
+        }
+        Error::Utf8(_) => Ok(Violation::TextNotUtf8),
+        Error::Protocol(error) => Ok(Violation::WebSocket(error.to_string())),
+        Error::Io(error) => match OverBudget::of(&error) {
+            Some(OverBudget { limit, got }) => Ok(Violation::TooMuchBeforeLogin { limit, got }),
+            None => Err(error),
+        },
+        error => Err(io::Error::other(error)),
+    }
+}
+
+/// The beginning of `text`, at most `size` bytes of it, cut between characters.
+fn cut(text: &str, size: usize) -> &str {
+    let end = (0..=size.min(text.len())).rfind(|&at| text.is_char_boundary(at));
+    &text[..end.unwrap_or_default()]
+}

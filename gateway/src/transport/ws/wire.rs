@@ -1,0 +1,129 @@
+//! The byte stream below a WebSocket: what tungstenite reads and writes goes through here.
+//!
+//! Reading starts with what the HTTP handshake had read ahead, and is held to a [`Budget`] until
+//! the login. Writing ends in the [`Output`], which alone decides about the order of frames:
+//! tungstenite is used for control frames only, so each of its writes is a number of whole frames.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::budget::Budget;
+use super::output::Output;
+
+/// A socket with the buffers of its WebSocket.
+#[derive(Debug)]
+pub(super) struct Wire<S> {
+    pub(super) io: S,
+    pub(super) output: Output,
+    /// Input to be passed on before more is read.
+    held: Bytes,
+    /// Gone once the peer has logged in.
+    budget: Option<Budget>,
+    heard: bool,
+}
+
+impl<S> Wire<S> {
+    /// A stream that begins with `read_ahead`, of which the peer may use `budget` bytes until
+    /// [`establish`](Self::establish).
+    pub(super) fn new(io: S, read_ahead: Bytes, budget: usize) -> Self {
+        Self {
+            io,
+            output: Output::default(),
+            held: read_ahead,
+            budget: Some(Budget::new(budget)),
+            heard: false,
+        }
+    }
+
+    /// Lifts the bound on input, for bytes that were held because of it as well.
+    pub(super) fn establish(&mut self) {
+        self.budget = None;
+    }
+
+    /// Whether anything was received since the last call.
+    pub(super) fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Wire<S> {
+    /// Writes the output. Ready once nothing is left.
+    pub(super) fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.output.poll_write(&mut self.io, cx)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Wire<S> {
+    /// Fills `buf` from what is held, else from the socket.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let length = self.held.len().min(buf.remaining());
+        buf.put_slice(&self.held[..length]);
+        self.held.advance(length);
+        if self.held.is_empty() {
+            self.held = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes back what was read above the budget: it may pass after all, once the login is done.
+    fn hold(&mut self, over: &[u8]) {
+        self.held = [over, &self.held].concat().into();
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(budget) = &this.budget {
+            budget.check()?;
+        }
+        let before = buf.filled().len();
+        ready!(this.poll_fill(cx, buf))?;
+        let input = &buf.filled()[before..];
+        this.heard |= !input.is_empty();
+        let Some(budget) = &mut this.budget else { return Poll::Ready(Ok(())) };
+        let passing = budget.follow(input);
+        if passing < input.len() {
+            let over = budget.check();
+            this.hold(&buf.filled()[before + passing..]);
+            buf.set_filled(before + passing);
+            if passing == 0 {
+                over?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    /// *Order.* Pending leaves no waker behind: whoever drives [`Wire::poll_output`] tries again.
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        frames: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.output.push_control(frames) {
+            return Poll::Ready(Ok(frames.len()));
+        }
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
