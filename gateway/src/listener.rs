@@ -11,9 +11,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::drain::Drain;
 use crate::handshake;
 use crate::route::{Route, Tuning};
 
@@ -34,19 +34,20 @@ pub(crate) struct ListenerState {
     pub(crate) tuning: Tuning,
     /// Connections at a time.
     pub(crate) max_connections: usize,
-    /// Canceled when sessions shall say goodbye; handshakes that are not done are refused.
-    pub(crate) drain: CancellationToken,
+    /// Ends the accepting, refuses handshakes that are not done, tells sessions to say goodbye.
+    pub(crate) drain: Drain,
     /// Knows every connection's task.
     pub(crate) tracker: TaskTracker,
 }
 
-/// Accepts connections until `stop` is canceled. Those that are open then stay open.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<ListenerState>, stop: CancellationToken) {
+/// Accepts connections until the drain begins. Those that are open end by themselves, or are cut.
+pub(crate) async fn serve(listener: TcpListener, state: Arc<ListenerState>) {
+    let drain = state.drain.clone();
     let mut door = Door::new(state);
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = drain.begun() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -55,7 +56,7 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<ListenerState>, stop
             Err(error) => {
                 door.warn_of(&error);
                 tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = drain.begun() => return,
                     () = tokio::time::sleep(ACCEPT_PAUSE) => {}
                 }
             }
@@ -102,7 +103,11 @@ impl Door {
         }
         if !std::mem::replace(&mut self.full, true) {
             let (listener, limit) = (&state.name, state.max_connections);
-            tracing::warn!(listener, limit, "no connection is left, clients are refused");
+            tracing::warn!(
+                listener,
+                limit,
+                "no connection is left, clients are refused"
+            );
         }
         if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             let refuse = async move { handshake::serve_no_room(io, peer, &state).await };
@@ -115,10 +120,14 @@ impl Door {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = self.state.name.clone();
+        let state = self.state.clone();
         self.state.tracker.spawn(async move {
-            if AssertUnwindSafe(connection).catch_unwind().await.is_err() {
-                tracing::error!(listener, %peer, "a connection panicked and was dropped");
+            tokio::select! {
+                biased;
+                ended = AssertUnwindSafe(connection).catch_unwind() => if ended.is_err() {
+                    tracing::error!(listener = state.name, %peer, "a connection panicked");
+                },
+                () = state.drain.is_cut() => {}
             }
             drop(permit);
         });

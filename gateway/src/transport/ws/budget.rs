@@ -8,7 +8,6 @@
 
 use std::io::{self, Cursor};
 
-
 use super::FrameHeader;
 
 /// The longest header a frame can have (RFC 6455 §5.2).
@@ -51,7 +50,10 @@ pub(super) struct Budget {
 #[derive(Debug)]
 enum Place {
     /// In a header, of which these bytes have come.
-    Header { bytes: [u8; HEADER_SIZE], filled: usize },
+    Header {
+        bytes: [u8; HEADER_SIZE],
+        filled: usize,
+    },
     /// In a payload with so many bytes to come.
     Payload { left: u64 },
     /// In something that is no frame. tungstenite refuses it, at the same byte.
@@ -59,13 +61,21 @@ enum Place {
 }
 
 impl Place {
-    const START: Self = Self::Header { bytes: [0; HEADER_SIZE], filled: 0 };
+    const START: Self = Self::Header {
+        bytes: [0; HEADER_SIZE],
+        filled: 0,
+    };
 }
 
 impl Budget {
     /// A budget of so many bytes.
     pub(super) const fn new(limit: usize) -> Self {
-        Self { limit, declared: 0, place: Place::START, over: None }
+        Self {
+            limit,
+            declared: 0,
+            place: Place::START,
+            over: None,
+        }
     }
 
     /// *Errors.* The limit was exceeded.
@@ -96,7 +106,9 @@ impl Budget {
 
     /// Takes one byte of a header; `false` if it completes one that goes over the limit.
     fn follow_header(&mut self, byte: u8) -> bool {
-        let Place::Header { bytes, filled } = &mut self.place else { return true };
+        let Place::Header { bytes, filled } = &mut self.place else {
+            return true;
+        };
         bytes[*filled] = byte;
         *filled += 1;
         match FrameHeader::parse(&mut Cursor::new(&bytes[..*filled])) {
@@ -113,7 +125,10 @@ impl Budget {
         let cost = usize::try_from(length.max(1)).unwrap_or(usize::MAX);
         self.declared = self.declared.saturating_add(cost);
         if self.declared > self.limit {
-            self.over = Some(OverBudget { limit: self.limit, got: self.declared });
+            self.over = Some(OverBudget {
+                limit: self.limit,
+                got: self.declared,
+            });
             return false;
         }
         self.place = match length {
@@ -124,3 +139,116 @@ impl Budget {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame as a client sends it, with the shortest form of its length.
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut frame = vec![first];
+        match (u8::try_from(length), u16::try_from(length)) {
+            (Ok(short @ ..=125), _) => frame.push(0x80 | short),
+            (_, Ok(medium)) => {
+                frame.push(0x80 | 126);
+                frame.extend(medium.to_be_bytes());
+            }
+            _ => {
+                frame.push(0x80 | 127);
+                frame.extend(u64::try_from(length).unwrap().to_be_bytes());
+            }
+        }
+        frame.extend([1, 2, 3, 4]);
+        frame.extend(std::iter::repeat_n(b'x', length));
+        frame
+    }
+
+    /// Bytes that pass when `input` comes in pieces that end at `splits`.
+    fn passing(limit: usize, input: &[u8], splits: &[usize]) -> (usize, Option<OverBudget>) {
+        let mut budget = Budget::new(limit);
+        let mut passed = 0;
+        let mut start = 0;
+        for &end in splits.iter().chain([&input.len()]) {
+            passed += budget.follow(&input[start..end]);
+            start = end;
+        }
+        (passed, budget.check().err())
+    }
+
+    #[test]
+    fn what_is_within_the_limit_passes_whole() {
+        let input = [
+            frame(0x01, 100),
+            frame(0x89, 5),
+            frame(0x80, 200),
+            frame(0x82, 0),
+        ]
+        .concat();
+        assert_eq!(passing(306, &input, &[]), (input.len(), None));
+    }
+
+    #[test]
+    fn the_header_that_goes_over_the_limit_is_never_complete_however_the_input_is_split() {
+        for last in [
+            frame(0x82, 7),
+            frame(0x82, 300),
+            frame(0x82, 70_000),
+            frame(0x89, 7),
+        ] {
+            let before = [frame(0x81, 3), frame(0x81, 126)].concat();
+            let input = [&before[..], &last[..]].concat();
+            let length = last.iter().filter(|&&byte| byte == b'x').count();
+            let header = last.len() - length;
+            let expected = Some(OverBudget {
+                limit: 135,
+                got: 129 + length,
+            });
+            for split in 0..=before.len() + header {
+                let (passed, over) = passing(135, &input, &[split]);
+                assert_eq!(passed, before.len() + header - 1, "split at {split}");
+                assert_eq!(over, expected, "split at {split}");
+            }
+            let everywhere: Vec<_> = (1..input.len()).collect();
+            assert_eq!(
+                passing(135, &input, &everywhere),
+                (before.len() + header - 1, expected)
+            );
+        }
+    }
+
+    #[test]
+    fn empty_frames_are_not_free() {
+        let flood = frame(0x8a, 0).repeat(11);
+        let (passed, over) = passing(10, &flood, &[]);
+        assert_eq!(over, Some(OverBudget { limit: 10, got: 11 }));
+        assert_eq!(passed, flood.len() - 1);
+    }
+
+    #[test]
+    fn the_longest_length_does_not_overflow() {
+        let mut header = vec![0x82, 0xff];
+        header.extend([0xff; 8]);
+        header.extend([1, 2, 3, 4]);
+        let input = [frame(0x81, 5), header].concat();
+        let over = passing(10, &input, &[]).1;
+        assert_eq!(
+            over,
+            Some(OverBudget {
+                limit: 10,
+                got: usize::MAX
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_no_frame_is_left_to_the_reader_of_frames() {
+        let input = [frame(0x81, 3), frame(0x83, 1000)].concat();
+        assert_eq!(passing(10, &input, &[]), (input.len(), None));
+    }
+
+    #[test]
+    fn the_error_is_found_again_inside_an_io_error() {
+        let over = OverBudget { limit: 1, got: 2 };
+        assert_eq!(OverBudget::of(&over.into()), Some(over));
+        assert_eq!(OverBudget::of(&io::ErrorKind::ConnectionReset.into()), None);
+    }
+}

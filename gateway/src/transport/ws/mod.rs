@@ -63,7 +63,8 @@ pub(crate) struct Ws<S> {
 enum Input {
     /// Frames.
     Open,
-    /// Nothing: its close frame has come. tungstenite holds the answer to it until it is flushed.
+    /// Nothing: its close frame has come. tungstenite holds the answer to it until it is flushed,
+    /// and what was queued before goes first.
     Closed,
     /// Bytes that mean nothing any more, for it broke a rule.
     Broken,
@@ -100,7 +101,11 @@ where
             .max_message_size(Some(limits.message_size))
             .max_frame_size(Some(limits.message_size));
         let stream = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
-        Self { stream, input: Input::Open, goodbye: Goodbye::Unsaid }
+        Self {
+            stream,
+            input: Input::Open,
+            goodbye: Goodbye::Unsaid,
+        }
     }
 
     fn wire(&mut self) -> &mut Wire<S> {
@@ -111,6 +116,13 @@ where
     fn collect_control(&mut self, cx: &mut Context<'_>) -> bool {
         // The only error left is that the close handshake is over, and there is nothing to say.
         Pin::new(&mut self.stream).poll_flush(cx).is_ready()
+    }
+
+    /// Answers the peer's close frame, after what was queued before.
+    fn poll_answer_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.wire().poll_output(cx))?;
+        self.wire().output.seal();
+        self.poll_output(cx)
     }
 
     /// Writes tungstenite's own frames and all other output.
@@ -145,9 +157,13 @@ where
     /// Hands the close frame to tungstenite, which from then on answers no pings and takes the
     /// peer's close frame for the answer. After the peer's own, tungstenite has an answer ready.
     fn say_goodbye(&mut self, close: &Close) {
+        self.wire().output.seal();
         if matches!(self.input, Input::Open | Input::Broken) {
             let reason = Utf8Bytes::from(cut(&close.reason, REASON_SIZE));
-            let frame = CloseFrame { code: close.code.value().into(), reason };
+            let frame = CloseFrame {
+                code: close.code.value().into(),
+                reason,
+            };
             if let Err(error) = Pin::new(&mut self.stream).start_send(Message::Close(Some(frame))) {
                 tracing::debug!(%error, "cannot send a close frame");
             }
@@ -159,17 +175,14 @@ impl<S> Transport for Ws<S>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    fn poll_recv(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Unit, TransportError>>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Unit, TransportError>>> {
         while self.input == Input::Open {
             let (kind, bytes) = match Pin::new(&mut self.stream).poll_next(cx) {
                 Poll::Ready(Some(Ok(Message::Text(text)))) => (FrameKind::Text, text.into()),
                 Poll::Ready(Some(Ok(Message::Binary(bytes)))) => (FrameKind::Binary, bytes),
                 Poll::Ready(Some(Ok(Message::Close(_)))) => {
                     self.input = Input::Closed;
-                    break;
+                    continue;
                 }
                 Poll::Ready(Some(Ok(Message::Ping(_)))) => {
                     // So that the answer counts as output, and the driver sees to it.
@@ -182,7 +195,7 @@ where
                 }
                 Poll::Ready(None) => {
                     self.input = Input::Ended;
-                    break;
+                    continue;
                 }
                 Poll::Pending => {
                     // A ping is answered even if nobody has anything else to write.
@@ -197,6 +210,13 @@ where
             };
             return Poll::Ready(Some(Ok(Unit { kind, bytes })));
         }
+        if self.input == Input::Closed {
+            let answered = ready!(self.poll_answer_close(cx));
+            self.input = Input::Ended;
+            if let Err(error) = answered {
+                return Poll::Ready(Some(Err(error.into())));
+            }
+        }
         Poll::Ready(None)
     }
 
@@ -208,12 +228,20 @@ where
         self.stream.get_ref().output.len()
     }
 
+    fn written(&self) -> u64 {
+        self.stream.get_ref().output.taken()
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         let flushed = match self.input {
-            // The answer to the peer's close frame is the last frame: it waits for `poll_close`.
+            // tungstenite's own frame is now the last one of all; it has its time elsewhere.
             Input::Closed => ready!(self.wire().poll_output(cx)),
             Input::Open | Input::Broken | Input::Ended => ready!(self.poll_output(cx)),
         };
+        if self.wire().output.has_undeliverable() {
+            // Not written is not flushed: deliveries among it must not count as accepted.
+            return Poll::Pending;
+        }
         Poll::Ready(flushed.map_err(TransportError::Io))
     }
 
@@ -236,12 +264,10 @@ where
                     Some(Ok(_)) => Goodbye::Awaiting,
                     Some(Err(_)) | None => Goodbye::ShuttingDown,
                 },
-                Goodbye::ShuttingDown => {
-                    match ready!(Pin::new(self.wire()).poll_shutdown(cx)) {
-                        Ok(()) if self.input == Input::Broken => Goodbye::Lingering,
-                        Ok(()) | Err(_) => return Poll::Ready(()),
-                    }
-                }
+                Goodbye::ShuttingDown => match ready!(Pin::new(self.wire()).poll_shutdown(cx)) {
+                    Ok(()) if self.input == Input::Broken => Goodbye::Lingering,
+                    Ok(()) | Err(_) => return Poll::Ready(()),
+                },
                 Goodbye::Lingering => return poll_discard(Pin::new(&mut self.wire().io), cx),
             };
         }
@@ -265,7 +291,10 @@ where
 fn violation(error: Error) -> Result<Violation, io::Error> {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-            Ok(Violation::MessageTooLarge { limit: max_size, got: size })
+            Ok(Violation::MessageTooLarge {
+                limit: max_size,
+                got: size,
+            })
         }
         Error::Utf8(_) => Ok(Violation::TextNotUtf8),
         Error::Protocol(error) => Ok(Violation::WebSocket(error.to_string())),
@@ -282,3 +311,6 @@ fn cut(text: &str, size: usize) -> &str {
     let end = (0..=size.min(text.len())).rfind(|&at| text.is_char_boundary(at));
     &text[..end.unwrap_or_default()]
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,9 @@ const COPY_SIZE: usize = 4 << 10;
 /// Capacity of the batch that an idle connection keeps.
 const IDLE_CAPACITY: usize = 4 << 10;
 
+/// Frames for which an idle connection keeps room.
+const IDLE_FRAMES: usize = 32;
+
 /// Bytes of control frames kept; while more are waiting none are taken.
 const CONTROL_SIZE: usize = 4 << 10;
 
@@ -43,6 +46,10 @@ pub(super) struct Output {
     written: usize,
     /// What follows the batch: the rest of its last frame, if that was too large to copy.
     body: Bytes,
+    /// Bytes the socket has taken.
+    taken: u64,
+    /// The close frame is the next and last to go out.
+    sealed: bool,
 }
 
 impl Output {
@@ -61,18 +68,37 @@ impl Output {
         room
     }
 
-    /// Bytes not yet taken by the socket. Headers count from when they are encoded.
-    pub(super) fn len(&self) -> usize {
-        self.queued + self.control.len() + self.batch.len() - self.written + self.body.len()
+    /// Lets no data frame out any more: what comes is the close frame (RFC 6455 §5.5.1).
+    pub(super) fn seal(&mut self) {
+        self.sealed = true;
     }
 
-    /// Writes everything. Ready once nothing is left.
+    /// Whether data frames were added that can never be written.
+    pub(super) fn has_undeliverable(&self) -> bool {
+        self.sealed && !self.frames.is_empty()
+    }
+
+    /// Bytes that wait for the socket. Headers count from when they are encoded.
+    pub(super) fn len(&self) -> usize {
+        let queued = if self.sealed { 0 } else { self.queued };
+        queued + self.control.len() + self.batch.len() - self.written + self.body.len()
+    }
+
+    /// Bytes the socket has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Writes what may be written. Ready once nothing of it is left.
     pub(super) fn poll_write<S>(&mut self, io: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         S: AsyncWrite + Unpin,
     {
         while self.fill() {
-            let parts = [IoSlice::new(&self.batch[self.written..]), IoSlice::new(&self.body)];
+            let parts = [
+                IoSlice::new(&self.batch[self.written..]),
+                IoSlice::new(&self.body),
+            ];
             let taken = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &parts))?;
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -90,7 +116,8 @@ impl Output {
         self.batch.clear();
         self.written = 0;
         self.batch.append(&mut self.control);
-        while self.batch.len() < BATCH_SIZE
+        while !self.sealed
+            && self.batch.len() < BATCH_SIZE
             && let Some(frame) = self.frames.pop_front()
         {
             self.queued -= frame.bytes.len();
@@ -103,12 +130,13 @@ impl Output {
         }
         if self.batch.is_empty() {
             self.batch.shrink_to(IDLE_CAPACITY);
-            self.frames.shrink_to(IDLE_CAPACITY / size_of::<OutFrame>());
+            self.frames.shrink_to(IDLE_FRAMES);
         }
         !self.batch.is_empty()
     }
 
     fn advance(&mut self, taken: usize) {
+        self.taken += u64::try_from(taken).expect("usize has at most 64 bits");
         let of_batch = taken.min(self.batch.len() - self.written);
         self.written += of_batch;
         self.body.advance(taken - of_batch);
@@ -125,9 +153,12 @@ fn encode_header(frame: &OutFrame, batch: &mut Vec<u8>) {
         FrameKind::Binary => Data::Binary,
     });
     let length = u64::try_from(frame.bytes.len()).expect("usize has at most 64 bits");
-    FrameHeader { opcode, ..FrameHeader::default() }
-        .format(length, batch)
-        .expect("a Vec takes every write");
+    FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    }
+    .format(length, batch)
+    .expect("a Vec takes every write");
 }
 
 #[cfg(test)]
@@ -136,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes at most `room` bytes a call, from the first non-empty slices, while `open` lasts.
+    /// Takes at most `room` bytes a call.
     struct Narrow {
         taken: Vec<u8>,
         room: usize,
@@ -176,9 +207,16 @@ mod tests {
     }
 
     fn written(output: &mut Output, room: usize) -> Narrow {
-        let mut narrow = Narrow { taken: Vec::new(), room, calls: 0 };
+        let mut narrow = Narrow {
+            taken: Vec::new(),
+            room,
+            calls: 0,
+        };
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(matches!(output.poll_write(&mut narrow, &mut cx), Poll::Ready(Ok(()))));
+        assert!(matches!(
+            output.poll_write(&mut narrow, &mut cx),
+            Poll::Ready(Ok(()))
+        ));
         assert_eq!(output.len(), 0);
         narrow
     }
@@ -194,7 +232,11 @@ mod tests {
             (FrameKind::Text, 125, &[0x81, 125]),
             (FrameKind::Binary, 126, &[0x82, 126, 0, 126]),
             (FrameKind::Binary, 0xffff, &[0x82, 126, 0xff, 0xff]),
-            (FrameKind::Binary, 0x1_0000, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+            (
+                FrameKind::Binary,
+                0x1_0000,
+                &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0],
+            ),
         ] {
             let mut output = Output::default();
             output.push(frame(kind, length));
@@ -217,7 +259,11 @@ mod tests {
         let whole = written(&mut output, usize::MAX).taken;
         for room in [1, 2, 3, 1000, COPY_SIZE, COPY_SIZE + 7] {
             fill(&mut output);
-            assert_eq!(written(&mut output, room).taken, whole, "{room} bytes at a time");
+            assert_eq!(
+                written(&mut output, room).taken,
+                whole,
+                "{room} bytes at a time"
+            );
         }
     }
 
@@ -229,7 +275,10 @@ mod tests {
         output.push(frame(FrameKind::Text, 128));
         output.push(frame(FrameKind::Binary, 1 << 20));
         assert_eq!(written(&mut output, usize::MAX).calls, 1);
-        assert!(output.batch.capacity() <= IDLE_CAPACITY, "an idle connection keeps little");
+        assert!(
+            output.batch.capacity() <= IDLE_CAPACITY,
+            "an idle connection keeps little"
+        );
     }
 
     #[test]
@@ -247,8 +296,23 @@ mod tests {
     #[test]
     fn control_frames_are_bounded() {
         let mut output = Output::default();
-        let accepted = (0..CONTROL_SIZE).take_while(|_| output.push_control(&[0x89, 0])).count();
+        let accepted = (0..CONTROL_SIZE)
+            .take_while(|_| output.push_control(&[0x89, 0]))
+            .count();
         assert_eq!(accepted, CONTROL_SIZE / 2);
         assert_eq!(output.len(), CONTROL_SIZE);
+    }
+
+    #[test]
+    fn a_sealed_output_lets_nothing_out_but_control_frames() {
+        let mut output = Output::default();
+        output.push(frame(FrameKind::Text, 1));
+        written(&mut output, usize::MAX);
+        output.seal();
+        assert!(!output.has_undeliverable());
+        output.push(frame(FrameKind::Text, 1));
+        assert!(output.push_control(&[0x88, 0]));
+        assert_eq!(written(&mut output, usize::MAX).taken, [0x88, 0]);
+        assert!(output.has_undeliverable());
     }
 }

@@ -92,7 +92,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         ready!(this.poll_fill(cx, buf))?;
         let input = &buf.filled()[before..];
         this.heard |= !input.is_empty();
-        let Some(budget) = &mut this.budget else { return Poll::Ready(Ok(())) };
+        let Some(budget) = &mut this.budget else {
+            return Poll::Ready(Ok(()));
+        };
         let passing = budget.follow(input);
         if passing < input.len() {
             let over = budget.check();
@@ -125,5 +127,61 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::super::budget::OverBudget;
+    use super::*;
+
+    /// Two frames, of 3 and of 9 bytes.
+    const INPUT: &[u8] = b"\x81\x83\0\0\0\0abc\x81\x89\0\0\0\x00123456789";
+
+    /// Where the second header ends.
+    const SECOND: usize = 9 + 6;
+
+    #[tokio::test]
+    async fn what_was_read_ahead_comes_first_and_counts() {
+        for split in 0..=INPUT.len() {
+            let (ahead, rest) = INPUT.split_at(split);
+            let mut wire = Wire::new(rest, Bytes::copy_from_slice(ahead), 12);
+            let mut read = Vec::new();
+            wire.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, INPUT, "{split} bytes read ahead");
+
+            let mut wire = Wire::new(rest, Bytes::copy_from_slice(ahead), 11);
+            let mut read = Vec::new();
+            let error = wire.read_to_end(&mut read).await.unwrap_err();
+            assert_eq!(
+                OverBudget::of(&error),
+                Some(OverBudget { limit: 11, got: 12 })
+            );
+            assert_eq!(read, INPUT[..SECOND - 1], "{split} bytes read ahead");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_lifts_the_limit_for_what_was_held_as_well() {
+        let mut wire = Wire::new(INPUT, Bytes::new(), 11);
+        let mut read = vec![0; 64];
+        let before = wire.read(&mut read).await.unwrap();
+        assert_eq!(before, SECOND - 1);
+        wire.establish();
+        let after = wire.read(&mut read[before..]).await.unwrap();
+        assert_eq!(read[..before + after], *INPUT);
+    }
+
+    #[tokio::test]
+    async fn every_byte_is_a_sign_of_life() {
+        let mut wire = Wire::new(&INPUT[..1], Bytes::new(), 11);
+        assert!(!wire.take_heard());
+        wire.read_u8().await.unwrap();
+        assert!(wire.take_heard());
+        assert!(!wire.take_heard());
+        wire.read_u8().await.unwrap_err();
+        assert!(!wire.take_heard(), "the end is none");
     }
 }
