@@ -149,3 +149,172 @@ fn concerns_one_connection(error: &io::Error) -> bool {
         ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::handshake::tests::{Answer, head, request, state, text};
+
+    /// Far longer than anything here takes.
+    const CEILING: Duration = Duration::from_secs(60);
+
+    struct Running {
+        state: Arc<ListenerState>,
+        addr: SocketAddr,
+        accepting: JoinHandle<()>,
+    }
+
+    async fn start(max_connections: usize) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let state = state(max_connections);
+        let accepting = tokio::spawn(serve(listener, state.clone()));
+        Running {
+            state,
+            addr,
+            accepting,
+        }
+    }
+
+    impl Running {
+        /// Opens a WebSocket that echoes, or is refused.
+        async fn open(&self) -> (TcpStream, Answer) {
+            let mut client = TcpStream::connect(self.addr).await.unwrap();
+            client
+                .write_all(request("GET /echo HTTP/1.1", &[]).as_bytes())
+                .await
+                .unwrap();
+            let answer = timeout(CEILING, head(&mut client)).await.unwrap();
+            (client, answer)
+        }
+
+        /// Opens a WebSocket as soon as there is room for it.
+        async fn open_in_time(&self) -> TcpStream {
+            let open = async {
+                loop {
+                    let (client, answer) = self.open().await;
+                    if answer.status == 101 {
+                        return client;
+                    }
+                }
+            };
+            timeout(CEILING, open).await.unwrap()
+        }
+    }
+
+    async fn assert_echoes(client: &mut TcpStream) {
+        client.write_all(&text("hello")).await.unwrap();
+        let mut echo = [0; 7];
+        timeout(CEILING, client.read_exact(&mut echo))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(echo, *b"\x81\x05hello");
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_is_told_so_and_room_is_given_back() {
+        let running = start(1).await;
+        let (mut first, answer) = running.open().await;
+        assert_eq!(answer.status, 101);
+        let (mut second, answer) = running.open().await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("retry-after"), ["5"]);
+        let mut body = String::new();
+        second.read_to_string(&mut body).await.unwrap();
+        assert!(body.starts_with("All 1 connections"), "{body}");
+        assert_echoes(&mut first).await;
+        drop(first);
+        assert_echoes(&mut running.open_in_time().await).await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_arrives_though_the_client_is_still_sending() {
+        let running = start(1).await;
+        let client = TcpStream::connect(running.addr).await.unwrap();
+        let (mut from_server, mut to_server) = client.into_split();
+        let sender = tokio::spawn(async move {
+            let head = request("POST /ws HTTP/1.1", &["Content-Length: 8388608"]);
+            to_server.write_all(head.as_bytes()).await.unwrap();
+            to_server.write_all(&vec![b'x'; 8 << 20]).await.unwrap();
+        });
+        let answer = timeout(CEILING, head(&mut from_server)).await.unwrap();
+        assert_eq!(answer.status, 405);
+        let mut body = String::new();
+        from_server.read_to_string(&mut body).await.unwrap();
+        assert_eq!(
+            body,
+            "A WebSocket is opened with GET, this request is POST.\n"
+        );
+        sender.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_connection_and_is_logged() {
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+
+        impl io::Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let running = start(2).await;
+        let (mut first, _) = running.open().await;
+        let (mut second, _) = running.open().await;
+        second.write_all(&text("panic")).await.unwrap();
+        let mut rest = Vec::new();
+        let _ = timeout(CEILING, second.read_to_end(&mut rest))
+            .await
+            .unwrap();
+        assert_echoes(&mut first).await;
+        assert_echoes(&mut running.open_in_time().await).await;
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("a connection panicked"), "{log}");
+    }
+
+    #[tokio::test]
+    async fn a_drain_ends_the_accepting_and_the_sessions() {
+        let running = start(2).await;
+        let (mut client, _) = running.open().await;
+        running.state.drain.begin();
+        timeout(CEILING, running.accepting).await.unwrap().unwrap();
+        let mut goodbye = [0; 4];
+        timeout(CEILING, client.read_exact(&mut goodbye))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(goodbye, [0x88, 2, 0x03, 0xe9]);
+        // The answer to the goodbye does not come: what is left is cut.
+        running.state.tracker.close();
+        running.state.drain.cut();
+        timeout(CEILING, running.state.tracker.wait())
+            .await
+            .unwrap();
+    }
+
+    #[test]
+    fn an_accept_that_failed_for_one_connection_is_told_from_one_that_fails_for_all() {
+        // ECONNABORTED, EMFILE
+        assert!(concerns_one_connection(&io::Error::from_raw_os_error(103)));
+        assert!(!concerns_one_connection(&io::Error::from_raw_os_error(24)));
+    }
+}

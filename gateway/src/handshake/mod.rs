@@ -274,3 +274,6 @@ fn log(refusal: &Refusal, peer: SocketAddr, state: &ListenerState) {
     let status = refusal.status.as_u16();
     tracing::info!(listener = state.name, %peer, status, "handshake refused: {}", refusal.text);
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -3,6 +3,9 @@
 //! tungstenite reads: it unmasks, puts fragments together, checks UTF-8, answers pings and keeps
 //! the state of the close handshake. [`Output`](output::Output) writes; see there why. Below both
 //! lies the [`Wire`](wire::Wire). No extension is negotiated.
+//!
+//! An idle connection keeps a read buffer of [`READ_SIZE`], or of its largest frame so far:
+//! tungstenite does not shrink it. `max_message_size` bounds that.
 
 mod budget;
 mod output;
@@ -118,11 +121,23 @@ where
         Pin::new(&mut self.stream).poll_flush(cx).is_ready()
     }
 
-    /// Answers the peer's close frame, after what was queued before.
+    /// Answers the peer's close frame, once the driver has flushed what was queued before: only
+    /// the driver may write that, for it must know.
     fn poll_answer_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.wire().poll_output(cx))?;
-        self.wire().output.seal();
+        let output = &mut self.wire().output;
+        if !output.is_sealed() && output.len() > 0 {
+            return Poll::Pending;
+        }
+        output.seal();
         self.poll_output(cx)
+    }
+
+    /// Writes what is queued, and tungstenite's own frames unless these are now to come last.
+    fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.input {
+            Input::Closed => self.wire().poll_output(cx),
+            Input::Open | Input::Broken | Input::Ended => self.poll_output(cx),
+        }
     }
 
     /// Writes tungstenite's own frames and all other output.
@@ -197,16 +212,7 @@ where
                     self.input = Input::Ended;
                     continue;
                 }
-                Poll::Pending => {
-                    // A ping is answered even if nobody has anything else to write.
-                    if self.buffered() > 0
-                        && let Poll::Ready(Err(error)) = self.poll_output(cx)
-                    {
-                        self.input = Input::Ended;
-                        return Poll::Ready(Some(Err(error.into())));
-                    }
-                    return Poll::Pending;
-                }
+                Poll::Pending => return Poll::Pending,
             };
             return Poll::Ready(Some(Ok(Unit { kind, bytes })));
         }
@@ -233,23 +239,23 @@ where
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        let flushed = match self.input {
-            // tungstenite's own frame is now the last one of all; it has its time elsewhere.
-            Input::Closed => ready!(self.wire().poll_output(cx)),
-            Input::Open | Input::Broken | Input::Ended => ready!(self.poll_output(cx)),
-        };
+        ready!(self.poll_queued(cx))?;
+        if self.input == Input::Closed {
+            // `poll_recv` may have waited for this.
+            cx.waker().wake_by_ref();
+        }
         if self.wire().output.has_undeliverable() {
             // Not written is not flushed: deliveries among it must not count as accepted.
             return Poll::Pending;
         }
-        Poll::Ready(flushed.map_err(TransportError::Io))
+        Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, close: &Close) -> Poll<()> {
         loop {
             self.goodbye = match self.goodbye {
                 Goodbye::Unsaid => {
-                    if ready!(self.poll_flush(cx)).is_err() {
+                    if ready!(self.poll_queued(cx)).is_err() {
                         return Poll::Ready(());
                     }
                     self.say_goodbye(close);

@@ -73,6 +73,11 @@ impl Output {
         self.sealed = true;
     }
 
+    /// Whether [`seal`](Self::seal) was called.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
     /// Whether data frames were added that can never be written.
     pub(super) fn has_undeliverable(&self) -> bool {
         self.sealed && !self.frames.is_empty()

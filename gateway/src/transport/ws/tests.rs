@@ -119,7 +119,7 @@ async fn messages_come_whole_with_control_frames_between_their_fragments() {
         (FrameKind::Binary, b"one two three"[..].into())
     );
     assert_eq!(ws.unit().await, (FrameKind::Binary, Bytes::new()));
-    assert!(ws.is_idle());
+    ws.flush().await;
     expect(&mut client, b"\x8a\x04ping").await;
 }
 
@@ -134,6 +134,8 @@ async fn a_ping_is_answered_though_there_is_nothing_else_to_write() {
         .unwrap();
     assert!(ws.is_idle());
     assert!(ws.take_heard());
+    assert_eq!(ws.buffered(), 16, "so that it is flushed");
+    ws.flush().await;
     expect(&mut client, b"\x8a\x0eare you there?").await;
     assert_eq!(ws.buffered(), 0);
 }
@@ -173,6 +175,7 @@ async fn pings_of_a_peer_that_reads_nothing_take_bounded_memory() {
     });
     while !sender.is_finished() {
         assert!(ws.is_idle());
+        let _ = ws.poll_flush(&mut Context::from_waker(Waker::noop()));
         assert!(
             ws.buffered() <= (128 << 10) + (16 << 10),
             "{}",
@@ -329,6 +332,9 @@ async fn a_close_frame_is_answered_after_what_was_queued() {
         .write_all(&frame(0x88, &close_frame(1000, "bye")))
         .await
         .unwrap();
+    assert!(ws.is_idle(), "the receipt is for the driver to flush");
+    assert_eq!(ws.buffered(), 7);
+    ws.flush().await;
     assert!(ws.recv().await.is_none());
     drop(ws);
     let mut received = Vec::new();
@@ -342,6 +348,8 @@ async fn what_is_queued_after_the_answer_to_a_close_frame_never_counts_as_flushe
     let (mut ws, mut client) = pair(7).await;
     ws.queue(text(b"1234"));
     client.write_all(&frame(0x88, b"")).await.unwrap();
+    assert!(ws.is_idle());
+    ws.flush().await;
     assert!(ws.is_idle(), "half of the answer is written");
     ws.queue(text(b"too late"));
     assert_eq!(ws.buffered(), 1);
@@ -427,4 +435,22 @@ async fn a_goodbye_to_a_peer_that_is_gone_ends() {
     tokio::time::timeout(Duration::from_secs(60), ws.close(&close))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_flush_wakes_whoever_waits_to_answer_a_close_frame() {
+    let (mut ws, mut client) = pair(8).await;
+    ws.queue(text(b"12345678"));
+    client.write_all(&frame(0x88, b"")).await.unwrap();
+    let server = tokio::spawn(std::future::poll_fn(move |cx| {
+        let received = ws.poll_recv(cx);
+        if received.is_pending() && ws.buffered() > 0 {
+            let _ = ws.poll_flush(cx);
+        }
+        received
+    }));
+    expect(&mut client, b"\x81\x0812345678").await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), server);
+    assert!(ended.await.unwrap().unwrap().is_none());
+    expect(&mut client, b"\x88\0").await;
 }

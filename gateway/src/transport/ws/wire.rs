@@ -33,7 +33,12 @@ impl<S> Wire<S> {
         Self {
             io,
             output: Output::default(),
-            held: read_ahead,
+            // Else nothing, at the end of hyper's buffer, would keep that buffer.
+            held: if read_ahead.is_empty() {
+                Bytes::new()
+            } else {
+                read_ahead
+            },
             budget: Some(Budget::new(budget)),
             heard: false,
         }
