@@ -77,17 +77,18 @@ impl Pair {
         while let Some(deadline) = self.next_timeout().filter(|deadline| *deadline <= target) {
             self.now = self.now.max(deadline);
             self.step(|session, now, actions| session.handle_timeout(now, actions));
-            let next = self.next_timeout();
-            assert!(
-                next.is_none_or(|next| next > self.now),
-                "a deadline that has come true moves on"
-            );
+            assert!(!self.is_overdue(), "a deadline that has come true moves on");
         }
         self.now = target;
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.session.next_timeout()
+    }
+
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.next_timeout()
+            .is_some_and(|deadline| deadline <= self.now)
     }
 
     pub(crate) fn set_reading(&mut self, reading: bool) {
