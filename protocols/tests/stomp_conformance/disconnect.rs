@@ -1,7 +1,8 @@
 //! DISCONNECT, and the server's own goodbye.
 
+use bytes::Bytes;
 use protocols::broker::{BrokerError, BrokerErrorKind, Event, Message, Outcome};
-use protocols::session::{Close, CloseCause, CloseCode};
+use protocols::session::{Close, CloseCause, CloseCode, FrameKind};
 
 use crate::client::{Client, Refusal, sentence};
 
@@ -68,6 +69,19 @@ fn v12_nothing_is_read_after_disconnect() {
     client.confirm(token, Outcome::Accepted);
     assert_eq!(client.receipts(), ["1"]);
     assert!(closed_normally(&client));
+}
+
+#[test]
+fn server_input_after_disconnect_is_not_kept() {
+    let mut client = Client::connected("1.2");
+    client.send("SEND", &[("destination", "/queue/a"), ("receipt", "1")]);
+    client.publish();
+    let same_unit = Bytes::from(b"DISCONNECT\n\n\0SEND\ndest".to_vec());
+    client.pair.input(FrameKind::Text, same_unit.clone());
+    assert!(same_unit.is_unique() && client.is_open());
+    let next_unit = Bytes::from(b"ination:/queue/a\n".to_vec());
+    client.pair.input(FrameKind::Text, next_unit.clone());
+    assert!(next_unit.is_unique());
 }
 
 #[test]

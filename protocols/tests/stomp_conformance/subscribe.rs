@@ -175,6 +175,20 @@ fn server_prefetch_count_is_clamped() {
 }
 
 #[test]
+fn server_prefetch_is_never_zero() {
+    let settings = Settings {
+        prefetch: 0,
+        max_prefetch: 0,
+        ..Settings::default()
+    };
+    for value in ["0", "1"] {
+        let headers = [("prefetch-count", value)];
+        assert_eq!(subscribed_with(settings.clone(), &headers).prefetch, 1);
+    }
+    assert_eq!(subscribed_with(settings, &[]).prefetch, 1);
+}
+
+#[test]
 fn server_prefetch_count_must_be_a_number() {
     for value in ["", "many", "-1", "1.5"] {
         let mut client = Client::connected("1.2");
