@@ -2,7 +2,7 @@
 //!
 //! tungstenite reads: it unmasks, puts fragments together, checks UTF-8, answers pings and keeps
 //! the state of the close handshake. [`Output`](output::Output) writes; see there why. Below both
-//! lies the [`Wire`](wire::Wire). No extension is negotiated.
+//! lies the [`Wire`]. No extension is negotiated.
 //!
 //! An idle connection keeps a read buffer of [`READ_SIZE`], or of its largest frame so far:
 //! tungstenite does not shrink it. `max_message_size` bounds that.
