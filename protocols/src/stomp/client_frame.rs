@@ -8,6 +8,11 @@ use crate::stomp::frame::{Frame, Verb};
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 
+/// The longest name that a client may give to a subscription, a transaction or a receipt, in bytes:
+/// what is kept for a client is small, whatever its headers may hold. AMQP 0-9-1 bounds its names
+/// alike (short strings).
+const LONGEST_NAME: usize = 255;
+
 /// A frame and the version it is read by.
 ///
 /// *Spec.* 1.1 and 1.2 keep every blank of a header; 1.0 says nothing, and clients of that time
@@ -63,9 +68,20 @@ impl<'a> ClientFrame<'a> {
             .ok_or(Violation::MissingHeader { verb, header })
     }
 
-    /// The receipt it asks for, kept apart from the input.
-    pub(super) fn receipt(&self) -> Option<Text> {
-        self.get("receipt").map(Text::from)
+    /// The receipt it asks for, kept apart from the input. *Errors.* As [`name`](Self::name).
+    pub(super) fn receipt(&self) -> Result<Option<Text>, Violation> {
+        let receipt = self.get("receipt").map(|value| self.name("receipt", value));
+        Ok(receipt.transpose()?.map(Text::from))
+    }
+
+    /// A name that the client gives to something and the session keeps.
+    ///
+    /// *Errors.* [`Violation::BadHeader`] if it is longer than [`LONGEST_NAME`].
+    pub(super) fn name(&self, header: &'static str, value: &'a str) -> Result<&'a str, Violation> {
+        if value.len() > LONGEST_NAME {
+            return Err(self.bad(header, "a name of at most 255 bytes", value));
+        }
+        Ok(value)
     }
 
     /// A part of its headers, sharing their buffer.

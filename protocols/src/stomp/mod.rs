@@ -10,7 +10,7 @@
 //! | SUBSCRIBE, UNSUBSCRIBE | `session/subscribe.rs`, `subscription.rs` |
 //! | ACK, NACK | `session/acknowledge.rs`, `acks.rs` |
 //! | BEGIN, COMMIT, ABORT | `session/transact.rs`, `transaction.rs` |
-//! | DISCONNECT, ERROR | `session/mod.rs`, `output.rs` |
+//! | DISCONNECT, ERROR, Connection Lingering | `session/leave.rs`, `output.rs` |
 //! | MESSAGE | `session/events.rs`, `delivery.rs`, `properties.rs` |
 //! | RECEIPT | `receipts.rs` |
 //! | destinations (the server's to define) | `destination.rs` |
@@ -41,6 +41,8 @@
 //!   before its header values are dropped, and a body where none belongs is ignored; the latter is
 //!   an ERROR in 1.1 and 1.2.
 //! - What the version of a receiver cannot escape in a header is replaced: [`encode::Escaping`].
+//! - The names that a client gives to subscriptions, transactions and receipts have at most 255
+//!   bytes.
 //! - On decoding: see [`parse`].
 //!
 //! From RabbitMQ's plugin, which this follows otherwise:

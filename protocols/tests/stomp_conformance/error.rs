@@ -166,3 +166,34 @@ fn server_what_is_shown_of_input_is_bounded() {
     let error = client.policy_violation("Unknown destination");
     assert!(error.body.len() < 500);
 }
+
+#[test]
+fn server_names_that_a_client_gives_are_bounded() {
+    let at_most = "n".repeat(255);
+    let too_long = "n".repeat(256);
+    for (verb, header) in [
+        ("SUBSCRIBE", "id"),
+        ("BEGIN", "transaction"),
+        ("SEND", "receipt"),
+    ] {
+        let frame = |value| {
+            [
+                ("destination", "/queue/a"),
+                ("id", "0"),
+                ("transaction", "t"),
+                ("receipt", "r"),
+            ]
+            .map(|(name, usual)| (name, if name == header { value } else { usual }))
+            .into_iter()
+            .filter(|(name, _)| verb != "SEND" || *name != "transaction")
+            .collect::<Vec<_>>()
+        };
+        let mut client = Client::connected("1.2");
+        client.send(verb, &frame(&at_most));
+        assert!(client.is_open(), "{verb}");
+        let mut client = Client::connected("1.2");
+        client.send(verb, &frame(&too_long));
+        let error = client.policy_violation("Invalid header");
+        assert!(sentence(&error).contains(header) && sentence(&error).contains("255"));
+    }
+}

@@ -23,7 +23,7 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let settlement = self.settlement(frame)?;
-        let receipt = frame.receipt();
+        let receipt = frame.receipt()?;
         let Some(id) = frame.get("transaction") else {
             self.settle(settlement, None, actions);
             return self.answer(receipt, actions);

@@ -14,7 +14,8 @@ use crate::stomp::heartbeat::{Agreement, Wish};
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 
-use super::{Failure, Phase, StompSession};
+use super::leave::Failure;
+use super::{Phase, StompSession};
 
 /// What CONNECT has settled, kept until the login is decided.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,8 @@ use crate::session::{Actions, CloseCause, Settled};
 use crate::stomp::acks::AckMode;
 use crate::violation::Report;
 
-use super::{Failure, Phase, StompSession};
+use super::leave::Failure;
+use super::{Phase, StompSession};
 
 impl StompSession {
     pub(super) fn on_event(&mut self, event: Event, actions: &mut Actions) {

@@ -11,6 +11,7 @@
 mod acknowledge;
 mod connect;
 mod events;
+mod leave;
 mod send;
 mod subscribe;
 mod transact;
@@ -22,21 +23,22 @@ use crate::auth::AuthReply;
 use crate::broker::{Event, Token};
 use crate::policy::Policy;
 use crate::registry::SessionSetup;
-use crate::session::{Actions, Close, CloseCause, CloseCode, Session, Unit};
+use crate::session::{Actions, Session, Unit};
 use crate::stomp::Version;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::delivery::MessageEncoder;
 use crate::stomp::destination::LastDestination;
 use crate::stomp::frame::{Frame, Verb};
 use crate::stomp::heartbeat::Heartbeat;
-use crate::stomp::output::{ErrorFrame, Output};
+use crate::stomp::output::Output;
 use crate::stomp::parse::{Decoder, DecoderLimits};
 use crate::stomp::receipts::Receipts;
 use crate::stomp::subscription::Subscriptions;
 use crate::stomp::transaction::Transactions;
 use crate::text::Text;
-use crate::violation::{Report, Violation};
+use crate::violation::Violation;
 use connect::Connect;
+use leave::Goodbye;
 
 /// One STOMP connection.
 #[derive(Debug)]
@@ -72,27 +74,6 @@ enum Phase {
     Leaving(Goodbye),
     /// Has said what it had to say.
     Closed,
-}
-
-/// Why a session is leaving.
-#[derive(Debug, Clone, Copy)]
-enum Goodbye {
-    /// The client sent DISCONNECT.
-    Disconnect,
-    /// The server is shutting down.
-    Drain,
-}
-
-/// The end of a session that is not the client's wish.
-struct Failure<'a> {
-    report: Report,
-    /// The body of the ERROR.
-    sentence: &'a str,
-    /// The receipt that the offending frame asked for.
-    receipt: Option<&'a str>,
-    /// The subscription that has ended.
-    subscription: Option<&'a str>,
-    cause: CloseCause,
 }
 
 impl Session for StompSession {
@@ -162,8 +143,7 @@ impl Session for StompSession {
     fn start_drain(&mut self, now: Instant, actions: &mut Actions) {
         match self.phase {
             Phase::Connecting { .. } | Phase::Authenticating { .. } => {
-                let reason = Text::from_static(SHUTTING_DOWN);
-                self.close(CloseCode::GoingAway, reason, CloseCause::Drain, actions);
+                self.go_away(actions);
             }
             Phase::Connected => self.leave(Goodbye::Drain, actions),
             Phase::Leaving(_) | Phase::Closed => {}
@@ -171,8 +151,6 @@ impl Session for StompSession {
         self.note_output(now, actions);
     }
 }
-
-const SHUTTING_DOWN: &str = "Server shutting down";
 
 impl StompSession {
     /// A session that waits for CONNECT.
@@ -278,17 +256,6 @@ impl StompSession {
         }
     }
 
-    /// DISCONNECT: its RECEIPT is the last frame (STOMP 1.2 §DISCONNECT).
-    fn on_disconnect(
-        &mut self,
-        frame: ClientFrame<'_>,
-        actions: &mut Actions,
-    ) -> Result<(), Violation> {
-        self.answer(frame.receipt(), actions)?;
-        self.leave(Goodbye::Disconnect, actions);
-        Ok(())
-    }
-
     /// Sends the receipt of a frame that is done with, after those of earlier frames.
     fn answer(&mut self, receipt: Option<Text>, actions: &mut Actions) -> Result<(), Violation> {
         let Some(receipt) = receipt else {
@@ -314,82 +281,6 @@ impl StompSession {
         {
             self.say_goodbye(goodbye, actions);
         }
-    }
-
-    /// No more input; goodbye once every receipt is out.
-    fn leave(&mut self, goodbye: Goodbye, actions: &mut Actions) {
-        self.phase = Phase::Leaving(goodbye);
-        self.heartbeat.expect_nothing();
-        self.decoder.clear();
-        self.release_receipts(actions);
-    }
-
-    fn say_goodbye(&mut self, goodbye: Goodbye, actions: &mut Actions) {
-        let (code, reason, cause) = match goodbye {
-            Goodbye::Disconnect => (CloseCode::Normal, "", CloseCause::Peer),
-            Goodbye::Drain => {
-                actions.frames.push(self.output.error(ErrorFrame {
-                    message: SHUTTING_DOWN,
-                    sentence: "the server is shutting down; connect again",
-                    receipt: None,
-                    subscription: None,
-                    with_versions: false,
-                }));
-                (CloseCode::GoingAway, SHUTTING_DOWN, CloseCause::Drain)
-            }
-        };
-        self.close(code, Text::from_static(reason), cause, actions);
-    }
-
-    fn fail_violation(
-        &mut self,
-        violation: Violation,
-        receipt: Option<&str>,
-        actions: &mut Actions,
-    ) {
-        let failure = Failure {
-            report: violation.report(),
-            sentence: &violation.to_string(),
-            receipt,
-            subscription: None,
-            cause: CloseCause::Violation(violation),
-        };
-        self.fail(failure, actions);
-    }
-
-    /// ERROR, and close (STOMP 1.2 §ERROR).
-    fn fail(&mut self, failure: Failure<'_>, actions: &mut Actions) {
-        let Failure {
-            report,
-            sentence,
-            receipt,
-            subscription,
-            cause,
-        } = failure;
-        let with_versions = matches!(
-            cause,
-            CloseCause::Violation(Violation::VersionMismatch { .. })
-        );
-        let message = report.message;
-        let error = ErrorFrame {
-            message,
-            sentence,
-            receipt,
-            subscription,
-            with_versions,
-        };
-        actions.frames.push(self.output.error(error));
-        self.close(report.code, Text::from_static(message), cause, actions);
-    }
-
-    fn close(&mut self, code: CloseCode, reason: Text, cause: CloseCause, actions: &mut Actions) {
-        self.phase = Phase::Closed;
-        self.decoder.clear();
-        actions.close = Some(Close {
-            code,
-            reason,
-            cause,
-        });
     }
 
     /// Any frame counts as a heart-beat.

@@ -40,7 +40,7 @@ impl StompSession {
             body: frame.body().clone(),
             properties: properties::read(&frame)?,
         };
-        let receipt = frame.receipt();
+        let receipt = frame.receipt()?;
         if let Some(id) = frame.get("transaction") {
             let transaction = self.transactions.admit(id, frame.size())?;
             let action = HeldAction::Publish {

@@ -25,7 +25,7 @@ impl StompSession {
         let queue = queue_options(frame)?;
         let prefetch = self.prefetch(frame)?;
         self.subscriptions.check_new(name)?;
-        let receipt = frame.receipt();
+        let receipt = frame.receipt()?;
         if receipt.is_some() {
             self.receipts.reserve(1)?;
         }
@@ -53,7 +53,7 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let name = consumer_name(frame)?;
-        let receipt = frame.receipt();
+        let receipt = frame.receipt()?;
         if receipt.is_some() {
             self.receipts.reserve(1)?;
         }
@@ -89,7 +89,7 @@ impl StompSession {
 /// `id`; a client of 1.0 may go without, and is then known by its destination.
 fn consumer_name(frame: ClientFrame<'_>) -> Result<ConsumerName<'_>, Violation> {
     match frame.get("id") {
-        Some(id) => Ok(ConsumerName::Id(id)),
+        Some(id) => frame.name("id", id).map(ConsumerName::Id),
         None if frame.version() == Version::V10 => {
             frame.require("destination").map(ConsumerName::Destination)
         }

@@ -19,8 +19,9 @@ impl StompSession {
         frame: ClientFrame<'_>,
         actions: &mut Actions,
     ) -> Result<(), Violation> {
-        self.transactions.begin(frame.require("transaction")?)?;
-        self.answer(frame.receipt(), actions)
+        let id = frame.name("transaction", frame.require("transaction")?)?;
+        self.transactions.begin(id)?;
+        self.answer(frame.receipt()?, actions)
     }
 
     pub(super) fn on_commit(
@@ -29,7 +30,7 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let transaction = self.transactions.end(frame.require("transaction")?)?;
-        let receipt = frame.receipt();
+        let receipt = frame.receipt()?;
         self.receipts
             .reserve(receipts_of(&transaction, receipt.as_ref()))?;
         let holder = transaction.holder;
@@ -69,7 +70,7 @@ impl StompSession {
                 subscription.ledger.release(transaction.holder);
             }
         }
-        self.answer(frame.receipt(), actions)
+        self.answer(frame.receipt()?, actions)
     }
 }
 
