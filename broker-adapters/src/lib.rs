@@ -11,6 +11,8 @@
 //! - No channel without a bound, and no waiting in [`Link::submit`].
 
 pub mod embedded;
+mod lock;
+pub mod mailbox;
 
 use std::fmt::Debug;
 use std::task::{Context, Poll};
@@ -47,6 +49,8 @@ pub trait Link: Send {
     /// Takes a command. Never waits and never fails: outcomes are events.
     fn submit(&mut self, command: Command);
 
-    /// The next thing the broker reports, in order.
+    /// The next thing the broker reports, in order. While it is pending, an answer to a command
+    /// wakes like everything else, even if the command is carried out inside
+    /// [`submit`](Self::submit).
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event>;
 }

@@ -1,1 +1,193 @@
 //! The embedded broker: in this process, in memory, the default.
+//!
+//! AMQP 0-9-1's model (§2.1, §3.1) without its wire: virtual hosts with exchanges, queues and
+//! bindings; consumers with prefetch; settlement. A command is carried out inside
+//! [`Link::submit`], on the caller's thread: it routes, and pushes into the mailboxes of the links
+//! that receive. There is no task and no channel here.
+//!
+//! # What it promises
+//! - Messages of one publisher are in one queue in the order in which they were submitted.
+//! - A queue gets a message once, however many of its bindings fit.
+//! - What is returned goes back to its old place. It is marked as redelivered if anyone has seen
+//!   it: what never left the broker is not marked.
+//! - Settling what is not outstanding is without effect.
+//!
+//! # What is bounded, and by what
+//! - Messages, in all: [`Settings::memory_limit`]. Above it publishers wait, and nobody else.
+//! - Messages on their way to one link: [`Settings::link_buffer`]. Above it they stay in their
+//!   queues, or go to other consumers.
+//! - Messages in the private queue of one subscription: [`Settings::private_queue_bytes`]. Above it
+//!   the subscription is canceled, so that one slow reader cannot make every publisher wait.
+//! - Queues: [`Settings::max_queues`]. A link's answers: one for each command not yet reported on.
+//!
+//! A message that waits in a queue owns its bytes. One that was handed to a consumer directly
+//! shares the buffer it arrived in until it is settled; prefetch and `link_buffer` bound how many
+//! there are, but not how large such a buffer is: that is the transport's bound on one unit.
+//!
+//! # Deviations from AMQP 0-9-1
+//! - Nothing survives the process: `durable` and `persistent` are kept, compared and passed on.
+//! - `expiration` and `priority` are passed on and not acted on; nothing is dead-lettered, so a
+//!   discarded message is gone.
+//! - The predeclared headers exchange is not there.
+
+mod exchange;
+mod held;
+mod link;
+mod memory;
+mod notice;
+mod outgoing;
+mod queue;
+mod refusals;
+mod topology;
+mod trie;
+mod users;
+mod vhost;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_core::future::BoxFuture;
+use protocols::auth::{Credentials, Denial, DenialKind};
+use protocols::broker::BrokerError;
+use protocols::text::Text;
+
+use crate::{Broker, Link};
+use link::EmbeddedLink;
+use users::Users;
+use vhost::{Shared, Vhost};
+
+pub use users::User;
+
+/// How an embedded broker is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Its virtual hosts. Default `/`.
+    pub vhosts: Vec<Text>,
+    /// Who may log in. Default nobody.
+    pub users: Vec<User>,
+    /// Bytes of messages held, ready and outstanding, at which publishers are held back; they go on
+    /// below nine tenths of it. Default 256 MiB.
+    pub memory_limit: usize,
+    /// Bytes of messages on their way to one link at a time; one message more is let in. Default
+    /// 1 MiB.
+    pub link_buffer: usize,
+    /// Bytes ready in the private queue of one subscription at which the subscription is canceled
+    /// as too slow. Default 16 MiB.
+    pub private_queue_bytes: usize,
+    /// Most queues at a time, in all virtual hosts. Default 100,000.
+    pub max_queues: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            vhosts: vec![Text::from_static("/")],
+            users: Vec::new(),
+            memory_limit: 256 << 20,
+            link_buffer: 1 << 20,
+            private_queue_bytes: 16 << 20,
+            max_queues: 100_000,
+        }
+    }
+}
+
+/// A broker in this process. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Embedded(Arc<Inner>);
+
+struct Inner {
+    users: Users,
+    vhosts: BTreeMap<Text, Arc<Vhost>>,
+    link_buffer: usize,
+    next_link: AtomicU64,
+}
+
+/// Names a link. Unique in its broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct LinkId(u64);
+
+impl Embedded {
+    /// A broker with nothing in it but the predeclared exchanges of each virtual host.
+    pub fn new(settings: Settings) -> Self {
+        let Settings {
+            vhosts,
+            users,
+            memory_limit,
+            link_buffer,
+            private_queue_bytes,
+            max_queues,
+        } = settings;
+        let shared = Arc::new(Shared::new(memory_limit, max_queues, private_queue_bytes));
+        let vhosts = vhosts
+            .into_iter()
+            .map(|name| {
+                (
+                    name.clone(),
+                    Arc::new(Vhost::new(name, Arc::clone(&shared))),
+                )
+            })
+            .collect();
+        let users = Users::new(users);
+        Self(Arc::new(Inner {
+            users,
+            vhosts,
+            link_buffer,
+            next_link: AtomicU64::new(0),
+        }))
+    }
+
+    fn link(&self, vhost: &Text, credentials: &Credentials) -> Result<EmbeddedLink, Denial> {
+        let Inner {
+            users,
+            vhosts,
+            link_buffer,
+            next_link,
+        } = &*self.0;
+        let user = users.check(credentials)?;
+        let accessible = vhosts.get(vhost).filter(|_| user.may_use(vhost));
+        let vhost = accessible.ok_or_else(|| Denial {
+            kind: DenialKind::VhostRefused,
+            text: Text::from(format!("Virtual host '{vhost}' access denied")),
+        })?;
+        let id = LinkId(next_link.fetch_add(1, Ordering::Relaxed));
+        Ok(EmbeddedLink::new(
+            id,
+            user.login.clone(),
+            Arc::clone(vhost),
+            *link_buffer,
+        ))
+    }
+}
+
+impl Broker for Embedded {
+    fn open(
+        &self,
+        vhost: Text,
+        credentials: Credentials,
+    ) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
+        let opened = self.link(&vhost, &credentials);
+        Box::pin(future::ready(
+            opened.map(|link| -> Box<dyn Link> { Box::new(link) }),
+        ))
+    }
+
+    fn ready(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(future::ready(()))
+    }
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&Text> = self.0.vhosts.keys().collect();
+        f.debug_struct("Embedded")
+            .field("vhosts", &names)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,388 @@
+//! [`EmbeddedLink`]: one owner's view of a virtual host.
+//!
+//! The ledger of outstanding deliveries is here and needs no lock: a delivery gets its tag when the
+//! owner takes it from the mailbox. What still lies in the mailbox is nobody's yet, and goes back
+//! unmarked when its subscription ends.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use protocols::broker::{
+    Address, BrokerError, Command, DeliveryTag, Event, Message, Outcome, QueueOptions,
+    SubscriptionId, Token, Verdict,
+};
+use protocols::text::Text;
+use smallvec::SmallVec;
+
+use super::notice::{Consumer, Entry, Notice, Wakes};
+use super::queue::{ConsumerId, Queue};
+use super::vhost::Vhost;
+use super::{LinkId, refusals};
+use crate::Link;
+use crate::mailbox::{Mailbox, Taken};
+
+pub(super) struct EmbeddedLink {
+    id: LinkId,
+    user: Text,
+    vhost: Arc<Vhost>,
+    /// What queues hand over, from any thread.
+    mailbox: Arc<Mailbox<Notice>>,
+    /// The batch taken from the mailbox last.
+    batch: VecDeque<Notice>,
+    /// Answers to commands, at most one for each since the owner last took events.
+    answers: VecDeque<Event>,
+    /// Running subscriptions, and ended ones that have deliveries outstanding.
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// Exclusive queues that do not go with their last consumer, but with this link.
+    owned: Vec<Arc<Queue>>,
+    next_tag: u64,
+    /// The owner was told that there is nothing to report, and was not woken since by an answer.
+    is_parked: bool,
+    wakes: Wakes,
+}
+
+struct Subscription {
+    queue: Arc<Queue>,
+    consumer: Consumer,
+    /// Its name in the queue; `None` once it was unsubscribed.
+    running: Option<ConsumerId>,
+    /// In order of their tags.
+    outstanding: VecDeque<Outstanding>,
+}
+
+struct Outstanding {
+    tag: DeliveryTag,
+    entry: Entry,
+}
+
+/// What a dropped link gives back to one queue, at once: its subscriptions to the same queue are
+/// not served with each other's deliveries.
+struct Leaving {
+    queue: Arc<Queue>,
+    consumers: Vec<ConsumerId>,
+    returned: Vec<Entry>,
+}
+
+impl EmbeddedLink {
+    pub(super) fn new(id: LinkId, user: Text, vhost: Arc<Vhost>, buffer: usize) -> Self {
+        Self {
+            id,
+            user,
+            vhost,
+            mailbox: Arc::new(Mailbox::new(buffer)),
+            batch: VecDeque::new(),
+            answers: VecDeque::new(),
+            subscriptions: BTreeMap::new(),
+            owned: Vec::new(),
+            next_tag: 1,
+            is_parked: false,
+            wakes: Wakes::default(),
+        }
+    }
+
+    fn publish(&mut self, to: Address, message: Message) -> Result<bool, BrokerError> {
+        if let Some(claimed) = &message.properties.user_id
+            && *claimed != self.user
+        {
+            return Err(refusals::foreign_user_id(claimed, &self.user));
+        }
+        self.vhost.publish(self.id, to, message, &mut self.wakes)
+    }
+
+    fn subscribe(
+        &mut self,
+        id: SubscriptionId,
+        from: Address,
+        options: QueueOptions,
+        prefetch: u16,
+    ) -> Result<(), BrokerError> {
+        if self.subscriptions.contains_key(&id) {
+            return Err(refusals::subscription_exists(id.0));
+        }
+        let consumer = Consumer {
+            subscription: id,
+            mailbox: Arc::clone(&self.mailbox),
+            prefetch: usize::from(prefetch.max(1)),
+        };
+        let (queue, running) =
+            self.vhost
+                .subscribe(self.id, from, options, consumer.clone(), &mut self.wakes)?;
+        let is_owned = queue.traits.owner.is_some() && !queue.traits.auto_delete;
+        if is_owned && !self.owned.contains(&queue) {
+            self.owned.push(Arc::clone(&queue));
+        }
+        let running = Some(running);
+        let outstanding = VecDeque::new();
+        self.subscriptions.insert(
+            id,
+            Subscription {
+                queue,
+                consumer,
+                running,
+                outstanding,
+            },
+        );
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        let Some(running) = subscription.running.take() else {
+            return;
+        };
+        let batch = mem::take(&mut self.batch).into_iter();
+        let (own, others): (VecDeque<_>, VecDeque<_>) = batch.partition(|n| n.subscription() == id);
+        self.batch = others;
+        let mut returned = own.into_iter().filter_map(Notice::into_entry).collect();
+        let Subscription {
+            queue, consumer, ..
+        } = subscription;
+        queue.detach(running, consumer, &mut returned, &mut self.wakes);
+        if queue.traits.auto_delete {
+            self.vhost.delete_if_unused(queue);
+        }
+        if subscription.outstanding.is_empty() {
+            self.subscriptions.remove(&id);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        id: SubscriptionId,
+        up_to: DeliveryTag,
+        verdict: Verdict,
+        cumulative: bool,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        let mut settled = subscription.take(up_to, cumulative);
+        let count = settled.len();
+        if count == 0 {
+            return;
+        }
+        let mut returned = Vec::new();
+        if verdict == Verdict::Requeue {
+            returned.extend(settled.drain(..).map(Outstanding::seen));
+        }
+        let Subscription { queue, running, .. } = subscription;
+        queue.settle(*running, count, &mut returned, &mut self.wakes);
+        if subscription.running.is_none() && subscription.outstanding.is_empty() {
+            self.subscriptions.remove(&id);
+        }
+    }
+
+    /// Takes a delivery into the ledger, or notes that a subscription is over.
+    fn report(&mut self, notice: Notice) -> Option<Event> {
+        match notice {
+            Notice::Delivery {
+                subscription: id,
+                entry,
+            } => {
+                let subscription = self.subscriptions.get_mut(&id)?;
+                let tag = DeliveryTag(self.next_tag);
+                self.next_tag += 1;
+                let redelivered = entry.redelivered;
+                let publication = Arc::clone(entry.held.publication());
+                subscription
+                    .outstanding
+                    .push_back(Outstanding { tag, entry });
+                Some(Event::Delivery {
+                    subscription: id,
+                    tag,
+                    redelivered,
+                    publication,
+                })
+            }
+            Notice::Canceled {
+                subscription: id,
+                error,
+            } => {
+                // Its queue is no more: there is nothing that what is outstanding could go back to.
+                let subscription = self.subscriptions.remove(&id)?;
+                subscription.running?;
+                Some(Event::Canceled {
+                    subscription: id,
+                    error,
+                })
+            }
+        }
+    }
+
+    /// The mailbox has room again: queues may go on.
+    fn resume(&mut self) {
+        for Subscription { queue, running, .. } in self.subscriptions.values() {
+            if let Some(running) = running {
+                queue.resume(*running, &mut self.wakes);
+            }
+        }
+        self.wakes.wake_all();
+    }
+}
+
+impl Link for EmbeddedLink {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.vhost.memory().poll_room(self.id, cx)
+    }
+
+    fn submit(&mut self, command: Command) {
+        let answer = match command {
+            Command::Publish {
+                token,
+                to,
+                message,
+                confirm,
+                mandatory,
+            } => match self.publish(to, message) {
+                Err(error) => Some(Event::Failed { token, error }),
+                Ok(false) if mandatory => Some(confirmed(token, Outcome::Unroutable)),
+                Ok(_) => confirm.then(|| confirmed(token, Outcome::Accepted)),
+            },
+            Command::Subscribe {
+                token,
+                subscription,
+                from,
+                queue,
+                prefetch,
+                settle: _,
+            } => Some(match self.subscribe(subscription, from, queue, prefetch) {
+                Err(error) => Event::Failed { token, error },
+                Ok(()) => Event::Subscribed { token },
+            }),
+            Command::Unsubscribe {
+                token,
+                subscription,
+            } => {
+                self.unsubscribe(subscription);
+                Some(Event::Unsubscribed { token })
+            }
+            Command::Settle {
+                subscription,
+                up_to,
+                verdict,
+                cumulative,
+            } => {
+                self.settle(subscription, up_to, verdict, cumulative);
+                None
+            }
+        };
+        if let Some(answer) = answer {
+            self.answers.push_back(answer);
+            if mem::take(&mut self.is_parked) {
+                self.wakes.add(self.mailbox.take_waker());
+            }
+        }
+        self.wakes.wake_all();
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            if let Some(answer) = self.answers.pop_front() {
+                return Poll::Ready(answer);
+            }
+            while let Some(notice) = self.batch.pop_front() {
+                if let Some(event) = self.report(notice) {
+                    return Poll::Ready(event);
+                }
+            }
+            match self.mailbox.poll_take(cx, &mut self.batch) {
+                Poll::Ready(Taken {
+                    has_room_again: true,
+                }) => self.resume(),
+                Poll::Ready(_) => {}
+                Poll::Pending => {
+                    self.is_parked = true;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for EmbeddedLink {
+    fn drop(&mut self) {
+        self.vhost.memory().forget(self.id);
+        for queue in mem::take(&mut self.owned) {
+            // Only this link could consume from it: there is nobody to tell.
+            self.vhost.delete(&queue);
+        }
+        let mut leaving: BTreeMap<u64, Leaving> = BTreeMap::new();
+        let unseen = mem::take(&mut self.batch)
+            .into_iter()
+            .chain(self.mailbox.close());
+        for notice in unseen {
+            let Some(subscription) = self.subscriptions.get(&notice.subscription()) else {
+                continue;
+            };
+            let returned = &mut Leaving::of(&mut leaving, &subscription.queue).returned;
+            returned.extend(notice.into_entry().map(Entry::compacted));
+        }
+        for Subscription {
+            queue,
+            running,
+            outstanding,
+            ..
+        } in mem::take(&mut self.subscriptions).into_values()
+        {
+            let leaving = Leaving::of(&mut leaving, &queue);
+            leaving.consumers.extend(running);
+            leaving
+                .returned
+                .extend(outstanding.into_iter().map(Outstanding::seen));
+        }
+        for Leaving {
+            queue,
+            consumers,
+            mut returned,
+        } in leaving.into_values()
+        {
+            queue.abandon(&consumers, &mut returned, &mut self.wakes);
+            if queue.traits.auto_delete {
+                self.vhost.delete_if_unused(&queue);
+            }
+        }
+        self.wakes.wake_all();
+    }
+}
+
+impl Leaving {
+    fn of<'a>(all: &'a mut BTreeMap<u64, Self>, queue: &Arc<Queue>) -> &'a mut Self {
+        all.entry(queue.id).or_insert_with(|| Self {
+            queue: Arc::clone(queue),
+            consumers: Vec::new(),
+            returned: Vec::new(),
+        })
+    }
+}
+
+impl Subscription {
+    /// Takes one delivery, or all up to one, out of the ledger.
+    fn take(&mut self, up_to: DeliveryTag, cumulative: bool) -> SmallVec<[Outstanding; 1]> {
+        if cumulative {
+            let end = self.outstanding.partition_point(|one| one.tag <= up_to);
+            return self.outstanding.drain(..end).collect();
+        }
+        match self.outstanding.binary_search_by_key(&up_to, |one| one.tag) {
+            Ok(at) => self.outstanding.remove(at).into_iter().collect(),
+            Err(_) => SmallVec::new(),
+        }
+    }
+}
+
+impl Outstanding {
+    /// The entry, to go back to its queue as one that was seen.
+    fn seen(self) -> Entry {
+        Entry {
+            redelivered: true,
+            ..self.entry.compacted()
+        }
+    }
+}
+
+fn confirmed(token: Token, outcome: Outcome) -> Event {
+    Event::Confirmed { token, outcome }
+}

@@ -1,0 +1,385 @@
+//! [`Vhost`]: one virtual host, and everything links do in it.
+//!
+//! *Locks*, in the order they may be taken: the topology of one virtual host, the state of one
+//! queue, a mailbox or the memory's waiting list. None is held while a task is woken or a message
+//! dropped, for both may run code of others. Publishing reads the topology, so publishers of one
+//! virtual host meet only where they meet in a queue; queues come and go under its write lock.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+
+use protocols::broker::{Address, BrokerError, Message, Publication, QueueOptions};
+use protocols::text::Text;
+
+use super::exchange::TOPIC;
+use super::memory::Memory;
+use super::notice::{Consumer, Notice, Wakes};
+use super::outgoing::Outgoing;
+use super::queue::{ConsumerId, Queue, Traits};
+use super::topology::Topology;
+use super::{LinkId, refusals};
+use crate::lock::{read, write};
+
+/// A virtual host. Messages never pass from one to another.
+#[derive(Debug)]
+pub(super) struct Vhost {
+    name: Text,
+    shared: Arc<Shared>,
+    topology: RwLock<Topology>,
+}
+
+/// What all virtual hosts of a broker share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) memory: Arc<Memory>,
+    /// Queues that exist, in all virtual hosts.
+    queues: AtomicUsize,
+    max_queues: usize,
+    private_queue_bytes: usize,
+    next_queue: AtomicU64,
+    /// Makes the names of server-named queues unguessable: a name is what lets one publish to it.
+    names: RandomState,
+}
+
+impl Shared {
+    pub(super) fn new(memory: usize, max_queues: usize, private_queue_bytes: usize) -> Self {
+        Self {
+            memory: Arc::new(Memory::new(memory)),
+            queues: AtomicUsize::new(0),
+            max_queues,
+            private_queue_bytes,
+            next_queue: AtomicU64::new(0),
+            names: RandomState::new(),
+        }
+    }
+}
+
+impl Vhost {
+    pub(super) fn new(name: Text, shared: Arc<Shared>) -> Self {
+        Self {
+            name,
+            shared,
+            topology: RwLock::new(Topology::new()),
+        }
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.shared.memory
+    }
+
+    /// Routes a message to queues and on to whoever waits there. False if it reached no queue.
+    ///
+    /// *Cost.* Nothing is copied unless it has to wait in a queue.
+    pub(super) fn publish(
+        &self,
+        link: LinkId,
+        to: Address,
+        message: Message,
+        wakes: &mut Wakes,
+    ) -> Result<bool, BrokerError> {
+        let (exchange, routing_key, declares) = match to {
+            Address::Topic(key) => (Text::from_static(TOPIC), key, false),
+            Address::Queue(name) => (Text::EMPTY, name, true),
+            Address::ExistingQueue(name) => (Text::EMPTY, name, false),
+            Address::Exchange { name, .. } if name.is_empty() => {
+                return Err(refusals::default_exchange());
+            }
+            Address::Exchange { name, key } => (name, key, false),
+        };
+        check_length(&exchange)?;
+        check_length(&routing_key)?;
+        let publication = Arc::new(Publication {
+            exchange,
+            routing_key,
+            message,
+        });
+        if publication.exchange.is_empty() {
+            return self.publish_to_queue(link, publication, declares, wakes);
+        }
+        self.publish_to_exchange(publication, wakes)
+    }
+
+    /// A consumer on what `from` means. Returns its queue and its name there.
+    pub(super) fn subscribe(
+        &self,
+        link: LinkId,
+        from: Address,
+        options: QueueOptions,
+        consumer: Consumer,
+        wakes: &mut Wakes,
+    ) -> Result<(Arc<Queue>, ConsumerId), BrokerError> {
+        let (exchange, key) = match from {
+            Address::Queue(name) => {
+                return self.subscribe_to_queue(link, &name, Some(options), consumer, wakes);
+            }
+            Address::ExistingQueue(name) => {
+                return self.subscribe_to_queue(link, &name, None, consumer, wakes);
+            }
+            Address::Topic(pattern) => (Text::from_static(TOPIC), pattern),
+            Address::Exchange { name, .. } if name.is_empty() => {
+                return Err(refusals::default_exchange());
+            }
+            Address::Exchange { name, key } => (name, key),
+        };
+        check_length(&exchange)?;
+        check_length(&key)?;
+        let mut topology = write(&self.topology);
+        if topology.exchange(&exchange).is_none() {
+            return Err(refusals::no_exchange(&exchange, &self.name));
+        }
+        let binding = (exchange.detached(), key.detached());
+        let queue = self.declare_private(&mut topology, link, options, binding)?;
+        let id = queue.attach(consumer, wakes);
+        Ok((queue, id))
+    }
+
+    /// Deletes a queue that goes with its last consumer, if that has left.
+    pub(super) fn delete_if_unused(&self, queue: &Arc<Queue>) {
+        let mut topology = write(&self.topology);
+        if !queue.traits.auto_delete || !queue.is_unused() || !self.remove(&mut topology, queue) {
+            return;
+        }
+        let ended = queue.end();
+        drop(topology);
+        drop(ended);
+    }
+
+    /// Deletes a queue. Returns who consumed from it.
+    pub(super) fn delete(&self, queue: &Arc<Queue>) -> Vec<Consumer> {
+        let mut topology = write(&self.topology);
+        if !self.remove(&mut topology, queue) {
+            return Vec::new();
+        }
+        let (consumers, ready) = queue.end();
+        drop(topology);
+        drop(ready);
+        consumers
+    }
+
+    fn publish_to_exchange(
+        &self,
+        publication: Arc<Publication>,
+        wakes: &mut Wakes,
+    ) -> Result<bool, BrokerError> {
+        let topology = read(&self.topology);
+        let name = &publication.exchange;
+        let exchange = topology
+            .exchange(name)
+            .ok_or_else(|| refusals::no_exchange(name, &self.name))?;
+        let queues = exchange.route(&publication.routing_key);
+        if queues.is_empty() {
+            return Ok(false);
+        }
+        let mut outgoing = Outgoing::new(publication, &self.shared.memory, wakes);
+        for queue in queues {
+            outgoing.deliver(queue);
+        }
+        drop(topology);
+        self.finish(outgoing);
+        Ok(true)
+    }
+
+    fn publish_to_queue(
+        &self,
+        link: LinkId,
+        publication: Arc<Publication>,
+        declares: bool,
+        wakes: &mut Wakes,
+    ) -> Result<bool, BrokerError> {
+        loop {
+            let topology = read(&self.topology);
+            if let Some(queue) = topology.queue(&publication.routing_key) {
+                if declares {
+                    self.check_owner(queue, link)?;
+                }
+                let mut outgoing = Outgoing::new(publication, &self.shared.memory, wakes);
+                outgoing.deliver(queue);
+                drop(topology);
+                self.finish(outgoing);
+                return Ok(true);
+            }
+            drop(topology);
+            if !declares {
+                return Ok(false);
+            }
+            let traits = Traits::of_named(link, QueueOptions::default());
+            self.declare(&publication.routing_key, traits)?;
+        }
+    }
+
+    fn subscribe_to_queue(
+        &self,
+        link: LinkId,
+        name: &Text,
+        declared: Option<QueueOptions>,
+        consumer: Consumer,
+        wakes: &mut Wakes,
+    ) -> Result<(Arc<Queue>, ConsumerId), BrokerError> {
+        check_length(name)?;
+        loop {
+            let topology = read(&self.topology);
+            if let Some(queue) = topology.queue(name) {
+                self.check_owner(queue, link)?;
+                if let Some(options) = declared {
+                    self.check_equivalence(queue, options)?;
+                }
+                let id = queue.attach(consumer, wakes);
+                return Ok((Arc::clone(queue), id));
+            }
+            drop(topology);
+            let options = declared.ok_or_else(|| refusals::no_queue(name, &self.name))?;
+            self.declare(name, Traits::of_named(link, options))?;
+        }
+    }
+
+    /// Makes a queue of this name, unless someone was faster.
+    fn declare(&self, name: &Text, traits: Traits) -> Result<(), BrokerError> {
+        if name.is_empty() {
+            return Err(refusals::empty_name());
+        }
+        if name.starts_with("amq.") {
+            return Err(refusals::reserved_name(name));
+        }
+        let mut topology = write(&self.topology);
+        if topology.queue(name).is_some() {
+            return Ok(());
+        }
+        let id = self.count_queue(name)?;
+        topology.add(&Arc::new(Queue::new(
+            id,
+            name.detached(),
+            traits,
+            None,
+            None,
+        )));
+        Ok(())
+    }
+
+    /// Makes a queue that is named by the broker and bound.
+    fn declare_private(
+        &self,
+        topology: &mut Topology,
+        link: LinkId,
+        options: QueueOptions,
+        binding: (Text, Text),
+    ) -> Result<Arc<Queue>, BrokerError> {
+        let id = self.count_queue("")?;
+        let name = Text::from(format!(
+            "amq.gen-{id}-{:016x}",
+            self.shared.names.hash_one(id)
+        ));
+        let traits = Traits::of_private(link, options);
+        let limit = Some(self.shared.private_queue_bytes);
+        let queue = Arc::new(Queue::new(id, name, traits, Some(binding), limit));
+        topology.add(&queue);
+        Ok(queue)
+    }
+
+    /// Counts one more queue in, if there may be one. Returns the number it is known by.
+    fn count_queue(&self, name: &str) -> Result<u64, BrokerError> {
+        let Shared {
+            queues,
+            max_queues,
+            next_queue,
+            ..
+        } = &*self.shared;
+        queues
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |current| {
+                (current < *max_queues).then_some(current + 1)
+            })
+            .map_err(|current| refusals::too_many_queues(name, &self.name, current, *max_queues))?;
+        Ok(next_queue.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn remove(&self, topology: &mut Topology, queue: &Arc<Queue>) -> bool {
+        let was_there = topology.remove(queue);
+        if was_there {
+            self.shared.queues.fetch_sub(1, Ordering::Relaxed);
+        }
+        was_there
+    }
+
+    /// Cancels the subscriptions that the message left too far behind.
+    fn finish(&self, outgoing: Outgoing<'_>) {
+        let max = self.shared.private_queue_bytes;
+        for (queue, bytes) in outgoing.beyond {
+            tracing::warn!(vhost = %self.name, queue = %queue.name, bytes, max,
+                "subscription canceled: it was too slow");
+            let error = refusals::too_slow(&queue.name, &self.name, bytes, max);
+            for Consumer {
+                subscription,
+                mailbox,
+                ..
+            } in self.delete(&queue)
+            {
+                let error = error.clone();
+                outgoing.wakes.add(mailbox.push(Notice::Canceled {
+                    subscription,
+                    error,
+                }));
+            }
+        }
+    }
+
+    fn check_owner(&self, queue: &Queue, link: LinkId) -> Result<(), BrokerError> {
+        match queue.traits.owner {
+            Some(owner) if owner != link => Err(refusals::locked(&queue.name, &self.name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// AMQP 0-9-1 `queue.declare`, rule *equivalent*: what is asked for must be what is there.
+    fn check_equivalence(&self, queue: &Queue, asked: QueueOptions) -> Result<(), BrokerError> {
+        let Traits {
+            durable,
+            auto_delete,
+            owner,
+        } = queue.traits;
+        if asked
+            .exclusive
+            .is_some_and(|asked| asked != owner.is_some())
+        {
+            return Err(refusals::locked(&queue.name, &self.name));
+        }
+        let flags = [
+            ("durable", asked.durable, durable),
+            ("auto_delete", asked.auto_delete, auto_delete),
+        ];
+        for (arg, asked, current) in flags {
+            if let Some(received) = asked.filter(|asked| *asked != current) {
+                let name = &queue.name;
+                return Err(refusals::inequivalent(
+                    arg, name, &self.name, received, current,
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Traits {
+    fn of_named(link: LinkId, options: QueueOptions) -> Self {
+        Self {
+            durable: options.durable.unwrap_or(true),
+            auto_delete: options.auto_delete.unwrap_or(false),
+            owner: options.exclusive.unwrap_or(false).then_some(link),
+        }
+    }
+
+    fn of_private(link: LinkId, options: QueueOptions) -> Self {
+        Self {
+            durable: options.durable.unwrap_or(false),
+            auto_delete: options.auto_delete.unwrap_or(true),
+            owner: options.exclusive.unwrap_or(true).then_some(link),
+        }
+    }
+}
+
+fn check_length(name: &str) -> Result<(), BrokerError> {
+    if name.len() > refusals::MAX_NAME {
+        return Err(refusals::name_too_long(name.len()));
+    }
+    Ok(())
+}
