@@ -1,0 +1,269 @@
+//! One queue against a naive model of it: any order of publishing, consuming, settling, leaving.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::task::{Context, Poll, Waker};
+
+use broker_adapters::{Broker, Link};
+use proptest::prelude::*;
+use protocols::broker::{
+    Command, DeliveryTag, Event, QueueOptions, SettleMode, SubscriptionId, Token, Verdict,
+};
+
+use crate::support::{Fixture, USER, VHOST, credentials, message, queue};
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Publish,
+    /// With this prefetch, on this link.
+    Subscribe(u16, usize),
+    /// One of the running ones.
+    Unsubscribe(usize),
+    /// One of the outstanding ones.
+    Settle(usize, Verdict, bool),
+    DropLink(usize),
+}
+
+const LINKS: usize = 2;
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let verdict = prop_oneof![
+        Just(Verdict::Accept),
+        Just(Verdict::Requeue),
+        Just(Verdict::Discard)
+    ];
+    prop_oneof![
+        6 => Just(Operation::Publish),
+        2 => (1..4_u16, 0..LINKS).prop_map(|(prefetch, link)| Operation::Subscribe(prefetch, link)),
+        1 => (0..8_usize).prop_map(Operation::Unsubscribe),
+        8 => (0..16_usize, verdict, any::<bool>())
+            .prop_map(|(nth, verdict, cumulative)| Operation::Settle(nth, verdict, cumulative)),
+        1 => (0..LINKS).prop_map(Operation::DropLink),
+    ]
+}
+
+/// What the queue must do, by the book. Places are the numbers of the messages.
+#[derive(Default)]
+struct Model {
+    /// Number → whether it was seen.
+    ready: BTreeMap<u64, bool>,
+    published: u64,
+    consumers: BTreeMap<SubscriptionId, ModelConsumer>,
+    next_id: u64,
+}
+
+struct ModelConsumer {
+    link: usize,
+    prefetch: usize,
+    running: bool,
+    outstanding: VecDeque<(DeliveryTag, u64)>,
+}
+
+impl ModelConsumer {
+    fn has_credit(&self) -> bool {
+        self.running && self.outstanding.len() < self.prefetch
+    }
+}
+
+struct Run {
+    fixture: Fixture,
+    links: Vec<Box<dyn Link>>,
+    model: Model,
+}
+
+impl Run {
+    fn new() -> Self {
+        let fixture = Fixture::embedded();
+        let links = (0..LINKS).map(|_| open(&*fixture.broker)).collect();
+        Self {
+            fixture,
+            links,
+            model: Model::default(),
+        }
+    }
+
+    fn token(&mut self) -> Token {
+        self.model.next_id += 1;
+        Token(self.model.next_id)
+    }
+
+    fn carry_out(&mut self, operation: Operation) {
+        match operation {
+            Operation::Publish => {
+                let token = self.token();
+                let number = self.model.published;
+                self.model.published += 1;
+                self.model.ready.insert(number, false);
+                let message = message(number.to_string());
+                let (confirm, mandatory) = (false, false);
+                let to = queue("q");
+                self.links[0].submit(Command::Publish {
+                    token,
+                    to,
+                    message,
+                    confirm,
+                    mandatory,
+                });
+            }
+            Operation::Subscribe(prefetch, link) => self.subscribe(prefetch, link),
+            Operation::Unsubscribe(nth) => self.unsubscribe(nth),
+            Operation::Settle(nth, verdict, cumulative) => self.settle(nth, verdict, cumulative),
+            Operation::DropLink(link) => {
+                self.links[link] = open(&*self.fixture.broker);
+                self.model.consumers.retain(|_, one| {
+                    if one.link == link {
+                        let returned = one.outstanding.iter().map(|&(_, number)| (number, true));
+                        self.model.ready.extend(returned);
+                    }
+                    one.link != link
+                });
+            }
+        }
+    }
+
+    fn subscribe(&mut self, prefetch: u16, link: usize) {
+        let token = self.token();
+        let subscription = SubscriptionId(token.0);
+        let consumer = ModelConsumer {
+            link,
+            prefetch: usize::from(prefetch),
+            running: true,
+            outstanding: VecDeque::new(),
+        };
+        self.model.consumers.insert(subscription, consumer);
+        self.links[link].submit(Command::Subscribe {
+            token,
+            subscription,
+            from: queue("q"),
+            queue: QueueOptions::default(),
+            prefetch,
+            settle: SettleMode::Manual,
+        });
+    }
+
+    fn unsubscribe(&mut self, nth: usize) {
+        let token = self.token();
+        let mut running = self
+            .model
+            .consumers
+            .iter_mut()
+            .filter(|(_, one)| one.running);
+        let Some((&subscription, consumer)) = running.nth(nth) else {
+            return;
+        };
+        consumer.running = false;
+        self.links[consumer.link].submit(Command::Unsubscribe {
+            token,
+            subscription,
+        });
+    }
+
+    fn settle(&mut self, nth: usize, verdict: Verdict, cumulative: bool) {
+        let all = self
+            .model
+            .consumers
+            .iter()
+            .flat_map(|(id, one)| one.outstanding.iter().map(|(tag, _)| (*id, *tag)));
+        let Some((subscription, up_to)) = { all }.nth(nth) else {
+            return;
+        };
+        let consumer = self.model.consumers.get_mut(&subscription).unwrap();
+        consumer.outstanding.retain(|&(tag, number)| {
+            let is_meant = if cumulative {
+                tag <= up_to
+            } else {
+                tag == up_to
+            };
+            if is_meant && verdict == Verdict::Requeue {
+                self.model.ready.insert(number, true);
+            }
+            !is_meant
+        });
+        let command = Command::Settle {
+            subscription,
+            up_to,
+            verdict,
+            cumulative,
+        };
+        self.links[consumer.link].submit(command);
+    }
+
+    /// Takes all deliveries and holds each against the model.
+    fn check(&mut self) {
+        let mut delivered = Vec::new();
+        for link in &mut self.links {
+            let mut cx = Context::from_waker(Waker::noop());
+            while let Poll::Ready(event) = link.poll_event(&mut cx) {
+                match event {
+                    Event::Subscribed { .. } | Event::Unsubscribed { .. } => {}
+                    Event::Delivery {
+                        subscription,
+                        tag,
+                        redelivered,
+                        publication,
+                    } => {
+                        let body = std::str::from_utf8(&publication.message.body).unwrap();
+                        let number: u64 = body.parse().unwrap();
+                        delivered.push((number, subscription, tag, redelivered));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        let ready: Vec<u64> = self.model.ready.keys().copied().collect();
+        let mut numbers: Vec<u64> = delivered.iter().map(|(number, ..)| *number).collect();
+        numbers.sort_unstable();
+        assert_eq!(
+            numbers,
+            ready[..numbers.len()],
+            "the first ones are delivered"
+        );
+        for (number, subscription, tag, redelivered) in delivered {
+            let consumer = self
+                .model
+                .consumers
+                .get_mut(&subscription)
+                .expect("a consumer");
+            assert!(
+                consumer.has_credit(),
+                "within the prefetch of a running consumer"
+            );
+            assert_eq!(
+                self.model.ready.remove(&number),
+                Some(redelivered),
+                "marked if seen"
+            );
+            let last = consumer.outstanding.back();
+            assert!(last.is_none_or(|(before, _)| *before < tag), "tags grow");
+            consumer.outstanding.push_back((tag, number));
+        }
+        let idle = self.model.consumers.values().any(ModelConsumer::has_credit);
+        assert!(
+            !idle || self.model.ready.is_empty(),
+            "nobody waits while something is ready"
+        );
+    }
+}
+
+fn open(broker: &dyn Broker) -> Box<dyn Link> {
+    let mut opening = broker.open(VHOST.into(), credentials(USER));
+    match opening
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(link) => link.unwrap_or_else(|denial| panic!("{denial:?}")),
+        Poll::Pending => panic!("the embedded broker opens at once"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_queue_does_what_its_model_does(
+        operations in proptest::collection::vec(operation(), 1..80),
+    ) {
+        let mut run = Run::new();
+        for operation in operations {
+            run.carry_out(operation);
+            run.check();
+        }
+    }
+}
