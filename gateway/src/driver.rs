@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use broker_adapters::Link;
 use futures_core::future::BoxFuture;
-use protocols::auth::{AuthReply, AuthRequest, Denial, Grant};
+use protocols::auth::{AuthReply, AuthRequest, Denial};
 use protocols::broker::{Command, Verdict};
 use protocols::session::{Close, CloseCause, Settled};
 use protocols::violation::Violation;
@@ -31,6 +31,7 @@ use protocols::{Actions, Session};
 use tokio::time::Sleep;
 use tracing::{debug, info, warn};
 
+use crate::auth::Admitted;
 use crate::drain::Drain;
 use crate::probe::Probe;
 use crate::route::{Route, Tuning};
@@ -142,7 +143,7 @@ struct Driver<T> {
     /// Set from the login's success until the connection closes.
     link: Option<Box<dyn Link>>,
     /// Set while a login is being decided; nothing is read meanwhile.
-    login: Option<BoxFuture<'static, Result<(Grant, Box<dyn Link>), Denial>>>,
+    login: Option<BoxFuture<'static, Result<Admitted, Denial>>>,
     /// Empty between steps.
     actions: Actions,
     /// A publish that waits for the link, and the commands behind it.
@@ -293,7 +294,7 @@ impl<T: Transport> Driver<T> {
         };
         self.login = None;
         let reply = match answer {
-            Ok((grant, link)) => {
+            Ok(Admitted { grant, link }) => {
                 info!(user = %grant.user, vhost = %grant.vhost, "logged in");
                 self.link = Some(link);
                 AuthReply::Granted(grant)

@@ -1,4 +1,16 @@
-//! The gateway.
+//! The gateway through which browsers and devices reach AMQP brokers.
+//!
+//! This crate owns what touches the world: sockets, HTTP, configuration, signals, logs. Protocols
+//! are in `protocols`, brokers in `broker-adapters`. `gateway/docs/ARCHITECTURE.md` has the map.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), gateway::StartError> {
+//! let running = gateway::Gateway::new(gateway::config::Config::builtin()).start().await?;
+//! println!("listening on {:?}", running.addr("web"));
+//! running.drain().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod admin;
 mod auth;
@@ -10,5 +22,10 @@ mod handshake;
 mod listener;
 mod probe;
 mod route;
+mod running;
+mod start;
 pub mod telemetry;
 pub mod transport;
+
+pub use running::{Drained, Running};
+pub use start::{Gateway, StartError};

@@ -1,2 +1,113 @@
-//! The `gateway` command.
-fn main() {}
+//! The `gateway` command: parses its arguments, runs the gateway, waits for a signal.
+//!
+//! Exit codes: 0 after an orderly stop, 1 if it could not start, 2 if the configuration is wrong.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the command line: what it prints is what the operator asked for"
+)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gateway::cli::{Cli, Request};
+use gateway::config::{Broker, Config};
+use gateway::{Gateway, Running, StartError, telemetry};
+use protocols::Registry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+fn main() -> ExitCode {
+    let config = match Cli::parse().request(&Registry::standard()) {
+        Ok(Request::Run(config)) => *config,
+        Ok(Request::Print(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Err(error) = telemetry::init(&config.log) {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(run(config))
+}
+
+async fn run(config: Config) -> ExitCode {
+    let signals = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("cannot listen for signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let running = match Gateway::new(config.clone()).start().await {
+        Ok(running) => running,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(if matches!(error, StartError::Config(_)) {
+                2
+            } else {
+                1
+            });
+        }
+    };
+    print!("{}", welcome(&config, &running));
+    wait(&mut terminate, &mut interrupt).await;
+    tokio::select! {
+        drained = running.drain() => info!(cut = drained.cut, "drained"),
+        () = wait(&mut terminate, &mut interrupt) => warn!("stopped at once by a second signal"),
+    }
+    ExitCode::SUCCESS
+}
+
+async fn wait(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// What listens where, and how to try it.
+fn welcome(config: &Config, running: &Running) -> String {
+    let mut lines = format!("gateway {}\n", env!("CARGO_PKG_VERSION"));
+    for route in config.route.values() {
+        let Some(addr) = running.addr(&route.listener) else {
+            continue;
+        };
+        let protocols = route.protocols.join(", ");
+        let broker = config.broker.get(&route.broker).map_or("", kind);
+        let line = format!(
+            "  ws://{addr}{}  {protocols}, broker {broker}\n",
+            route.path
+        );
+        lines.push_str(&line);
+        if let Some(login) = &route.default_login {
+            lines.push_str(&format!("      clients that send no login are {login}\n"));
+        }
+    }
+    if let Some(addr) = running.admin_addr() {
+        lines.push_str(&format!("  http://{addr}  /livez, /readyz\n"));
+    }
+    lines.push_str("To try it: the snippets in README.md. To see every setting: --print-config.\n");
+    lines
+}
+
+fn kind(broker: &Broker) -> &'static str {
+    match broker {
+        Broker::Embedded(_) => "embedded (in memory; user guest from this machine only)",
+    }
+}

@@ -1,5 +1,6 @@
 //! Whether new clients can be served, and why not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use broker_adapters::Broker;
@@ -11,7 +12,7 @@ pub(crate) struct Health {
     /// Not ready once it has begun.
     pub(crate) drain: Drain,
     /// Not ready while one of them refuses logins; each with its name in the configuration.
-    pub(crate) brokers: Vec<(String, Arc<dyn Broker>)>,
+    pub(crate) brokers: BTreeMap<String, Arc<dyn Broker>>,
 }
 
 impl Health {

@@ -111,7 +111,7 @@ mod tests {
     fn answer(method: Method, path: &str, drain: &Drain) -> (u16, String) {
         let health = Health {
             drain: drain.clone(),
-            brokers: Vec::new(),
+            brokers: std::collections::BTreeMap::new(),
         };
         let mut request = Request::new(());
         *request.method_mut() = method;

@@ -231,7 +231,8 @@ async fn open<S>(
         ..
     } = granted;
     let protocol = negotiated.name.unwrap_or_else(|| negotiated.protocol.id());
-    let span = tracing::info_span!("session", id = %session_id, protocol, %peer);
+    let span =
+        tracing::info_span!("session", id = %session_id, route = route.name, protocol, %peer);
     let limits = InputLimits {
         before_login: route.policy.limits.frame_size_before_login,
         message_size: route.max_message_size,

@@ -1,0 +1,226 @@
+//! From a configuration to a running gateway.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use broker_adapters::Broker;
+use broker_adapters::embedded::{self, Embedded};
+use protocols::auth::Credentials;
+use protocols::text::Text;
+use protocols::{Registry, Subprotocol};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::admin::{self, Health};
+use crate::auth::Login;
+use crate::config::{self, Config, ConfigErrors};
+use crate::drain::Drain;
+use crate::listener::{self, ListenerState};
+use crate::route::{Route, Tuning};
+use crate::running::Running;
+
+/// A gateway that has not been started.
+pub struct Gateway {
+    config: Config,
+    registry: Registry,
+}
+
+/// Why a gateway could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// An address cannot be listened on.
+    #[error("{key} = {addr}: cannot listen there: {source}")]
+    Bind {
+        /// The configuration key that names the address.
+        key: String,
+        /// The address.
+        addr: SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
+
+impl Gateway {
+    /// A gateway with this configuration that speaks every protocol of [`protocols`].
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            registry: Registry::standard(),
+        }
+    }
+
+    /// Adds a sub-protocol of one's own; routes name it by its id.
+    #[must_use]
+    pub fn with_subprotocol(mut self, protocol: Arc<dyn Subprotocol>) -> Self {
+        self.registry = self.registry.with(protocol);
+        self
+    }
+
+    /// Checks the configuration, binds every listener and serves.
+    ///
+    /// *Errors.* Everything wrong with the configuration, or the first address that cannot be
+    /// listened on; nothing runs then.
+    pub async fn start(self) -> Result<Running, StartError> {
+        let Self { config, registry } = self;
+        config.validate(&registry)?;
+        let brokers: BTreeMap<_, _> = config
+            .broker
+            .iter()
+            .map(|(name, broker)| (name.clone(), Backend::new(broker)))
+            .collect();
+        let drain = Drain::new(config.drain.spread.0);
+        let connections = TaskTracker::new();
+
+        let mut bound = Vec::new();
+        for (name, settings) in &config.listener {
+            let socket = bind(format!("listener.{name}.bind"), settings.bind).await?;
+            let state = ListenerState {
+                name: name.clone(),
+                routes: routes(name, &config, &registry, &brokers),
+                tuning: tuning(settings),
+                max_connections: settings.max_connections,
+                drain: drain.clone(),
+                tracker: connections.clone(),
+            };
+            bound.push((socket, Arc::new(state)));
+        }
+        let admin = match config.admin.bind {
+            Some(addr) => Some(bind("admin.bind".into(), addr).await?),
+            None => None,
+        };
+
+        let brokers: BTreeMap<_, _> = brokers
+            .into_iter()
+            .map(|(name, backend)| (name, backend.broker))
+            .collect();
+        let mut accepting = JoinSet::new();
+        let mut addrs = BTreeMap::new();
+        for (Bound { socket, addr }, state) in bound {
+            info!(listener = state.name, %addr, "listening");
+            addrs.insert(state.name.clone(), addr);
+            accepting.spawn(listener::serve(socket, state));
+        }
+        let mut admin_task = JoinSet::new();
+        let admin = admin.map(|Bound { socket, addr }| {
+            info!(%addr, "admin listening");
+            let health = Health {
+                drain: drain.clone(),
+                brokers: brokers.clone(),
+            };
+            admin_task.spawn(admin::serve(socket, Arc::new(health)));
+            addr
+        });
+        let grace = config.drain.grace.0;
+        Ok(Running {
+            addrs,
+            admin,
+            drain,
+            grace,
+            accepting,
+            admin_task,
+            connections,
+            brokers,
+        })
+    }
+}
+
+/// A socket that listens, and where: with port 0 the system has chosen one.
+struct Bound {
+    socket: TcpListener,
+    addr: SocketAddr,
+}
+
+async fn bind(key: String, addr: SocketAddr) -> Result<Bound, StartError> {
+    let bound = async {
+        let socket = TcpListener::bind(addr).await?;
+        let addr = socket.local_addr()?;
+        Ok(Bound { socket, addr })
+    };
+    bound
+        .await
+        .map_err(|source| StartError::Bind { key, addr, source })
+}
+
+/// A broker, and what the gateway itself checks about its users.
+struct Backend {
+    broker: Arc<dyn Broker>,
+    loopback_users: Arc<[Text]>,
+}
+
+impl Backend {
+    fn new(broker: &config::Broker) -> Self {
+        let config::Broker::Embedded(settings) = broker;
+        let texts = |names: &[String]| names.iter().map(|name| Text::from(name.as_str())).collect();
+        let users = settings.user.iter().map(|(login, user)| embedded::User {
+            login: Text::from(login.as_str()),
+            passcode: user.passcode.clone(),
+            vhosts: user.vhosts.as_deref().map(texts),
+        });
+        let embedded = Embedded::new(embedded::Settings {
+            vhosts: texts(&settings.vhosts),
+            users: users.collect(),
+            memory_limit: settings.memory_limit.0,
+            link_buffer: settings.link_buffer.0,
+            private_queue_bytes: settings.private_queue_bytes.0,
+            max_queues: settings.max_queues,
+        });
+        let loopback_users: Vec<Text> = texts(&settings.loopback_users);
+        Self {
+            broker: Arc::new(embedded),
+            loopback_users: loopback_users.into(),
+        }
+    }
+}
+
+/// The routes of one listener. Every name has been checked to mean something.
+fn routes(
+    listener: &str,
+    config: &Config,
+    registry: &Registry,
+    brokers: &BTreeMap<String, Backend>,
+) -> Vec<Arc<Route>> {
+    let served = config
+        .route
+        .iter()
+        .filter(|(_, route)| route.listener == listener);
+    let route = |(name, settings): (&String, &config::Route)| {
+        let backend = brokers.get(&settings.broker)?;
+        let known = settings
+            .protocols
+            .iter()
+            .filter_map(|id| registry.find(id).cloned());
+        let default = settings.default_login.as_ref().map(|login| Credentials {
+            login: Text::from(login.as_str()),
+            passcode: settings.default_passcode.clone().unwrap_or_default(),
+        });
+        Some(Arc::new(Route {
+            name: name.clone(),
+            path: settings.path.clone(),
+            protocols: known.collect(),
+            policy: Arc::new(settings.policy()),
+            max_message_size: settings.max_message_size(),
+            login: Login {
+                broker: Arc::clone(&backend.broker),
+                vhost: Text::from(settings.vhost.as_str()),
+                default,
+                loopback_users: Arc::clone(&backend.loopback_users),
+            },
+        }))
+    };
+    served.filter_map(route).collect()
+}
+
+fn tuning(settings: &config::Listener) -> Tuning {
+    Tuning {
+        handshake_timeout: settings.handshake_timeout.0,
+        write_timeout: settings.write_timeout.0,
+        close_timeout: settings.close_timeout.0,
+        output_high_water: settings.output_high_water.0,
+    }
+}
