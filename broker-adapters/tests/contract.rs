@@ -650,6 +650,11 @@ async fn an_exclusive_queue_is_its_links_own_and_gone_with_it(fixture: Fixture) 
                         in vhost '/'";
         assert!(error.text.starts_with(expected), "{error}");
     }
+    let error = other
+        .try_publish(queue("mine"), message("m"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, BrokerErrorKind::ResourceLocked);
     drop(owner);
     loop {
         let error = other

@@ -124,7 +124,55 @@ impl fmt::Debug for Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+    use std::thread::{self, Thread};
+    use std::time::Duration;
+
     use super::*;
+
+    /// Nothing takes this long. Only guards against a test that would wait for ever.
+    const CEILING: Duration = Duration::from_secs(60);
+
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    /// Waits for room; every wake is needed, for nothing else ends the wait.
+    fn wait(memory: &Memory, link: LinkId) {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        while memory
+            .poll_room(link, &mut Context::from_waker(&waker))
+            .is_pending()
+        {
+            let before = std::time::Instant::now();
+            thread::park_timeout(CEILING);
+            assert!(before.elapsed() < CEILING, "a wake was lost");
+        }
+    }
+
+    #[test]
+    fn no_wake_is_lost_between_threads_that_charge_and_release() {
+        let memory = Memory::new(25);
+        thread::scope(|scope| {
+            for link in 0..4 {
+                let memory = &memory;
+                scope.spawn(move || {
+                    for _ in 0..20_000 {
+                        wait(memory, LinkId(link));
+                        memory.charge(10);
+                        memory.release(10);
+                    }
+                });
+            }
+        });
+        assert_eq!(memory.used.load(Ordering::SeqCst), 0);
+        assert!(is_free(&memory));
+    }
 
     fn is_free(memory: &Memory) -> bool {
         memory

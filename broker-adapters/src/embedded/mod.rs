@@ -18,7 +18,9 @@
 //!   queues, or go to other consumers.
 //! - Messages in the private queue of one subscription: [`Settings::private_queue_bytes`]. Above it
 //!   the subscription is canceled, so that one slow reader cannot make every publisher wait.
-//! - Queues: [`Settings::max_queues`]. A link's answers: one for each command not yet reported on.
+//! - Queues, and with them bindings, of which a private queue has one: [`Settings::max_queues`].
+//!   A binding costs routing about 300 bytes for each word of its key, of which there are at most
+//!   128. A link's answers: one for each command not yet reported on.
 //!
 //! A message that waits in a queue owns its bytes. One that was handed to a consumer directly
 //! shares the buffer it arrived in until it is settled; prefetch and `link_buffer` bound how many
