@@ -20,7 +20,8 @@
 //!   the subscription is canceled, so that one slow reader cannot make every publisher wait.
 //! - Queues, and with them bindings, of which a private queue has one: [`Settings::max_queues`].
 //!   A binding costs routing about 300 bytes for each word of its key, of which there are at most
-//!   128. A link's answers: one for each command not yet reported on.
+//!   128.
+//! - Answers a link has not taken yet: one for each command it has submitted since.
 //!
 //! A message that waits in a queue owns its bytes. One that was handed to a consumer directly
 //! shares the buffer it arrived in until it is settled; prefetch and `link_buffer` bound how many
