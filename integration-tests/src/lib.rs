@@ -8,11 +8,13 @@
 //! Everything here panics where a test would fail: a reply that does not come within [`CEILING`],
 //! a connection that ends too early, a frame that breaks its specification.
 
+mod gateway;
 mod http;
 mod raw_ws;
 mod stomp;
 mod wait;
 
+pub use gateway::{Settings, TestGateway};
 pub use http::{HttpReply, Request, http_exchange};
 pub use raw_ws::{Closing, Frame, Length, RawWs, opcode};
 pub use stomp::{Incoming, StompClient, StompFrame, frame_bytes};

@@ -164,9 +164,14 @@ pub struct RawWs {
 impl RawWs {
     /// Opens a WebSocket; panics if that is refused.
     pub async fn open(address: SocketAddr, request: &Request) -> Self {
+        Self::open_with(address, request, &[]).await
+    }
+
+    /// As [`open`](Self::open), with these bytes right behind the request.
+    pub async fn open_with(address: SocketAddr, request: &Request, more: &[u8]) -> Self {
         let mut stream = http::connect(address).await;
-        stream
-            .write_all(&request.bytes())
+        let bytes = [&request.bytes(), more].concat();
+        within("the server to take a request", stream.write_all(&bytes))
             .await
             .expect("a new connection takes a request");
         let mut buffer = Vec::new();

@@ -1,0 +1,71 @@
+//! A whole gateway in the test's process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use ::gateway::config::Config;
+use ::gateway::{Drained, Gateway, Running};
+
+use crate::wait::within;
+
+/// Any free port of this machine, reachable from it only.
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A gateway on ports of its own. It is cut when it is dropped.
+#[derive(Debug)]
+pub struct TestGateway(Running);
+
+impl TestGateway {
+    /// The built-in configuration: the embedded broker, `guest`, one listener `web` with one
+    /// route at `/ws`.
+    pub fn embedded() -> Settings {
+        let mut config = Config::builtin();
+        for listener in config.listener.values_mut() {
+            listener.bind = ANY_PORT;
+        }
+        config.admin.bind = Some(ANY_PORT);
+        Settings(config)
+    }
+
+    /// The address of the listener `web`.
+    pub fn ws_addr(&self) -> SocketAddr {
+        self.addr("web")
+    }
+
+    /// The address of this listener.
+    pub fn addr(&self, listener: &str) -> SocketAddr {
+        self.0
+            .addr(listener)
+            .unwrap_or_else(|| panic!("no listener {listener}"))
+    }
+
+    /// The address of the admin listener.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.0
+            .admin_addr()
+            .expect("the admin listener was configured")
+    }
+
+    /// Stops it in order.
+    pub async fn stop(self) -> Drained {
+        within("the drain", self.0.drain()).await
+    }
+}
+
+/// A gateway to be started.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Settings(Config);
+
+impl Settings {
+    /// Changes the configuration.
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    /// Starts it; panics with the reason if it does not start.
+    pub async fn start(self) -> TestGateway {
+        let started = within("the start", Gateway::new(self.0).start()).await;
+        TestGateway(started.unwrap_or_else(|error| panic!("{error}")))
+    }
+}
