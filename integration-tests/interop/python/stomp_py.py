@@ -1,0 +1,384 @@
+"""stomp.py on its WebSocket transport, against the gateway at the URL given as argument.
+
+Prints one line for each check and ends with 1 if one has failed. A check opens its own
+connections and uses queues of its own. Whether something does *not* arrive is told by what
+arrives in its place: a queue keeps its order.
+"""
+
+import logging
+import queue
+import sys
+import threading
+import traceback
+import urllib.parse
+import uuid
+
+import stomp
+
+CEILING = 20
+"""Seconds any single thing may take; only a failure takes so long."""
+
+URL = urllib.parse.urlsplit(sys.argv[1])
+
+logging.getLogger("stomp").setLevel(logging.CRITICAL)
+
+
+class Client(stomp.ConnectionListener):
+    """A connection and what came over it."""
+
+    def __init__(self, login="guest", passcode="guest", heartbeats=(0, 0), binary=False):
+        self.messages = queue.Queue()
+        self.receipts = queue.Queue()
+        self.errors = queue.Queue()
+        self.heartbeats = queue.Queue()
+        self.connected = queue.Queue()
+        self.lost = threading.Event()
+        self.connection = stomp.WSStompConnection(
+            [(URL.hostname, URL.port)],
+            ws_path=URL.path,
+            vhost="/",
+            heartbeats=heartbeats,
+            auto_decode=False,
+            binary_mode=binary,
+        )
+        self.connection.set_listener("client", self)
+        self.connection.connect(login, passcode)
+
+    def on_connected(self, frame):
+        self.connected.put(frame)
+
+    def on_message(self, frame):
+        self.messages.put(frame)
+
+    def on_receipt(self, frame):
+        self.receipts.put(frame.headers["receipt-id"])
+
+    def on_error(self, frame):
+        self.errors.put(frame)
+
+    def on_heartbeat(self):
+        self.heartbeats.put(None)
+
+    def on_disconnected(self):
+        self.lost.set()
+
+    def logged_in(self):
+        frame = self.connected.get(timeout=CEILING)
+        equal(frame.headers["version"], "1.2")
+        return self
+
+    def send(self, destination, body, **headers):
+        self.connection.send(destination, body, headers=headers)
+
+    def subscribe(self, destination, ack="auto", **headers):
+        receipt = str(uuid.uuid4())
+        self.connection.subscribe(destination, "sub", ack, headers={"receipt": receipt, **headers})
+        self.confirmed(receipt)
+
+    def confirmed(self, receipt):
+        equal(self.receipts.get(timeout=CEILING), receipt)
+
+    def message(self, body, redelivered=None):
+        frame = self.messages.get(timeout=CEILING)
+        equal(frame.body, body.encode() if isinstance(body, str) else body)
+        if redelivered is not None:
+            equal(frame.headers["redelivered"], redelivered)
+        return frame
+
+    def ack(self, frame, **more):
+        self.connection.ack(frame.headers["ack"], **more)
+
+    def nack(self, frame, **more):
+        self.connection.nack(frame.headers["ack"], **more)
+
+    def cut(self):
+        """Ends the TCP connection without a word."""
+        self.connection.transport.socket.sock.shutdown(2)
+        holds(self.lost.wait(CEILING), "the cut was not noticed")
+
+    def close(self):
+        receipt = str(uuid.uuid4())
+        self.connection.disconnect(receipt)
+        self.confirmed(receipt)
+        holds(self.lost.wait(CEILING), "DISCONNECT did not end the connection")
+
+
+def equal(got, expected):
+    if got != expected:
+        raise AssertionError(f"got {str(got)[:200]!r}, expected {str(expected)[:200]!r}")
+
+
+def holds(condition, otherwise):
+    if not condition:
+        raise AssertionError(otherwise)
+
+
+def connect():
+    return Client().logged_in()
+
+
+def fresh_queue():
+    return f"/queue/stomp-py-{uuid.uuid4()}"
+
+
+def connects_and_disconnects_with_a_receipt():
+    connect().close()
+
+
+def exchanges_text_through_a_queue():
+    sender, receiver, place = connect(), connect(), fresh_queue()
+    receiver.subscribe(place)
+    sender.send(place, "grüße, 世界 🦀", **{"content-type": "text/plain", "x-mine": "a:b\\c\nd"})
+    frame = receiver.message("grüße, 世界 🦀", redelivered="false")
+    equal(frame.headers["destination"], place)
+    equal(frame.headers["subscription"], "sub")
+    equal(frame.headers["content-type"], "text/plain")
+    equal(frame.headers["x-mine"], "a:b\\c\nd")
+    sender.close()
+    receiver.close()
+
+
+def keeps_the_order_of_many_messages():
+    client, place = connect(), fresh_queue()
+    client.subscribe(place)
+    for number in range(500):
+        client.send(place, str(number))
+    for number in range(500):
+        client.message(str(number))
+    client.close()
+
+
+def exchanges_through_topics_with_wildcards():
+    one_word, any_words, publisher = connect(), connect(), connect()
+    root = f"py-{uuid.uuid4()}"
+    one_word.subscribe(f"/topic/{root}.*")
+    any_words.subscribe(f"/topic/{root}.#")
+    publisher.send(f"/topic/{root}.a.b", "two words")
+    publisher.send(f"/topic/{root}.a", "one word")
+    one_word.message("one word")
+    any_words.message("two words")
+    any_words.message("one word")
+    for client in (one_word, any_words, publisher):
+        client.close()
+
+
+def gets_receipts_in_order():
+    client, place = connect(), fresh_queue()
+    client.send(place, "one", receipt="r-1")
+    client.send(place, "two", receipt="r-2")
+    client.confirmed("r-1")
+    client.confirmed("r-2")
+    client.subscribe(place)
+    client.message("one")
+    client.message("two")
+    client.connection.unsubscribe(id="sub", receipt="r-3")
+    client.confirmed("r-3")
+    client.close()
+
+
+def acknowledges_cumulatively():
+    client, place = connect(), fresh_queue()
+    client.subscribe(place, ack="client")
+    for body in ("one", "two", "three"):
+        client.send(place, body)
+    frames = [client.message(body) for body in ("one", "two", "three")]
+    client.ack(frames[1], receipt="acked")
+    client.confirmed("acked")
+    client.cut()
+    other = connect()
+    other.subscribe(place)
+    other.message("three", redelivered="true")
+    other.send(place, "four")
+    other.message("four", redelivered="false")
+    other.close()
+
+
+def acknowledges_individually():
+    client, place = connect(), fresh_queue()
+    client.subscribe(place, ack="client-individual")
+    for body in ("one", "two", "three"):
+        client.send(place, body)
+    frames = [client.message(body) for body in ("one", "two", "three")]
+    client.ack(frames[1], receipt="acked")
+    client.confirmed("acked")
+    client.cut()
+    other = connect()
+    other.subscribe(place)
+    other.message("one", redelivered="true")
+    other.message("three", redelivered="true")
+    other.close()
+
+
+def gets_a_rejected_message_again():
+    client, place = connect(), fresh_queue()
+    client.subscribe(place, ack="client-individual")
+    client.send(place, "again")
+    client.nack(client.message("again", redelivered="false"))
+    client.ack(client.message("again", redelivered="true"), receipt="acked")
+    client.confirmed("acked")
+    client.close()
+
+
+def discards_a_rejected_message_if_asked():
+    client, place = connect(), fresh_queue()
+    client.subscribe(place, ack="client-individual")
+    client.send(place, "never again")
+    client.nack(client.message("never again"), requeue="false")
+    client.send(place, "next")
+    client.ack(client.message("next", redelivered="false"), receipt="acked")
+    client.confirmed("acked")
+    client.close()
+
+
+def holds_at_most_its_prefetch_count():
+    client, place = connect(), fresh_queue()
+    client.subscribe(place, ack="client-individual", **{"prefetch-count": "1"})
+    client.send(place, "one", receipt="sent-1")
+    client.send(place, "two", receipt="sent-2")
+    client.confirmed("sent-1")
+    client.confirmed("sent-2")
+    first = client.message("one")
+    other = connect()
+    other.subscribe(place)
+    other.message("two", redelivered="false")
+    client.ack(first, receipt="acked")
+    client.confirmed("acked")
+    other.close()
+    client.close()
+
+
+def commits_a_transaction():
+    client, place = connect(), fresh_queue()
+    client.subscribe(place, ack="client-individual")
+    client.send(place, "before")
+    before = client.message("before")
+    transaction = client.connection.begin()
+    client.send(place, "inside", transaction=transaction)
+    client.ack(before, transaction=transaction)
+    client.send(place, "outside")
+    outside = client.message("outside")
+    client.connection.commit(transaction, receipt="committed")
+    inside = client.messages.get(timeout=CEILING)
+    equal(inside.body, b"inside")
+    client.confirmed("committed")
+    client.ack(outside)
+    client.ack(inside, receipt="acked")
+    client.confirmed("acked")
+    client.close()
+
+
+def aborts_a_transaction():
+    client, place = connect(), fresh_queue()
+    client.subscribe(place, ack="client-individual")
+    client.send(place, "kept")
+    kept = client.message("kept")
+    transaction = client.connection.begin()
+    client.send(place, "dropped", transaction=transaction)
+    client.ack(kept, transaction=transaction)
+    client.connection.abort(transaction)
+    client.send(place, "after")
+    client.ack(client.message("after", redelivered="false"), receipt="acked")
+    client.confirmed("acked")
+    client.cut()
+    other = connect()
+    other.subscribe(place)
+    other.message("kept", redelivered="true")
+    other.close()
+
+
+def carries_binary_bodies():
+    body = bytes(range(256)) * 3
+    client, place = Client(binary=True).logged_in(), fresh_queue()
+    client.subscribe(place)
+    client.send(place, body)
+    client.message(body)
+    client.close()
+
+
+def carries_bodies_of_a_mebibyte():
+    text = "0123456789abcdef" * (1 << 16)
+    client, place = connect(), fresh_queue()
+    client.subscribe(place)
+    client.send(place, text)
+    client.message(text)
+    client.close()
+
+
+def lives_on_heartbeats():
+    client, place = Client(heartbeats=(1000, 1000)).logged_in(), fresh_queue()
+    for _ in range(3):
+        client.heartbeats.get(timeout=CEILING)
+    client.subscribe(place)
+    client.send(place, "still here")
+    client.message("still here")
+    client.close()
+
+
+def gets_what_it_has_not_acknowledged_after_reconnecting():
+    client, place = connect(), fresh_queue()
+    client.subscribe(place, ack="client-individual")
+    client.send(place, "unfinished")
+    client.message("unfinished", redelivered="false")
+    client.cut()
+    client.lost.clear()
+    client.connection.connect("guest", "guest")
+    client.logged_in()
+    client.subscribe(place, ack="client-individual")
+    client.ack(client.message("unfinished", redelivered="true"), receipt="acked")
+    client.confirmed("acked")
+    client.send(place, "next")
+    client.message("next", redelivered="false")
+    client.close()
+
+
+def is_refused_with_a_wrong_passcode():
+    client = Client(passcode="wrong")
+    error = client.errors.get(timeout=CEILING)
+    equal(error.headers["message"], "Bad CONNECT")
+    holds(client.lost.wait(CEILING), "the connection stayed open")
+    holds(client.connected.empty(), "CONNECTED came nevertheless")
+
+
+def is_told_what_was_wrong():
+    client = connect()
+    client.send("/nowhere/at-all", "lost", receipt="r-1")
+    error = client.errors.get(timeout=CEILING)
+    equal(error.headers["message"], "Unknown destination")
+    equal(error.headers["receipt-id"], "r-1")
+    holds(b"/nowhere/at-all" in error.body, f"the body does not say which: {error.body!r}")
+    holds(client.lost.wait(CEILING), "the connection stayed open")
+
+
+CHECKS = [
+    connects_and_disconnects_with_a_receipt,
+    exchanges_text_through_a_queue,
+    keeps_the_order_of_many_messages,
+    exchanges_through_topics_with_wildcards,
+    gets_receipts_in_order,
+    acknowledges_cumulatively,
+    acknowledges_individually,
+    gets_a_rejected_message_again,
+    discards_a_rejected_message_if_asked,
+    holds_at_most_its_prefetch_count,
+    commits_a_transaction,
+    aborts_a_transaction,
+    carries_binary_bodies,
+    carries_bodies_of_a_mebibyte,
+    lives_on_heartbeats,
+    gets_what_it_has_not_acknowledged_after_reconnecting,
+    is_refused_with_a_wrong_passcode,
+    is_told_what_was_wrong,
+]
+
+failed = 0
+for check in CHECKS:
+    try:
+        check()
+        print(f"ok {check.__name__}", flush=True)
+    except Exception as error:
+        failed += 1
+        why = repr(error).replace("\n", " ")
+        where = traceback.extract_tb(error.__traceback__)[1].lineno
+        print(f"not ok {check.__name__}: {why} in line {where}", flush=True)
+print(f"{len(CHECKS) - failed} of {len(CHECKS)} checks passed", flush=True)
+sys.exit(1 if failed else 0)
