@@ -132,7 +132,7 @@ impl Encoder {
 }
 
 /// Room for verb, headers and the end of a frame in a fresh buffer.
-const USUAL_HEAD: usize = 256;
+const USUAL_HEAD: usize = 384;
 
 /// Digits of [`u64::MAX`].
 const LONGEST_NUMBER: usize = 20;
@@ -144,13 +144,24 @@ enum Part {
     Value,
 }
 
-/// Whether a byte is in there that some version has a substitute for. Looks at every byte without
-/// branching, which the compiler turns into a few vector instructions.
+/// Whether a byte is in there that some version has a substitute for.
 fn may_need_substitutes(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, &byte| {
-        found | (byte == b'\n') | (byte == b'\r') | (byte == b':') | (byte == b'\\') | (byte == 0)
-    })
+    // Without leaving early: names and values are short, and hardly one needs a substitute.
+    bytes
+        .iter()
+        .fold(false, |found, &byte| found | SUBSTITUTED[usize::from(byte)])
 }
+
+/// The bytes that some version has a substitute for: 1.2 has one for each of them.
+const SUBSTITUTED: [bool; 256] = {
+    let mut substituted = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        substituted[byte] = Escaping::V12.substitute(byte as u8, Part::Name).is_some();
+        byte += 1;
+    }
+    substituted
+};
 
 /// Writes `value` to the end of `digits` and says where it starts.
 fn decimal(mut value: u64, digits: &mut [u8; LONGEST_NUMBER]) -> usize {

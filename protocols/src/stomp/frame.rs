@@ -141,7 +141,7 @@ pub struct Headers {
 }
 
 /// Up to this many headers a frame needs no allocation for the list of them.
-pub const INLINE_HEADERS: usize = 12;
+const INLINE_HEADERS: usize = 10;
 
 /// Where one header lies in its head: `head[start..colon]` is the name, `head[colon + 1..end]` the
 /// value.
@@ -160,8 +160,12 @@ impl Headers {
     ///
     /// *Order.* Every place must lie inside `head`, its parts in order and cut between characters;
     /// a look-up panics otherwise.
-    pub const fn from_lines(head: Text, lines: SmallVec<[HeaderLine; INLINE_HEADERS]>) -> Self {
-        Self { head, lines }
+    #[inline]
+    pub fn from_lines(head: Text, lines: &[HeaderLine]) -> Self {
+        Self {
+            head,
+            lines: SmallVec::from_slice(lines),
+        }
     }
 
     /// The value of the first header of this name (STOMP 1.2 §Repeated Header Entries).
@@ -220,29 +224,27 @@ impl Eq for Headers {}
 
 #[cfg(test)]
 mod tests {
-    use smallvec::smallvec;
-
     use super::*;
 
     fn headers() -> Headers {
-        let lines = smallvec![
+        let lines = [
             HeaderLine {
                 start: 0,
                 colon: 1,
-                end: 3
+                end: 3,
             },
             HeaderLine {
                 start: 4,
                 colon: 5,
-                end: 7
+                end: 7,
             },
             HeaderLine {
                 start: 8,
                 colon: 8,
-                end: 9
+                end: 9,
             },
         ];
-        Headers::from_lines(Text::from_static("a:1\na:2\n:\n"), lines)
+        Headers::from_lines(Text::from_static("a:1\na:2\n:\n"), &lines)
     }
 
     #[test]

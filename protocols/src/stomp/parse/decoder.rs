@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use super::head;
 use super::progress::Progress;
 use crate::stomp::encode::Escaping;
-use crate::stomp::frame::Frame;
+use crate::stomp::frame::{Frame, Headers, Verb};
 use crate::violation::Violation;
 
 /// Bounds on one frame.
@@ -37,18 +37,13 @@ pub struct Decoder {
     unit: Bytes,
     /// Units that were pushed before the one above was used up.
     later: VecDeque<Bytes>,
-    /// Set while a frame has come in part, all of `unit` then being behind it.
-    partial: Option<Box<Partial>>,
+    /// The beginning of a frame, all of `unit` being behind it; never more than the frame. Empty
+    /// while none has come in part.
+    partial: Vec<u8>,
+    /// Of the frame in `partial`.
+    progress: Progress,
     /// Set by the first violation.
     failed: bool,
-}
-
-/// The beginning of a frame.
-#[derive(Debug, Default)]
-struct Partial {
-    /// From the first byte of the frame on; never more than the frame.
-    bytes: Vec<u8>,
-    progress: Progress,
 }
 
 impl Decoder {
@@ -64,7 +59,8 @@ impl Decoder {
             escaping: Escaping::None,
             unit: Bytes::new(),
             later: VecDeque::new(),
-            partial: None,
+            partial: Vec::new(),
+            progress: Progress::default(),
             failed: false,
         }
     }
@@ -102,22 +98,32 @@ impl Decoder {
     /// *Errors.* The violations of the framing. A stream that broke a rule cannot be understood any
     /// more: after an error there are no more frames.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, Violation> {
-        let frame = self.advance();
-        if frame.is_err() {
-            self.clear();
-            self.failed = true;
+        let verb = match self.whole_frame() {
+            Ok(Some(verb)) => verb,
+            Ok(None) => return Ok(None),
+            Err(violation) => return Err(self.fail(violation)),
+        };
+        let progress = &mut self.progress;
+        let bytes = if self.partial.is_empty() {
+            self.unit
+                .split_to(progress.head_len() + progress.body_len + 1)
+        } else {
+            Bytes::from(std::mem::take(&mut self.partial))
+        };
+        match head::head_and_body(bytes, verb, progress, self.escaping) {
+            Ok((head, body)) => Ok(Some(Frame {
+                verb,
+                headers: Headers::from_lines(head, &progress.lines),
+                body,
+            })),
+            Err(violation) => Err(self.fail(violation)),
         }
-        frame
     }
 
     /// Bytes held. Once [`next_frame`](Self::next_frame) has returned `None` they are those of an
     /// unfinished frame.
     pub fn buffered(&self) -> usize {
-        let partial = self
-            .partial
-            .as_ref()
-            .map_or(0, |partial| partial.bytes.len());
-        partial + self.unit.len() + self.later.iter().map(Bytes::len).sum::<usize>()
+        self.partial.len() + self.unit.len() + self.later.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// Forgets all input, and frees the memory held for it. Limits, escaping, and whether a rule was
@@ -125,10 +131,19 @@ impl Decoder {
     pub fn clear(&mut self) {
         self.unit = Bytes::new();
         self.later = VecDeque::new();
-        self.partial = None;
+        self.partial = Vec::new();
+        self.progress = Progress::default();
     }
 
-    fn advance(&mut self) -> Result<Option<Frame>, Violation> {
+    #[cold]
+    fn fail(&mut self, violation: Violation) -> Violation {
+        self.clear();
+        self.failed = true;
+        violation
+    }
+
+    /// Looks for a whole frame: all of `partial`, or else the beginning of `unit`. Returns its verb.
+    fn whole_frame(&mut self) -> Result<Option<Verb>, Violation> {
         loop {
             if self.unit.is_empty() {
                 let Some(unit) = self.later.pop_front() else {
@@ -136,18 +151,19 @@ impl Decoder {
                 };
                 self.unit = unit;
             }
-            let frame = match self.partial.take() {
-                Some(partial) => self.resume(partial)?,
-                None => self.begin()?,
+            let verb = if self.partial.is_empty() {
+                self.begin()?
+            } else {
+                self.resume()?
             };
-            if frame.is_some() {
-                return Ok(frame);
+            if verb.is_some() {
+                return Ok(verb);
             }
         }
     }
 
     /// Looks for a frame at the beginning of the unit, and keeps what is there of an unfinished one.
-    fn begin(&mut self) -> Result<Option<Frame>, Violation> {
+    fn begin(&mut self) -> Result<Option<Verb>, Violation> {
         let line_ends = self
             .unit
             .iter()
@@ -158,59 +174,49 @@ impl Decoder {
             self.unit = Bytes::new(); // frees what the line ends came in
             return Ok(None);
         }
-        let mut progress = Progress::default();
-        let Some(layout) = progress.advance(&self.unit, &self.limits)? else {
-            let mut partial = Box::new(Partial {
-                bytes: Vec::new(),
-                progress,
-            });
-            partial.append(&std::mem::take(&mut self.unit), &self.limits);
-            self.partial = Some(partial);
-            return Ok(None);
-        };
-        let bytes = self.unit.split_to(layout.head + layout.body + 1);
-        head::frame(bytes, layout, self.escaping).map(Some)
+        self.progress.restart();
+        let verb = self.progress.advance(&self.unit, &self.limits)?;
+        if verb.is_none() {
+            let beginning = std::mem::take(&mut self.unit);
+            self.keep(&beginning);
+        }
+        Ok(verb)
     }
 
     /// Goes on with an unfinished frame, by one line or body.
-    fn resume(&mut self, mut partial: Box<Partial>) -> Result<Option<Frame>, Violation> {
-        let held = partial.bytes.len();
+    fn resume(&mut self) -> Result<Option<Verb>, Violation> {
+        let held = self.partial.len();
         let room = (self.limits.frame_size + 1)
             .saturating_sub(held)
             .min(self.unit.len());
-        let claimed = partial.progress.claim(held, &self.unit[..room]);
-        partial.append(&self.unit.split_to(claimed), &self.limits);
-        let Some(layout) = partial.progress.advance(&partial.bytes, &self.limits)? else {
-            self.partial = Some(partial);
-            return Ok(None);
-        };
-        head::frame(Bytes::from(partial.bytes), layout, self.escaping).map(Some)
+        let claimed = self.progress.claim(held, &self.unit[..room]);
+        let claimed = self.unit.split_to(claimed);
+        self.keep(&claimed);
+        self.progress.advance(&self.partial, &self.limits)
+    }
+
+    /// Adds to the unfinished frame. Reserves at most as much again as is there, and no more than
+    /// the frame needs.
+    fn keep(&mut self, bytes: &[u8]) {
+        let needed = self.partial.len() + bytes.len();
+        if needed > self.partial.capacity() {
+            let most = self
+                .progress
+                .declared_size()
+                .unwrap_or(self.limits.frame_size + 1);
+            let wanted = (2 * self.partial.capacity()).min(most).max(needed);
+            self.partial.reserve_exact(wanted - self.partial.len());
+        }
+        self.partial.extend_from_slice(bytes);
     }
 }
 
 /// Places in a frame are 32 bits wide.
 const LARGEST_FRAME: usize = u32::MAX as usize - 1;
 
-impl Partial {
-    /// Keeps `bytes`. Reserves at most as much again as is there, and no more than the frame needs.
-    fn append(&mut self, bytes: &[u8], limits: &DecoderLimits) {
-        let needed = self.bytes.len() + bytes.len();
-        if needed > self.bytes.capacity() {
-            let most = self
-                .progress
-                .declared_size()
-                .unwrap_or(limits.frame_size + 1);
-            let wanted = (2 * self.bytes.capacity()).min(most).max(needed);
-            self.bytes.reserve_exact(wanted - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stomp::frame::Verb;
 
     const LIMITS: DecoderLimits = DecoderLimits {
         frame_size: 1 << 20,
@@ -331,9 +337,9 @@ mod tests {
             push(&mut decoder, "SEND\ncontent-length:1000000\n\n"),
             Ok(None)
         );
-        assert_eq!(decoder.partial.as_ref().unwrap().bytes.capacity(), 29);
+        assert_eq!(decoder.partial.capacity(), 29);
         assert_eq!(push(&mut decoder, "x"), Ok(None));
-        assert_eq!(decoder.partial.as_ref().unwrap().bytes.capacity(), 58);
+        assert_eq!(decoder.partial.capacity(), 58);
         let mut decoder = self::decoder(Escaping::V12);
         assert_eq!(
             push(&mut decoder, "SEND\ncontent-length:1048577\n\n"),
@@ -353,7 +359,7 @@ mod tests {
         );
         assert_eq!(decoder.buffered(), 34);
         assert_eq!(push(&mut decoder, "0123456789"), Ok(None));
-        assert_eq!(decoder.partial.as_ref().unwrap().bytes.capacity(), 65);
+        assert_eq!(decoder.partial.capacity(), 65);
         let frame = push(&mut decoder, "01234567890123456789\0SEND\n\nnext")
             .unwrap()
             .unwrap();

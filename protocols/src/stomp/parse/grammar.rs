@@ -16,24 +16,20 @@ use crate::violation::{SHOWN_LENGTH, Violation, shown};
 
 /// `verb , eol`
 pub(super) fn command_line(input: &[u8]) -> IResult<&[u8], Verb, Violation> {
-    let unknown = |got| {
-        Err::Failure(Violation::UnknownVerb {
-            got: shown_bytes(got),
-        })
-    };
-    // A NUL before the line feed ends a frame without lines. To wait for more would be in vain.
-    let start = &input[..input.len().min(LONGEST_VERB + 2)];
-    if let Some(at) = start.iter().position(|byte| matches!(byte, b'\n' | 0))
-        && start[at] == 0
-    {
-        return Err(unknown(&input[..=at]));
-    }
     let too_long = || Violation::VerbTooLong {
         limit: LONGEST_VERB,
         got: LONGEST_VERB + 1,
     };
-    let (rest, name) = line(input, LONGEST_VERB, 0, too_long)?;
-    let verb = Verb::parse(name).ok_or_else(|| unknown(name))?;
+    let (rest, name) = line(input, LONGEST_VERB, 0, too_long).map_err(|error| {
+        // A NUL ends a frame that has no lines: to wait for its line feed would be in vain.
+        let start = &input[..input.len().min(LONGEST_VERB + 1)];
+        if start.contains(&0) {
+            unknown_verb(start)
+        } else {
+            error
+        }
+    })?;
+    let verb = Verb::parse(name).ok_or_else(|| unknown_verb(name))?;
     Ok((rest, verb))
 }
 
@@ -110,14 +106,36 @@ fn line(
 ) -> IResult<&[u8], &[u8], Violation> {
     let window = &input[..input.len().min(limit + 2)];
     let scanned = scanned.min(window.len());
-    let found = memchr(b'\n', &window[scanned..]).map(|found| scanned + found);
-    let line = &window[..found.unwrap_or(window.len())];
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let Some(found) = memchr(b'\n', &window[scanned..]) else {
+        let fits = without_cr(window).len() <= limit;
+        let incomplete = Err::Incomplete(Needed::Unknown);
+        return Err(if fits {
+            incomplete
+        } else {
+            Err::Failure(too_long())
+        });
+    };
+    let (line, rest) = input.split_at(scanned + found);
+    let line = without_cr(line);
     if line.len() > limit {
         return Err(Err::Failure(too_long()));
     }
-    let end = found.ok_or(Err::Incomplete(Needed::Unknown))?;
-    Ok((&input[end + 1..], line))
+    Ok((&rest[1..], line))
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    match line {
+        [line @ .., b'\r'] => line,
+        line => line,
+    }
+}
+
+/// Shows `name` up to its first NUL, whatever has come after that.
+fn unknown_verb(name: &[u8]) -> Err<Violation> {
+    let end = memchr(0, name).map_or(name.len(), |nul| nul + 1);
+    Err::Failure(Violation::UnknownVerb {
+        got: shown_bytes(&name[..end]),
+    })
 }
 
 fn shown_bytes(input: &[u8]) -> String {
@@ -167,6 +185,11 @@ mod tests {
             Err(Err::Failure(Violation::UnknownVerb { got }))
         );
         assert_eq!(command_line(b"SEND\n\0"), Ok((&b"\0"[..], Verb::Send)));
+        let too_long = Violation::VerbTooLong { limit: 11, got: 12 };
+        assert_eq!(
+            command_line(b"UNSUBSCRIBER\0\n"),
+            Err(Err::Failure(too_long))
+        );
     }
 
     #[test]

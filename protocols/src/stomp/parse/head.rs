@@ -1,4 +1,4 @@
-//! From the bytes of a whole frame to a [`Frame`]: UTF-8 checked, escapes resolved.
+//! The head of a whole frame: UTF-8 checked, escapes resolved.
 //!
 //! *Spec.* STOMP 1.2 §Value Encoding: header names and values, except those of CONNECT and
 //! CONNECTED, are escaped; an undefined escape is a fatal error.
@@ -6,44 +6,38 @@
 use bytes::Bytes;
 use memchr::memchr;
 
-use super::progress::{Layout, place};
+use super::progress::{Progress, place};
 use crate::stomp::encode::Escaping;
-use crate::stomp::frame::{Frame, HeaderLine, Headers, Verb};
+use crate::stomp::frame::{HeaderLine, Verb};
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 
-/// The frame that `bytes` hold, which `layout` describes.
+/// Head and body of the frame that `bytes` hold, the parsing of which is complete. If the head had
+/// to be unescaped, the lines are changed to say where its headers are now.
 ///
 /// *Errors.* `HeadNotUtf8`, `BadEscape`. *Cost.* No copy, unless the head holds a backslash.
-pub(super) fn frame(
+#[inline]
+pub(super) fn head_and_body(
     mut bytes: Bytes,
-    layout: Layout,
+    verb: Verb,
+    progress: &mut Progress,
     escaping: Escaping,
-) -> Result<Frame, Violation> {
-    let Layout {
-        verb,
-        mut lines,
-        head,
-        body,
-    } = layout;
+) -> Result<(Text, Bytes), Violation> {
+    let (head, body) = (progress.head_len(), progress.body_len);
     let body = if body == 0 {
         Bytes::new()
     } else {
         bytes.slice(head..head + body)
     };
     bytes.truncate(head);
-    let mut head = Text::from_utf8(bytes).map_err(|error| Violation::HeadNotUtf8 {
+    let head = Text::from_utf8(bytes).map_err(|error| Violation::HeadNotUtf8 {
         at: error.valid_up_to(),
     })?;
     let escaped = escaping != Escaping::None && !is_never_escaped(verb);
     if escaped && memchr(b'\\', head.as_bytes()).is_some() {
-        head = unescape(&head, &mut lines, escaping)?;
+        return Ok((unescape(&head, &mut progress.lines, escaping)?, body));
     }
-    Ok(Frame {
-        verb,
-        headers: Headers::from_lines(head, lines),
-        body,
-    })
+    Ok((head, body))
 }
 
 /// STOMP 1.2 §Value Encoding exempts CONNECT and CONNECTED; STOMP is another word for CONNECT.

@@ -6,38 +6,28 @@
 
 use memchr::memchr;
 use nom::Err;
-use smallvec::SmallVec;
 
 use super::{DecoderLimits, grammar};
-use crate::stomp::frame::{HeaderLine, INLINE_HEADERS, Verb};
+use crate::stomp::frame::{HeaderLine, Verb};
 use crate::violation::Violation;
 
 /// The parsed part of a frame.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
+    /// One for each header line so far. Keeps its allocation from frame to frame.
+    pub(super) lines: Vec<HeaderLine>,
+    /// Bytes of the body, once the frame is whole.
+    pub(super) body_len: usize,
     /// Set by the command line.
     verb: Option<Verb>,
-    /// One for each header line so far.
-    lines: SmallVec<[HeaderLine; INLINE_HEADERS]>,
     /// Set by the first header line that is a `content-length`.
     declared: Option<HeaderLine>,
     /// Set by the blank line.
     body: Option<BodyLength>,
-    /// Where the first production starts that has not matched yet.
+    /// Where the first line starts that has not matched yet; after the blank line, the body.
     at: usize,
     /// Where the search for its end goes on; at least `at`.
     scanned: usize,
-}
-
-/// What is where in a frame that is whole.
-#[derive(Debug)]
-pub(super) struct Layout {
-    pub(super) verb: Verb,
-    pub(super) lines: SmallVec<[HeaderLine; INLINE_HEADERS]>,
-    /// Bytes before the body.
-    pub(super) head: usize,
-    /// Bytes of the body. A NUL follows, and nothing else.
-    pub(super) body: usize,
 }
 
 /// How the end of a body is told.
@@ -50,14 +40,25 @@ enum BodyLength {
 }
 
 impl Progress {
-    /// Goes on with the frame that `input` starts with. `None`: more of it is needed.
+    /// Prepares for the next frame.
+    pub(super) fn restart(&mut self) {
+        self.lines.clear();
+        self.verb = None;
+        self.declared = None;
+        self.body = None;
+        self.at = 0;
+        self.scanned = 0;
+    }
+
+    /// Goes on with the frame that `input` starts with. The verb of it, once it is whole; `None` if
+    /// more of it is needed.
     ///
     /// *Errors.* Every fault of the framing but those that [`super::head`] finds.
     pub(super) fn advance(
         &mut self,
         input: &[u8],
         limits: &DecoderLimits,
-    ) -> Result<Option<Layout>, Violation> {
+    ) -> Result<Option<Verb>, Violation> {
         // What lies behind the limit must not be looked at: whether it is there depends on how the
         // stream was cut. One byte more than the limit is needed, for the NUL.
         let input = &input[..input.len().min(limits.frame_size + 1)];
@@ -65,7 +66,7 @@ impl Progress {
             return Err(too_large(limits, self.scanned)); // the limit was lowered meanwhile
         }
         match self.parse(input, limits) {
-            Ok(layout) => Ok(Some(layout)),
+            Ok(verb) => Ok(Some(verb)),
             Err(Err::Error(violation) | Err::Failure(violation)) => Err(violation),
             Err(Err::Incomplete(_)) if input.len() > limits.frame_size => {
                 Err(too_large(limits, input.len()))
@@ -75,6 +76,11 @@ impl Progress {
                 Ok(None)
             }
         }
+    }
+
+    /// Bytes before the body, once the frame is whole.
+    pub(super) const fn head_len(&self) -> usize {
+        self.at
     }
 
     /// How many bytes at the beginning of `unit` surely belong to the frame, of which `held` bytes
@@ -100,7 +106,7 @@ impl Progress {
         }
     }
 
-    fn parse(&mut self, input: &[u8], limits: &DecoderLimits) -> Result<Layout, Err<Violation>> {
+    fn parse(&mut self, input: &[u8], limits: &DecoderLimits) -> Result<Verb, Err<Violation>> {
         let verb = match self.verb {
             Some(verb) => verb,
             None => self.command_line(input)?,
@@ -116,13 +122,8 @@ impl Progress {
             BodyLength::Counted(length) => grammar::counted_body(rest, length)?,
             BodyLength::Open => grammar::open_body(rest, self.scanned - self.at)?,
         };
-        let lines = std::mem::take(&mut self.lines);
-        Ok(Layout {
-            verb,
-            lines,
-            head: self.at,
-            body: body.len(),
-        })
+        self.body_len = body.len();
+        Ok(verb)
     }
 
     fn command_line(&mut self, input: &[u8]) -> Result<Verb, Err<Violation>> {
@@ -157,6 +158,7 @@ impl Progress {
         Ok(())
     }
 
+    #[inline]
     fn blank_line(
         &mut self,
         input: &[u8],
