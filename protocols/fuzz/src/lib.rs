@@ -1,0 +1,35 @@
+//! Fuzz targets: plain functions of bytes that panic when an invariant breaks.
+//!
+//! `cargo fuzz run NAME` (nightly) searches for such bytes. `cargo test` (stable) replays the
+//! corpus of every target in [`TARGETS`], and mutations of it. A new target is a function here, a
+//! row in the table, a file in `fuzz_targets/` with its `[[bin]]`, and a directory in `corpus/`.
+
+mod stomp_decoder;
+
+pub use stomp_decoder::stomp_decoder;
+
+/// A fuzz target.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Of its binary, and of its directory in `corpus/`.
+    pub name: &'static str,
+    /// Panics when an invariant breaks.
+    pub run: fn(&[u8]),
+}
+
+/// Every target.
+pub const TARGETS: [Target; 1] = [Target {
+    name: "stomp_decoder",
+    run: stomp_decoder,
+}];
+
+/// Runs a target on the files that the program's arguments name, so that what libFuzzer found can
+/// be looked into without it.
+///
+/// *Errors.* A file that cannot be read.
+pub fn run_files(run: fn(&[u8])) -> std::io::Result<()> {
+    for path in std::env::args_os().skip(1) {
+        run(&std::fs::read(path)?);
+    }
+    Ok(())
+}
