@@ -5,8 +5,10 @@
 //! row in the table, a file in `fuzz_targets/` with its `[[bin]]`, and a directory in `corpus/`.
 
 mod stomp_decoder;
+mod stomp_session;
 
 pub use stomp_decoder::stomp_decoder;
+pub use stomp_session::stomp_session;
 
 /// A fuzz target.
 #[derive(Debug, Clone, Copy)]
@@ -18,10 +20,16 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 1] = [Target {
-    name: "stomp_decoder",
-    run: stomp_decoder,
-}];
+pub const TARGETS: [Target; 2] = [
+    Target {
+        name: "stomp_decoder",
+        run: stomp_decoder,
+    },
+    Target {
+        name: "stomp_session",
+        run: stomp_session,
+    },
+];
 
 /// Runs a target on the files that the program's arguments name, so that what libFuzzer found can
 /// be looked into without it.
