@@ -143,7 +143,9 @@ impl World {
             8 | 9 => self.answer(operand),
             10 | 11 => self.deliver(operand),
             12 => self.pass(Duration::from_millis(u64::from(operand) * 100)),
-            13 => self.session.set_reading(self.now, operand % 2 == 0),
+            13 => self
+                .session
+                .set_reading(self.now, operand.is_multiple_of(2)),
             _ => self.disturb(operand),
         }
     }
@@ -230,7 +232,7 @@ impl World {
                 ..Message::default()
             },
         });
-        let redelivered = operand % 2 == 0;
+        let redelivered = operand.is_multiple_of(2);
         self.event(Event::Delivery {
             subscription,
             tag,
