@@ -6,7 +6,7 @@
 #![allow(missing_docs)]
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -191,6 +191,38 @@ fn benches(criterion: &mut Criterion) {
     }
 }
 
+/// Prints the ratio of both parsers. They take turns and the shortest time of each counts, so that
+/// what else the machine does in the meantime does not.
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+#[expect(clippy::print_stdout, reason = "what a bench is for")]
+fn ratio(_: &mut Criterion) {
+    const ROUNDS: usize = 20_000;
+    for case in &CASES {
+        let unit = case.unit();
+        let mut decoder = Decoder::new(LIMITS);
+        decoder.set_escaping(Escaping::V12);
+        let mut lines = Vec::new();
+        let (mut ours, mut by_hand) = (Duration::MAX, Duration::MAX);
+        for _ in 0..ROUNDS {
+            let input = unit.clone();
+            let start = Instant::now();
+            black_box(decode(&mut decoder, input));
+            ours = ours.min(start.elapsed());
+            let input = unit.clone();
+            let start = Instant::now();
+            black_box(decode_by_hand(&mut lines, input));
+            by_hand = by_hand.min(start.elapsed());
+        }
+        println!(
+            "stomp/{} B: parsing takes {:.1} ns a frame, by hand {:.1} ns, ratio {:.2}",
+            case.size,
+            ours.as_secs_f64() * 1e9 / FRAMES as f64,
+            by_hand.as_secs_f64() * 1e9 / FRAMES as f64,
+            ours.as_secs_f64() / by_hand.as_secs_f64(),
+        );
+    }
+}
+
 fn short() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(500))
@@ -198,5 +230,5 @@ fn short() -> Criterion {
         .without_plots()
 }
 
-criterion_group! { name = stomp; config = short(); targets = benches }
+criterion_group! { name = stomp; config = short(); targets = benches, ratio }
 criterion_main!(stomp);
