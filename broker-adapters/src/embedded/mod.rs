@@ -78,7 +78,7 @@ pub struct Settings {
     /// 1 MiB.
     pub link_buffer: usize,
     /// Bytes ready in the private queue of one subscription at which the subscription is canceled
-    /// as too slow. Default 16 MiB.
+    /// as too slow. Default 64 MiB.
     pub private_queue_bytes: usize,
     /// Most queues at a time, in all virtual hosts. Default 100,000.
     pub max_queues: usize,
@@ -91,7 +91,7 @@ impl Default for Settings {
             users: Vec::new(),
             memory_limit: 256 << 20,
             link_buffer: 1 << 20,
-            private_queue_bytes: 16 << 20,
+            private_queue_bytes: 64 << 20,
             max_queues: 100_000,
         }
     }

@@ -27,7 +27,7 @@ pub struct Embedded {
     /// Bytes of undelivered messages handed to one connection at a time. Default 1 MiB.
     pub link_buffer: ByteSize,
     /// Bytes waiting in the private queue of one topic subscription before that subscription is
-    /// ended as too slow. Default 16 MiB.
+    /// ended as too slow. Default 64 MiB.
     pub private_queue_bytes: ByteSize,
     /// Most queues at a time. Default 100,000.
     pub max_queues: usize,
@@ -47,7 +47,7 @@ impl Default for Embedded {
             vhosts: vec!["/".to_owned()],
             memory_limit: ByteSize(256 << 20),
             link_buffer: ByteSize(1 << 20),
-            private_queue_bytes: ByteSize(16 << 20),
+            private_queue_bytes: ByteSize(64 << 20),
             max_queues: 100_000,
             loopback_users: vec!["guest".to_owned()],
             user: BTreeMap::from([("guest".to_owned(), guest)]),

@@ -248,7 +248,9 @@ impl Client {
         assert_eq!(error.header("content-type"), Some("text/plain"));
         assert!(!error.body.is_empty(), "a sentence");
         let close = self.pair.close.clone().expect("closed after an ERROR");
-        assert_eq!(error.header("message"), Some(close.reason.as_str()));
+        let sentence = std::str::from_utf8(&error.body).expect("a sentence");
+        let message = error.header("message").expect("a short message");
+        assert_eq!(close.reason, *format!("{message}: {sentence}"));
         Refusal { error, close }
     }
 

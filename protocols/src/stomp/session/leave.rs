@@ -57,26 +57,30 @@ impl StompSession {
     pub(super) fn say_goodbye(&mut self, goodbye: Goodbye, actions: &mut Actions) {
         match goodbye {
             Goodbye::Disconnect => {
-                self.close(CloseCode::Normal, "", CloseCause::Peer, actions);
+                self.close(CloseCode::Normal, Text::EMPTY, CloseCause::Peer, actions);
             }
             Goodbye::Drain => {
-                actions.frames.push(self.output.error(ErrorFrame {
-                    message: SHUTTING_DOWN,
-                    sentence: "the server is shutting down; connect again",
+                let failure = Failure {
+                    report: Report {
+                        message: SHUTTING_DOWN,
+                        code: CloseCode::GoingAway,
+                        label: "drain",
+                    },
+                    sentence: "the server is going away for now; connect again",
                     receipt: None,
                     subscription: None,
-                    with_versions: false,
-                }));
-                self.go_away(actions);
+                    cause: CloseCause::Drain,
+                };
+                self.fail(failure, actions);
             }
         }
     }
 
-    /// Closes for the server is shutting down.
+    /// The server shuts down, and there is nobody yet who would understand an ERROR.
     pub(super) fn go_away(&mut self, actions: &mut Actions) {
         self.close(
             CloseCode::GoingAway,
-            SHUTTING_DOWN,
+            Text::from_static(SHUTTING_DOWN),
             CloseCause::Drain,
             actions,
         );
@@ -120,13 +124,14 @@ impl StompSession {
             with_versions,
         };
         actions.frames.push(self.output.error(error));
-        self.close(report.code, message, cause, actions);
+        let reason = Text::from(format!("{message}: {sentence}"));
+        self.close(report.code, reason, cause, actions);
     }
 
     fn close(
         &mut self,
         code: CloseCode,
-        reason: &'static str,
+        reason: Text,
         cause: CloseCause,
         actions: &mut Actions,
     ) {
@@ -134,7 +139,7 @@ impl StompSession {
         self.decoder.clear();
         actions.close = Some(Close {
             code,
-            reason: Text::from_static(reason),
+            reason,
             cause,
         });
     }
