@@ -34,7 +34,7 @@ const PURE: [&str; 7] = [
 ];
 
 /// Names that may occur only in files whose path begins so.
-const CONFINED: [(&str, &[&str]); 5] = [
+const CONFINED: [(&str, &[&str]); 6] = [
     (
         "tokio_tungstenite",
         &["gateway/src/transport/ws", "gateway/src/handshake"],
@@ -42,6 +42,7 @@ const CONFINED: [(&str, &[&str]); 5] = [
     ("figment", &["gateway/src/config/"]),
     ("nom", &["protocols/"]),
     ("lapin", &["broker-adapters/src/rabbitmq"]),
+    ("unbounded", &[]),
     ("unbounded_channel", &[]),
 ];
 

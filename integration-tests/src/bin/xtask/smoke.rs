@@ -65,9 +65,9 @@ fn await_listening(gateway: &mut Child, address: SocketAddr) -> Result<(), Failu
 
 /// SIGTERM must end it in order, with exit code 0.
 fn stop(gateway: &mut Child) -> Result<(), Failure> {
-    Run::program("kill")
-        .args(["-TERM", &gateway.id().to_string()])
-        .done()?;
+    // The shell's own `kill`: the program of that name is not installed everywhere.
+    let kill = format!("kill -TERM {}", gateway.id());
+    Run::program("sh").args(["-c", &kill]).done()?;
     match poll(|| gateway.try_wait().ok().flatten()) {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(Failure::Unexpected(format!(
