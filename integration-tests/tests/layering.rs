@@ -64,10 +64,7 @@ const BANNED: [(&str, &[&str]); 5] = [
     ("protocols/src/stomp/", &["wamp", "Wamp"]),
     ("protocols/src/wamp/", &["stomp", "Stomp"]),
     ("broker-adapters/", &["stomp", "Stomp", "wamp", "Wamp"]),
-    (
-        "integration-tests/",
-        &["protocols", "tungstenite", "tokio_tungstenite"],
-    ),
+    ("integration-tests/", &["tungstenite", "tokio_tungstenite"]),
 ];
 
 /// The modules of `protocols` that an adapter may use.
