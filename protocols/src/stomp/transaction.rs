@@ -4,9 +4,7 @@
 //! names its own receipt, and carried out at COMMIT, in order. Transactions that are open when the
 //! connection ends were aborted.
 
-use bytes::Bytes;
-
-use crate::broker::{Address, DeliveryTag, Message, Properties, SubscriptionId, Value, Verdict};
+use crate::broker::{Address, DeliveryTag, Message, SubscriptionId, Verdict};
 use crate::policy::Limits;
 use crate::stomp::acks::Holder;
 use crate::text::Text;
@@ -145,39 +143,6 @@ impl Transactions {
     }
 }
 
-/// A copy that keeps no input buffer alive: a small frame must not hold a large unit for as long as
-/// its transaction is open.
-pub(super) fn detached(message: &Message) -> Message {
-    let text = |text: &Option<Text>| text.as_ref().map(Text::detached);
-    let value = |value: &Value| match value {
-        Value::Text(text) => Value::Text(text.detached()),
-        Value::Integer(number) => Value::Integer(*number),
-    };
-    let properties = &message.properties;
-    Message {
-        body: Bytes::copy_from_slice(&message.body),
-        properties: Properties {
-            content_type: text(&properties.content_type),
-            content_encoding: text(&properties.content_encoding),
-            headers: properties
-                .headers
-                .iter()
-                .map(|(name, of)| (name.detached(), value(of)))
-                .collect(),
-            persistent: properties.persistent,
-            priority: properties.priority,
-            correlation_id: text(&properties.correlation_id),
-            reply_to: text(&properties.reply_to),
-            expiration: text(&properties.expiration),
-            message_id: text(&properties.message_id),
-            timestamp: properties.timestamp,
-            kind: text(&properties.kind),
-            user_id: text(&properties.user_id),
-            app_id: text(&properties.app_id),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,30 +170,5 @@ mod tests {
         transactions.end("a").unwrap();
         transactions.admit("b", 100).unwrap();
         assert!(transactions.admit("b", usize::MAX).is_err());
-    }
-
-    #[test]
-    fn every_text_and_the_body_are_detached() {
-        let unit = Text::from(String::from("name-value"));
-        let message = Message {
-            body: unit.clone().into_bytes(),
-            properties: Properties {
-                headers: vec![(unit.slice(&unit[..4]), Value::Text(unit.slice(&unit[5..])))],
-                ..Properties::default()
-            },
-        };
-        let copy = detached(&message);
-        assert_eq!(copy, message);
-        let buffer = unit.as_bytes().as_ptr_range();
-        let Value::Text(value) = &copy.properties.headers[0].1 else {
-            panic!("a text")
-        };
-        for start in [
-            copy.body.as_ptr(),
-            copy.properties.headers[0].0.as_ptr(),
-            value.as_ptr(),
-        ] {
-            assert!(!buffer.contains(&start));
-        }
     }
 }

@@ -128,13 +128,7 @@ impl StompSession {
         self.close(report.code, reason, cause, actions);
     }
 
-    fn close(
-        &mut self,
-        code: CloseCode,
-        reason: Text,
-        cause: CloseCause,
-        actions: &mut Actions,
-    ) {
+    fn close(&mut self, code: CloseCode, reason: Text, cause: CloseCause, actions: &mut Actions) {
         self.phase = Phase::Closed;
         self.decoder.clear();
         actions.close = Some(Close {

@@ -7,7 +7,7 @@ use crate::broker::{Address, Command, Message};
 use crate::session::Actions;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::properties;
-use crate::stomp::transaction::{Held, HeldAction, detached};
+use crate::stomp::transaction::{Held, HeldAction};
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -45,7 +45,7 @@ impl StompSession {
             let transaction = self.transactions.admit(id, frame.size())?;
             let action = HeldAction::Publish {
                 to,
-                message: detached(&message),
+                message: message.detached(),
             };
             transaction.frames.push(Held { action, receipt });
             return Ok(());

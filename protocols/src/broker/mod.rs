@@ -4,11 +4,13 @@
 //! the same [`Token`]. The words are AMQP 0-9-1's where AMQP has a word. Nothing here knows a
 //! client protocol or a broker product.
 
+mod message;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::text::Text;
+
+pub use message::{Message, Properties, Publication, Value};
 
 /// Pairs a command with its answer. Chosen by the session, unique among its unanswered commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -192,66 +194,6 @@ pub enum Outcome {
     Rejected,
     /// It reached no queue (AMQP `basic.return`); only for `mandatory` publishes.
     Unroutable,
-}
-
-/// A message as a publisher hands it in.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Message {
-    /// The payload, opaque.
-    pub body: Bytes,
-    /// AMQP basic properties.
-    pub properties: Properties,
-}
-
-/// A message as the broker routed it: one value, shared by all its receivers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publication {
-    /// The exchange it was published to; empty for the default exchange.
-    pub exchange: Text,
-    /// The routing key it was published with.
-    pub routing_key: Text,
-    /// The message itself.
-    pub message: Message,
-}
-
-/// AMQP 0-9-1 basic properties.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Properties {
-    /// MIME type of the body.
-    pub content_type: Option<Text>,
-    /// MIME encoding of the body.
-    pub content_encoding: Option<Text>,
-    /// Application headers, in the order they were given; names need not be unique, the first wins.
-    pub headers: Vec<(Text, Value)>,
-    /// Delivery mode 2: survives a restart of the broker in a durable queue.
-    pub persistent: bool,
-    /// 0 to 255.
-    pub priority: Option<u8>,
-    /// Pairs a reply with its request.
-    pub correlation_id: Option<Text>,
-    /// Where a reply should go.
-    pub reply_to: Option<Text>,
-    /// Milliseconds until the message dies, as decimal text (AMQP's own form).
-    pub expiration: Option<Text>,
-    /// The publisher's name for the message.
-    pub message_id: Option<Text>,
-    /// Seconds since the epoch.
-    pub timestamp: Option<u64>,
-    /// The publisher's name for the kind of message (AMQP `type`).
-    pub kind: Option<Text>,
-    /// Must equal the publishing login; the broker checks it.
-    pub user_id: Option<Text>,
-    /// The publishing application.
-    pub app_id: Option<Text>,
-}
-
-/// A header value. AMQP field tables have more types; these are the ones that have a STOMP form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// AMQP long string.
-    Text(Text),
-    /// Any AMQP integer.
-    Integer(i64),
 }
 
 /// Why the broker refused or ended something.
