@@ -19,27 +19,14 @@ use protocols::broker::{
 use protocols::text::Text;
 
 fn broker() -> Embedded {
-    let user = User {
-        login: "ann".into(),
-        passcode: Secret::new("apple"),
-        vhosts: None,
-    };
-    Embedded::new(Settings {
-        users: vec![user],
-        ..Settings::default()
-    })
+    let user = User { login: "ann".into(), passcode: Secret::new("apple"), vhosts: None };
+    Embedded::new(Settings { users: vec![user], ..Settings::default() })
 }
 
 fn open(broker: &Embedded) -> Box<dyn Link> {
-    let credentials = Credentials {
-        login: "ann".into(),
-        passcode: Secret::new("apple"),
-    };
+    let credentials = Credentials { login: "ann".into(), passcode: Secret::new("apple") };
     let mut opening = broker.open("/".into(), credentials);
-    match opening
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
+    match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(link)) => link,
         other => panic!("the embedded broker opens at once: {:?}", other.map(|_| ())),
     }
@@ -76,31 +63,17 @@ fn next(link: &mut dyn Link) -> Option<Event> {
 }
 
 fn take_and_settle(link: &mut dyn Link) {
-    let Some(Event::Delivery {
-        subscription,
-        tag,
-        publication,
-        ..
-    }) = next(link)
-    else {
+    let Some(Event::Delivery { subscription, tag, publication, .. }) = next(link) else {
         panic!("a delivery was expected");
     };
     black_box(publication);
     let (verdict, cumulative) = (Verdict::Accept, true);
-    link.submit(Command::Settle {
-        subscription,
-        up_to: tag,
-        verdict,
-        cumulative,
-    });
+    link.submit(Command::Settle { subscription, up_to: tag, verdict, cumulative });
 }
 
 /// 128 bytes with one header, as a parsed frame would hand them in.
 fn message() -> Message {
-    let mut message = Message {
-        body: Bytes::from(vec![b'x'; 128]),
-        ..Message::default()
-    };
+    let mut message = Message { body: Bytes::from(vec![b'x'; 128]), ..Message::default() };
     message.properties.content_type = Some(Text::from("application/json"));
     message
 }
@@ -148,9 +121,7 @@ fn fan_out(c: &mut Criterion) {
     group.bench_function("fan_out_100", |b| {
         b.iter(|| {
             publish(&mut *publisher, &to, &message);
-            links
-                .iter_mut()
-                .for_each(|link| take_and_settle(&mut **link));
+            links.iter_mut().for_each(|link| take_and_settle(&mut **link));
         });
     });
 }

@@ -70,10 +70,7 @@ impl<T: Weight> Mailbox<T> {
             closed: false,
             waker: None,
         };
-        Self {
-            capacity,
-            state: Mutex::new(state),
-        }
+        Self { capacity, state: Mutex::new(state) }
     }
 
     /// Room for one item, or `None` while the mailbox is full or closed.
@@ -169,9 +166,7 @@ impl<T: Weight> Slot<'_, T> {
 
 impl<T> fmt::Debug for Mailbox<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailbox")
-            .field("capacity", &self.capacity)
-            .finish_non_exhaustive()
+        f.debug_struct("Mailbox").field("capacity", &self.capacity).finish_non_exhaustive()
     }
 }
 
@@ -241,17 +236,13 @@ mod tests {
         assert!(!put(&mailbox, 1), "120 of 100 bytes are in use");
         assert_eq!(
             mailbox.poll_take(&mut cx, &mut batch),
-            Poll::Ready(Taken {
-                has_room_again: false
-            })
+            Poll::Ready(Taken { has_room_again: false })
         );
         assert!(!put(&mailbox, 1), "still in use: taken, not dealt with");
         batch.clear();
         assert_eq!(
             mailbox.poll_take(&mut cx, &mut batch),
-            Poll::Ready(Taken {
-                has_room_again: true
-            })
+            Poll::Ready(Taken { has_room_again: true })
         );
         assert!(batch.is_empty() && put(&mailbox, 1));
     }

@@ -27,16 +27,10 @@ use support::{
 
 async fn a_wrong_passcode_and_an_unknown_login_are_answered_alike(fixture: Fixture) {
     for (login, passcode) in [(USER.0, "pear"), ("nobody", "pear"), ("nobody", "")] {
-        let opened = fixture
-            .broker
-            .open(VHOST.into(), credentials((login, passcode)))
-            .await;
+        let opened = fixture.broker.open(VHOST.into(), credentials((login, passcode))).await;
         let denial = opened.err().expect("refused");
         assert_eq!(denial.kind, DenialKind::BadCredentials);
-        assert_eq!(
-            denial.text.as_str(),
-            format!("Access refused for user '{login}'")
-        );
+        assert_eq!(denial.text.as_str(), format!("Access refused for user '{login}'"));
     }
 }
 
@@ -45,15 +39,9 @@ async fn a_virtual_host_that_is_missing_or_closed_to_the_user_is_refused(fixture
         let opened = fixture.broker.open(vhost.into(), credentials(user)).await;
         let denial = opened.err().expect("refused");
         assert_eq!(denial.kind, DenialKind::VhostRefused);
-        assert_eq!(
-            denial.text.as_str(),
-            format!("Virtual host '{vhost}' access denied")
-        );
+        assert_eq!(denial.text.as_str(), format!("Virtual host '{vhost}' access denied"));
     }
-    let opened = fixture
-        .broker
-        .open(VHOST.into(), credentials(LIMITED))
-        .await;
+    let opened = fixture.broker.open(VHOST.into(), credentials(LIMITED)).await;
     assert!(opened.is_ok());
 }
 
@@ -85,14 +73,8 @@ async fn a_message_arrives_with_all_its_properties(fixture: Fixture) {
         user_id: text(USER.0),
         app_id: text("shop"),
     };
-    let sent = Message {
-        body: b"\x00binary\xff"[..].into(),
-        properties,
-    };
-    assert_eq!(
-        client.try_publish(queue("orders"), sent.clone()).await,
-        Ok(Outcome::Accepted)
-    );
+    let sent = Message { body: b"\x00binary\xff"[..].into(), properties };
+    assert_eq!(client.try_publish(queue("orders"), sent.clone()).await, Ok(Outcome::Accepted));
     let received = client.delivery().await;
     assert_eq!(received.publication.message, sent);
     assert_eq!(received.publication.exchange, "");
@@ -135,10 +117,7 @@ async fn publishes_are_confirmed_in_order(fixture: Fixture) {
         });
     }
     for token in tokens {
-        let confirmed = Event::Confirmed {
-            token,
-            outcome: Outcome::Accepted,
-        };
+        let confirmed = Event::Confirmed { token, outcome: Outcome::Accepted };
         assert_eq!(client.event().await, confirmed);
     }
 }
@@ -160,11 +139,7 @@ async fn a_mandatory_message_without_a_queue_is_unroutable_and_others_are_accept
     fixture: Fixture,
 ) {
     let mut client = fixture.client().await;
-    for to in [
-        topic("nobody.listens"),
-        existing("missing"),
-        exchange("amq.direct", "k"),
-    ] {
+    for to in [topic("nobody.listens"), existing("missing"), exchange("amq.direct", "k")] {
         let outcome = client.try_publish(to.clone(), message("m")).await;
         assert_eq!(outcome, Ok(Outcome::Unroutable));
         let token = client.token();
@@ -176,32 +151,17 @@ async fn a_mandatory_message_without_a_queue_is_unroutable_and_others_are_accept
             confirm: true,
             mandatory: false,
         });
-        let accepted = Event::Confirmed {
-            token,
-            outcome: Outcome::Accepted,
-        };
+        let accepted = Event::Confirmed { token, outcome: Outcome::Accepted };
         assert_eq!(client.answer(token).await, accepted);
     }
-    assert_eq!(
-        client.try_publish(queue("new"), message("m")).await,
-        Ok(Outcome::Accepted)
-    );
+    assert_eq!(client.try_publish(queue("new"), message("m")).await, Ok(Outcome::Accepted));
 }
 
 async fn a_user_id_must_be_the_login(fixture: Fixture) {
     let mut client = fixture.client().await;
-    let properties = Properties {
-        user_id: Some("bob".into()),
-        ..Properties::default()
-    };
-    let forged = Message {
-        properties,
-        ..message("m")
-    };
-    let error = client
-        .try_publish(queue("orders"), forged)
-        .await
-        .unwrap_err();
+    let properties = Properties { user_id: Some("bob".into()), ..Properties::default() };
+    let forged = Message { properties, ..message("m") };
+    let error = client.try_publish(queue("orders"), forged).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
     let expected = "PRECONDITION_FAILED - user_id property set to 'bob' but authenticated user \
                     was 'ann'";
@@ -213,12 +173,7 @@ async fn an_answer_wakes_whoever_waits_for_events(fixture: Fixture) {
     let woken = Arc::new(Flag::default());
     let waker = Waker::from(Arc::clone(&woken));
     for _ in 0..2 {
-        assert!(
-            client
-                .link
-                .poll_event(&mut Context::from_waker(&waker))
-                .is_pending()
-        );
+        assert!(client.link.poll_event(&mut Context::from_waker(&waker)).is_pending());
         let token = client.token();
         client.link.submit(Command::Publish {
             token,
@@ -230,10 +185,7 @@ async fn an_answer_wakes_whoever_waits_for_events(fixture: Fixture) {
         while !woken.0.swap(false, Ordering::SeqCst) {
             tokio::task::yield_now().await;
         }
-        let confirmed = Event::Confirmed {
-            token,
-            outcome: Outcome::Accepted,
-        };
+        let confirmed = Event::Confirmed { token, outcome: Outcome::Accepted };
         assert_eq!(client.event().await, confirmed);
     }
 }
@@ -246,29 +198,12 @@ async fn a_topic_subscription_gets_what_fits_its_pattern(fixture: Fixture) {
     let mut all = fixture.client().await;
     all.subscribe(topic("stock.#"), 100).await;
     let mut publisher = fixture.client().await;
-    for key in [
-        "stock.abc.paris",
-        "stock.abc.london",
-        "stock",
-        "bond.abc.paris",
-        "stock.x.paris",
-    ] {
-        publisher
-            .try_publish(topic(key), message(key))
-            .await
-            .unwrap();
+    for key in ["stock.abc.paris", "stock.abc.london", "stock", "bond.abc.paris", "stock.x.paris"] {
+        publisher.try_publish(topic(key), message(key)).await.unwrap();
     }
-    assert_eq!(
-        consumer.bodies(2).await,
-        ["stock.abc.paris", "stock.x.paris"]
-    );
+    assert_eq!(consumer.bodies(2).await, ["stock.abc.paris", "stock.x.paris"]);
     consumer.expect_nothing().await;
-    let expected = [
-        "stock.abc.paris",
-        "stock.abc.london",
-        "stock",
-        "stock.x.paris",
-    ];
+    let expected = ["stock.abc.paris", "stock.abc.london", "stock", "stock.x.paris"];
     assert_eq!(all.bodies(4).await, expected);
 }
 
@@ -304,34 +239,21 @@ async fn every_topic_subscription_has_a_queue_of_its_own(fixture: Fixture) {
 async fn an_exchange_routes_by_its_kind(fixture: Fixture) {
     let mut consumer = fixture.client().await;
     let direct = consumer.subscribe(exchange("amq.direct", "k"), 100).await;
-    let fanout = consumer
-        .subscribe(exchange("amq.fanout", "ignored"), 100)
-        .await;
+    let fanout = consumer.subscribe(exchange("amq.fanout", "ignored"), 100).await;
     let by_topic = consumer.subscribe(exchange("amq.topic", "k.#"), 100).await;
     let mut publisher = fixture.client().await;
-    publisher
-        .publish(exchange("amq.direct", "k"), "direct")
-        .await;
-    let outcome = publisher
-        .try_publish(exchange("amq.direct", "k.x"), message("m"))
-        .await;
+    publisher.publish(exchange("amq.direct", "k"), "direct").await;
+    let outcome = publisher.try_publish(exchange("amq.direct", "k.x"), message("m")).await;
     assert_eq!(outcome, Ok(Outcome::Unroutable));
-    publisher
-        .publish(exchange("amq.fanout", "any"), "fanout")
-        .await;
-    publisher
-        .publish(exchange("amq.topic", "k.x"), "topic")
-        .await;
+    publisher.publish(exchange("amq.fanout", "any"), "fanout").await;
+    publisher.publish(exchange("amq.topic", "k.x"), "topic").await;
     for (subscription, body, name) in [
         (direct, "direct", "amq.direct"),
         (fanout, "fanout", "amq.fanout"),
         (by_topic, "topic", "amq.topic"),
     ] {
         let delivery = consumer.delivery().await;
-        assert_eq!(
-            (delivery.subscription, delivery.body()),
-            (subscription, body)
-        );
+        assert_eq!((delivery.subscription, delivery.body()), (subscription, body));
         assert_eq!(delivery.publication.exchange, name);
     }
     consumer.expect_nothing().await;
@@ -341,31 +263,13 @@ async fn what_does_not_exist_is_not_found(fixture: Fixture) {
     let mut client = fixture.client().await;
     let default = QueueOptions::default();
     let missing = "NOT_FOUND - no exchange 'missing' in vhost '/'";
-    let error = client
-        .try_publish(exchange("missing", "k"), message("m"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind, error.text.as_str()),
-        (BrokerErrorKind::NotFound, missing)
-    );
-    let error = client
-        .try_subscribe(exchange("missing", "k"), default, 1)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind, error.text.as_str()),
-        (BrokerErrorKind::NotFound, missing)
-    );
+    let error = client.try_publish(exchange("missing", "k"), message("m")).await.unwrap_err();
+    assert_eq!((error.kind, error.text.as_str()), (BrokerErrorKind::NotFound, missing));
+    let error = client.try_subscribe(exchange("missing", "k"), default, 1).await.unwrap_err();
+    assert_eq!((error.kind, error.text.as_str()), (BrokerErrorKind::NotFound, missing));
     let missing = "NOT_FOUND - no queue 'missing' in vhost '/'";
-    let error = client
-        .try_subscribe(existing("missing"), default, 1)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind, error.text.as_str()),
-        (BrokerErrorKind::NotFound, missing)
-    );
+    let error = client.try_subscribe(existing("missing"), default, 1).await.unwrap_err();
+    assert_eq!((error.kind, error.text.as_str()), (BrokerErrorKind::NotFound, missing));
     client.publish(queue("missing"), "now it is there").await;
     client.subscribe(existing("missing"), 1).await;
     assert_eq!(client.delivery().await.body(), "now it is there");
@@ -374,27 +278,13 @@ async fn what_does_not_exist_is_not_found(fixture: Fixture) {
 async fn reserved_and_overlong_names_are_refused(fixture: Fixture) {
     let mut client = fixture.client().await;
     let default = QueueOptions::default();
-    let error = client
-        .try_publish(queue("amq.mine"), message("m"))
-        .await
-        .unwrap_err();
+    let error = client.try_publish(queue("amq.mine"), message("m")).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::AccessRefused);
-    let error = client
-        .try_subscribe(queue("amq.mine"), default, 1)
-        .await
-        .unwrap_err();
+    let error = client.try_subscribe(queue("amq.mine"), default, 1).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::AccessRefused);
     let long = "n".repeat(256);
-    for address in [
-        queue(&long),
-        existing(&long),
-        topic(&long),
-        exchange("amq.direct", &long),
-    ] {
-        let error = client
-            .try_publish(address.clone(), message("m"))
-            .await
-            .unwrap_err();
+    for address in [queue(&long), existing(&long), topic(&long), exchange("amq.direct", &long)] {
+        let error = client.try_publish(address.clone(), message("m")).await.unwrap_err();
         assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed, "{error}");
         let error = client.try_subscribe(address, default, 1).await.unwrap_err();
         assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed, "{error}");
@@ -405,32 +295,17 @@ async fn reserved_and_overlong_names_are_refused(fixture: Fixture) {
 async fn a_queue_that_exists_with_other_options_is_refused(fixture: Fixture) {
     let mut client = fixture.client().await;
     client.subscribe(queue("orders"), 1).await;
-    let transient = QueueOptions {
-        durable: Some(false),
-        ..QueueOptions::default()
-    };
-    let error = client
-        .try_subscribe(queue("orders"), transient, 1)
-        .await
-        .unwrap_err();
+    let transient = QueueOptions { durable: Some(false), ..QueueOptions::default() };
+    let error = client.try_subscribe(queue("orders"), transient, 1).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
     let expected = "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'orders' in vhost \
                     '/': received 'false' but current is 'true'";
     assert_eq!(error.text, expected);
-    let error = client
-        .try_subscribe(queue("orders"), auto_delete(), 1)
-        .await
-        .unwrap_err();
+    let error = client.try_subscribe(queue("orders"), auto_delete(), 1).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
-    let same = QueueOptions {
-        durable: Some(true),
-        exclusive: Some(false),
-        auto_delete: Some(false),
-    };
-    client
-        .try_subscribe(queue("orders"), same, 1)
-        .await
-        .unwrap();
+    let same =
+        QueueOptions { durable: Some(true), exclusive: Some(false), auto_delete: Some(false) };
+    client.try_subscribe(queue("orders"), same, 1).await.unwrap();
 }
 
 async fn virtual_hosts_do_not_mix(fixture: Fixture) {
@@ -526,10 +401,7 @@ async fn what_is_requeued_goes_to_its_old_place_and_is_marked(fixture: Fixture) 
         }
     }
     let expected = [("0", true), ("1", true), ("2", true)];
-    assert_eq!(
-        seen,
-        expected.map(|(body, marked)| (body.to_owned(), marked))
-    );
+    assert_eq!(seen, expected.map(|(body, marked)| (body.to_owned(), marked)));
     let fresh = deliveries(&mut client, 2).await;
     assert!(fresh.iter().all(|delivery| !delivery.redelivered));
     assert_eq!((fresh[0].body(), fresh[1].body()), ("3", "4"));
@@ -556,10 +428,7 @@ async fn a_cumulative_settle_means_its_own_subscription_only(fixture: Fixture) {
     client.publish(queue("bills"), "b0").await;
     client.publish(queue("bills"), "b1").await;
     let taken = deliveries(&mut client, 4).await;
-    let own: Vec<_> = taken
-        .iter()
-        .filter(|one| one.subscription == orders)
-        .collect();
+    let own: Vec<_> = taken.iter().filter(|one| one.subscription == orders).collect();
     assert_eq!(own.len(), 3);
     client.settle(own[1], Verdict::Accept, true);
     let more = deliveries(&mut client, 2).await;
@@ -626,19 +495,13 @@ async fn a_dropped_link_returns_what_it_had(fixture: Fixture) {
     let mut other = fixture.client().await;
     other.subscribe(queue("orders"), 10).await;
     let got = deliveries(&mut other, 4).await;
-    let got: Vec<_> = got
-        .iter()
-        .map(|one| (one.body(), one.redelivered))
-        .collect();
+    let got: Vec<_> = got.iter().map(|one| (one.body(), one.redelivered)).collect();
     assert_eq!(got, [("0", true), ("2", true), ("3", true), ("4", false)]);
 }
 
 async fn an_exclusive_queue_is_its_links_own_and_gone_with_it(fixture: Fixture) {
     let mut owner = fixture.client().await;
-    owner
-        .try_subscribe(queue("mine"), exclusive(), 10)
-        .await
-        .unwrap();
+    owner.try_subscribe(queue("mine"), exclusive(), 10).await.unwrap();
     owner.publish(queue("mine"), "m").await;
     assert_eq!(owner.delivery().await.body(), "m");
     let mut other = fixture.client().await;
@@ -650,17 +513,11 @@ async fn an_exclusive_queue_is_its_links_own_and_gone_with_it(fixture: Fixture) 
                         in vhost '/'";
         assert!(error.text.starts_with(expected), "{error}");
     }
-    let error = other
-        .try_publish(queue("mine"), message("m"))
-        .await
-        .unwrap_err();
+    let error = other.try_publish(queue("mine"), message("m")).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::ResourceLocked);
     drop(owner);
     loop {
-        let error = other
-            .try_subscribe(existing("mine"), default, 1)
-            .await
-            .unwrap_err();
+        let error = other.try_subscribe(existing("mine"), default, 1).await.unwrap_err();
         if error.kind == BrokerErrorKind::NotFound {
             break;
         }
@@ -672,24 +529,12 @@ async fn an_exclusive_queue_is_its_links_own_and_gone_with_it(fixture: Fixture) 
 async fn an_auto_delete_queue_goes_with_its_last_consumer(fixture: Fixture) {
     let mut first = fixture.client().await;
     let mut second = fixture.client().await;
-    let a = first
-        .try_subscribe(queue("brief"), auto_delete(), 10)
-        .await
-        .unwrap();
-    let b = second
-        .try_subscribe(queue("brief"), auto_delete(), 10)
-        .await
-        .unwrap();
+    let a = first.try_subscribe(queue("brief"), auto_delete(), 10).await.unwrap();
+    let b = second.try_subscribe(queue("brief"), auto_delete(), 10).await.unwrap();
     first.unsubscribe(a).await;
-    assert_eq!(
-        first.try_publish(existing("brief"), message("m")).await,
-        Ok(Outcome::Accepted)
-    );
+    assert_eq!(first.try_publish(existing("brief"), message("m")).await, Ok(Outcome::Accepted));
     second.unsubscribe(b).await;
-    assert_eq!(
-        first.try_publish(existing("brief"), message("m")).await,
-        Ok(Outcome::Unroutable)
-    );
+    assert_eq!(first.try_publish(existing("brief"), message("m")).await, Ok(Outcome::Unroutable));
 }
 
 async fn a_queue_that_is_not_auto_delete_stays(fixture: Fixture) {

@@ -31,44 +31,29 @@ impl Subprotocol for Echo {
 impl Session for Echo {
     fn handle_input(&mut self, _: Instant, unit: Unit, actions: &mut Actions) {
         // There is no login, so the first message lifts the bound on what may come before one.
-        actions.established = Some(Established {
-            probe: Duration::ZERO,
-        });
+        actions.established = Some(Established { probe: Duration::ZERO });
         actions.frames.push(OutFrame::new(unit.kind, unit.bytes));
     }
     fn handle_violation(&mut self, _: Instant, violation: Violation, actions: &mut Actions) {
         let (code, reason) = (violation.report().code, violation.to_string().into());
-        actions.close = Some(Close {
-            code,
-            reason,
-            cause: CloseCause::Violation(violation),
-        });
+        actions.close = Some(Close { code, reason, cause: CloseCause::Violation(violation) });
     }
     fn start_drain(&mut self, _: Instant, actions: &mut Actions) {
         let (code, reason) = (CloseCode::GoingAway, "shutting down".into());
-        actions.close = Some(Close {
-            code,
-            reason,
-            cause: CloseCause::Drain,
-        });
+        actions.close = Some(Close { code, reason, cause: CloseCause::Drain });
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let addr = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:9001".into());
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".into());
     let mut route = Route::between("web", &["echo"], "main");
     route.limits.frame_size = ByteSize(64 << 20);
     route.limits.frame_size_before_login = ByteSize(64 << 20);
     let mut config = Config::builtin();
     config.listener = [("web".into(), Listener::on(addr.parse()?))].into();
     config.route = [("echo".into(), route)].into();
-    let running = Gateway::new(config)
-        .with_subprotocol(Arc::new(Echo))
-        .start()
-        .await?;
+    let running = Gateway::new(config).with_subprotocol(Arc::new(Echo)).start().await?;
     tokio::signal::ctrl_c().await?;
     running.drain().await;
     Ok(())

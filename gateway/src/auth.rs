@@ -39,14 +39,9 @@ impl Login {
         request: AuthRequest,
         peer: IpAddr,
     ) -> Result<Admitted, Denial> {
-        let credentials = request
-            .credentials
-            .or_else(|| self.default.clone())
-            .ok_or_else(|| {
-                denial(
-                    DenialKind::BadCredentials,
-                    "a login and a passcode are needed here",
-                )
+        let credentials =
+            request.credentials.or_else(|| self.default.clone()).ok_or_else(|| {
+                denial(DenialKind::BadCredentials, "a login and a passcode are needed here")
             })?;
         let user = credentials.login.clone();
         if self.loopback_users.contains(&user) && !peer.to_canonical().is_loopback() {
@@ -55,18 +50,12 @@ impl Login {
         }
         let vhost = request.vhost.unwrap_or_else(|| self.vhost.clone());
         let link = self.broker.open(vhost.clone(), credentials).await?;
-        Ok(Admitted {
-            grant: Grant { user, vhost },
-            link,
-        })
+        Ok(Admitted { grant: Grant { user, vhost }, link })
     }
 }
 
 fn denial(kind: DenialKind, text: impl Into<Text>) -> Denial {
-    Denial {
-        kind,
-        text: text.into(),
-    }
+    Denial { kind, text: text.into() }
 }
 
 #[cfg(test)]
@@ -120,10 +109,7 @@ mod tests {
     }
 
     fn credentials(login: &str, passcode: &str) -> Credentials {
-        Credentials {
-            login: Text::from(login),
-            passcode: Secret::new(passcode),
-        }
+        Credentials { login: Text::from(login), passcode: Secret::new(passcode) }
     }
 
     async fn log_in(
@@ -138,14 +124,9 @@ mod tests {
             default,
             loopback_users: Arc::new([Text::from_static("guest")]),
         };
-        let request = AuthRequest {
-            credentials: sent,
-            vhost: vhost.map(Text::from),
-        };
+        let request = AuthRequest { credentials: sent, vhost: vhost.map(Text::from) };
         let answer = login.log_in(request, peer.parse().unwrap()).await;
-        answer
-            .map(|admitted| admitted.grant)
-            .map_err(|denial| denial.kind)
+        answer.map(|admitted| admitted.grant).map_err(|denial| denial.kind)
     }
 
     #[tokio::test]
@@ -155,10 +136,7 @@ mod tests {
             assert!(log_in(None, guest(), None, peer).await.is_ok(), "{peer}");
         }
         for peer in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1"] {
-            assert_eq!(
-                log_in(None, guest(), None, peer).await,
-                Err(DenialKind::NotLoopback)
-            );
+            assert_eq!(log_in(None, guest(), None, peer).await, Err(DenialKind::NotLoopback));
         }
         let ann = Some(credentials("ann", "right"));
         assert!(log_in(None, ann, None, "10.0.0.1").await.is_ok());

@@ -67,19 +67,13 @@ impl Cli {
             .into_iter()
             .filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into())))
             .collect();
-        let sources = Sources {
-            file: self.config,
-            env,
-            set: self.set,
-        };
+        let sources = Sources { file: self.config, env, set: self.set };
         let config = Config::load(&sources, registry)?;
         if self.check {
             return Ok(Request::Print("configuration is valid\n".to_owned()));
         }
         if self.print_config {
-            let text = config
-                .to_toml()
-                .expect("every number of a valid configuration fits TOML");
+            let text = config.to_toml().expect("every number of a valid configuration fits TOML");
             return Ok(Request::Print(text));
         }
         Ok(Request::Run(Box::new(config)))

@@ -49,10 +49,7 @@ impl Drain {
     pub(crate) fn turn(&self) -> BoxFuture<'static, ()> {
         // Multiples of the golden ratio fill an interval evenly, however many there are.
         const GOLDEN: u32 = 0x9E37_79B9;
-        let turn = self
-            .turns
-            .fetch_add(1, Ordering::Relaxed)
-            .wrapping_mul(GOLDEN);
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN);
         let delay = self.spread.mul_f64(f64::from(turn) / f64::from(u32::MAX));
         let begun = self.begun.clone();
         Box::pin(async move {
@@ -92,20 +89,14 @@ mod tests {
             });
         }
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert!(
-            turns.try_join_next().is_none(),
-            "no turn comes before the signal"
-        );
+        assert!(turns.try_join_next().is_none(), "no turn comes before the signal");
         drain.begin();
         let mut delays = turns.join_all().await;
         delays.sort();
         let signal = Duration::from_secs(60);
         for (place, delay) in delays.into_iter().enumerate() {
             let even = signal + Duration::from_millis(100) * u32::try_from(place).unwrap();
-            assert!(
-                delay.abs_diff(even) < Duration::from_millis(300),
-                "{place}: {delay:?}"
-            );
+            assert!(delay.abs_diff(even) < Duration::from_millis(300), "{place}: {delay:?}");
         }
     }
 }

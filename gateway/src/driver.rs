@@ -76,48 +76,25 @@ enum End {
 impl End {
     fn log(self) {
         match self {
-            Self::Closed(Close {
-                cause: CloseCause::Violation(violation),
-                ..
-            }) => {
-                warn!(
-                    kind = violation.report().label,
-                    "closed the connection: {violation}"
-                );
+            Self::Closed(Close { cause: CloseCause::Violation(violation), .. }) => {
+                warn!(kind = violation.report().label, "closed the connection: {violation}");
             }
-            Self::Closed(Close {
-                cause: CloseCause::LoginRefused,
-                reason,
-                ..
-            }) => {
+            Self::Closed(Close { cause: CloseCause::LoginRefused, reason, .. }) => {
                 warn!(kind = "login_refused", "closed the connection: {reason}");
             }
-            Self::Closed(Close {
-                cause: CloseCause::Broker,
-                reason,
-                ..
-            }) => {
+            Self::Closed(Close { cause: CloseCause::Broker, reason, .. }) => {
                 warn!(kind = "broker", "closed the connection: {reason}");
             }
-            Self::Closed(Close {
-                cause: CloseCause::Drain,
-                ..
-            }) => {
+            Self::Closed(Close { cause: CloseCause::Drain, .. }) => {
                 info!(kind = "drain", "closed the connection");
             }
-            Self::Closed(Close {
-                cause: CloseCause::Peer,
-                ..
-            }) => {
+            Self::Closed(Close { cause: CloseCause::Peer, .. }) => {
                 info!(kind = "peer", "the client disconnected");
             }
             Self::PeerGone => info!(kind = "gone", "the client went away"),
             Self::Broken(error) => info!(kind = "broken", "the connection broke: {error}"),
             Self::WriteTimeout { buffered } => {
-                warn!(
-                    kind = "write_timeout",
-                    buffered, "cut a client that takes no output"
-                );
+                warn!(kind = "write_timeout", buffered, "cut a client that takes no output");
             }
         }
     }
@@ -180,13 +157,7 @@ impl<T: Transport> Future for Driver<T> {
 
 impl<T: Transport> Driver<T> {
     fn new(transport: T, connection: Connection) -> Self {
-        let Connection {
-            session,
-            route,
-            peer,
-            tuning,
-            drain,
-        } = connection;
+        let Connection { session, route, peer, tuning, drain } = connection;
         Self {
             transport,
             session,
@@ -241,8 +212,7 @@ impl<T: Transport> Driver<T> {
             }
             Poll::Ready(Err(TransportError::Io(error))) => return Err(End::Broken(error)),
             Poll::Ready(Err(TransportError::Violation(violation))) => {
-                self.session
-                    .handle_violation(now, violation, &mut self.actions);
+                self.session.handle_violation(now, violation, &mut self.actions);
                 self.dispatch(now, cx);
             }
             Poll::Pending => {
@@ -263,10 +233,7 @@ impl<T: Transport> Driver<T> {
     fn settle_written(&mut self) {
         let Some(link) = &mut self.link else { return };
         // Deliveries of one subscription are written in order: the last of a run stands for all.
-        for run in self
-            .settling
-            .chunk_by(|a, b| a.subscription == b.subscription)
-        {
+        for run in self.settling.chunk_by(|a, b| a.subscription == b.subscription) {
             if let Some(&Settled { subscription, tag }) = run.last() {
                 link.submit(Command::Settle {
                     subscription,
@@ -354,8 +321,7 @@ impl<T: Transport> Driver<T> {
                     self.session.handle_input(now, unit, &mut self.actions);
                 }
                 Poll::Ready(Some(Err(TransportError::Violation(violation)))) => {
-                    self.session
-                        .handle_violation(now, violation, &mut self.actions);
+                    self.session.handle_violation(now, violation, &mut self.actions);
                 }
                 Poll::Ready(Some(Err(TransportError::Io(error)))) => {
                     self.start_close(now, End::Broken(error));
@@ -381,11 +347,7 @@ impl<T: Transport> Driver<T> {
     /// Deadlines: the session's, the probe's, the socket's. One timer, moved only when the earliest
     /// deadline moves earlier; one that moved later is noticed when the timer fires.
     fn drive_timer(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
-        if self
-            .session
-            .next_timeout()
-            .is_some_and(|deadline| deadline <= now)
-        {
+        if self.session.next_timeout().is_some_and(|deadline| deadline <= now) {
             self.session.handle_timeout(now, &mut self.actions);
             self.dispatch(now, cx);
         }
@@ -397,26 +359,19 @@ impl<T: Transport> Driver<T> {
                 let millis = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
                 self.probe = None;
                 let violation = Violation::Silent { millis };
-                self.session
-                    .handle_violation(now, violation, &mut self.actions);
+                self.session.handle_violation(now, violation, &mut self.actions);
                 self.dispatch(now, cx);
             }
         }
-        if self
-            .write_deadline()
-            .is_some_and(|deadline| deadline <= now)
-        {
-            return Err(End::WriteTimeout {
-                buffered: self.transport.buffered(),
-            });
+        if self.write_deadline().is_some_and(|deadline| deadline <= now) {
+            return Err(End::WriteTimeout { buffered: self.transport.buffered() });
         }
         self.arm(cx);
         Ok(())
     }
 
     fn write_deadline(&self) -> Option<Instant> {
-        self.stalled
-            .map(|(since, _)| since + self.tuning.write_timeout)
+        self.stalled.map(|(since, _)| since + self.tuning.write_timeout)
     }
 
     fn arm(&mut self, cx: &mut Context<'_>) {
@@ -487,19 +442,13 @@ impl<T: Transport> Driver<T> {
     fn start_login(&mut self, request: AuthRequest) {
         debug!(vhost = ?request.vhost, "login requested");
         let (route, peer) = (Arc::clone(&self.route), self.peer);
-        self.login = Some(Box::pin(
-            async move { route.login.log_in(request, peer).await },
-        ));
+        self.login = Some(Box::pin(async move { route.login.log_in(request, peer).await }));
     }
 
     /// Begins the end; what was asked for before is still carried out.
     fn start_close(&mut self, now: Instant, end: End) {
         let deadline = now + self.tuning.close_timeout;
-        self.closing.get_or_insert(Closing {
-            end,
-            deadline,
-            released: false,
-        });
+        self.closing.get_or_insert(Closing { end, deadline, released: false });
     }
 
     /// Hands over what is held, writes what is buffered, lets go of the link, says goodbye.
@@ -508,11 +457,7 @@ impl<T: Transport> Driver<T> {
         let Some(mut closing) = self.closing.take() else {
             return Ok(());
         };
-        let goodbye = if let End::Closed(close) = &closing.end {
-            Some(close)
-        } else {
-            None
-        };
+        let goodbye = if let End::Closed(close) = &closing.end { Some(close) } else { None };
         let unwritten = goodbye.is_some() && self.transport.buffered() > 0;
         let unfinished = !closing.released && (!self.held.is_empty() || unwritten);
         let expired = closing.deadline <= now;

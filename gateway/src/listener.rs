@@ -103,11 +103,7 @@ impl Door {
         }
         if !std::mem::replace(&mut self.full, true) {
             let (listener, limit) = (&state.name, state.max_connections);
-            tracing::warn!(
-                listener,
-                limit,
-                "no connection is left, clients are refused"
-            );
+            tracing::warn!(listener, limit, "no connection is left, clients are refused");
         }
         if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             let refuse = async move { handshake::serve_no_room(io, peer, &state).await };
@@ -144,10 +140,7 @@ impl Door {
 /// Whether only the connection that was to be accepted is lost (`accept(2)`): the next may do.
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 #[cfg(test)]
@@ -175,21 +168,14 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         let state = state(max_connections);
         let accepting = tokio::spawn(serve(listener, state.clone()));
-        Running {
-            state,
-            addr,
-            accepting,
-        }
+        Running { state, addr, accepting }
     }
 
     impl Running {
         /// Opens a WebSocket that echoes, or is refused.
         async fn open(&self) -> (TcpStream, Answer) {
             let mut client = TcpStream::connect(self.addr).await.unwrap();
-            client
-                .write_all(request("GET /echo HTTP/1.1", &[]).as_bytes())
-                .await
-                .unwrap();
+            client.write_all(request("GET /echo HTTP/1.1", &[]).as_bytes()).await.unwrap();
             let answer = timeout(CEILING, head(&mut client)).await.unwrap();
             (client, answer)
         }
@@ -211,10 +197,7 @@ mod tests {
     async fn assert_echoes(client: &mut TcpStream) {
         client.write_all(&text("hello")).await.unwrap();
         let mut echo = [0; 7];
-        timeout(CEILING, client.read_exact(&mut echo))
-            .await
-            .unwrap()
-            .unwrap();
+        timeout(CEILING, client.read_exact(&mut echo)).await.unwrap().unwrap();
         assert_eq!(echo, *b"\x81\x05hello");
     }
 
@@ -248,10 +231,7 @@ mod tests {
         assert_eq!(answer.status, 405);
         let mut body = String::new();
         from_server.read_to_string(&mut body).await.unwrap();
-        assert_eq!(
-            body,
-            "A WebSocket is opened with GET, this request is POST.\n"
-        );
+        assert_eq!(body, "A WebSocket is opened with GET, this request is POST.\n");
         sender.await.unwrap();
     }
 
@@ -273,18 +253,14 @@ mod tests {
 
         let log = Log::default();
         let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .finish();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
         let _guard = tracing::subscriber::set_default(subscriber);
         let running = start(2).await;
         let (mut first, _) = running.open().await;
         let (mut second, _) = running.open().await;
         second.write_all(&text("panic")).await.unwrap();
         let mut rest = Vec::new();
-        let _ = timeout(CEILING, second.read_to_end(&mut rest))
-            .await
-            .unwrap();
+        let _ = timeout(CEILING, second.read_to_end(&mut rest)).await.unwrap();
         assert_echoes(&mut first).await;
         assert_echoes(&mut running.open_in_time().await).await;
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
@@ -298,17 +274,12 @@ mod tests {
         running.state.drain.begin();
         timeout(CEILING, running.accepting).await.unwrap().unwrap();
         let mut goodbye = [0; 4];
-        timeout(CEILING, client.read_exact(&mut goodbye))
-            .await
-            .unwrap()
-            .unwrap();
+        timeout(CEILING, client.read_exact(&mut goodbye)).await.unwrap().unwrap();
         assert_eq!(goodbye, [0x88, 2, 0x03, 0xe9]);
         // The answer to the goodbye does not come: what is left is cut.
         running.state.tracker.close();
         running.state.drain.cut();
-        timeout(CEILING, running.state.tracker.wait())
-            .await
-            .unwrap();
+        timeout(CEILING, running.state.tracker.wait()).await.unwrap();
     }
 
     #[test]

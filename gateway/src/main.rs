@@ -58,11 +58,7 @@ async fn run(config: Config) -> ExitCode {
         Ok(running) => running,
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::from(if matches!(error, StartError::Config(_)) {
-                2
-            } else {
-                1
-            });
+            return ExitCode::from(if matches!(error, StartError::Config(_)) { 2 } else { 1 });
         }
     };
     print!("{}", welcome(&config, &running));
@@ -90,10 +86,7 @@ fn welcome(config: &Config, running: &Running) -> String {
         };
         let protocols = route.protocols.join(", ");
         let broker = config.broker.get(&route.broker).map_or("", kind);
-        let line = format!(
-            "  ws://{addr}{}  {protocols}, broker {broker}\n",
-            route.path
-        );
+        let line = format!("  ws://{addr}{}  {protocols}, broker {broker}\n", route.path);
         lines.push_str(&line);
         if let Some(login) = &route.default_login {
             lines.push_str(&format!("      clients that send no login are {login}\n"));

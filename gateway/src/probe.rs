@@ -20,12 +20,7 @@ pub(crate) struct Probe {
 impl Probe {
     /// A watch that starts now; `None` for the interval zero.
     pub(crate) fn new(now: Instant, interval: Duration) -> Option<Self> {
-        (!interval.is_zero()).then_some(Self {
-            interval,
-            heard: now,
-            asked: false,
-            reading: true,
-        })
+        (!interval.is_zero()).then_some(Self { interval, heard: now, asked: false, reading: true })
     }
 
     /// Something was received.
@@ -77,10 +72,7 @@ mod tests {
         assert!(probe.is_due(start + 10 * SECOND));
         assert!(!probe.is_due(start + 11 * SECOND));
         assert_eq!(probe.silence_exceeded(start + 19 * SECOND), None);
-        assert_eq!(
-            probe.silence_exceeded(start + 20 * SECOND),
-            Some(20 * SECOND)
-        );
+        assert_eq!(probe.silence_exceeded(start + 20 * SECOND), Some(20 * SECOND));
     }
 
     #[test]

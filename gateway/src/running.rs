@@ -59,15 +59,9 @@ impl Running {
         while self.accepting.join_next().await.is_some() {}
         self.connections.close();
         let mut cut = 0;
-        if tokio::time::timeout(self.grace, self.connections.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(self.grace, self.connections.wait()).await.is_err() {
             cut = self.connections.len();
-            warn!(
-                cut,
-                "the grace period is over: cutting the connections that are left"
-            );
+            warn!(cut, "the grace period is over: cutting the connections that are left");
             self.drain.cut();
             self.connections.wait().await;
         }

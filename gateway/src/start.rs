@@ -49,10 +49,7 @@ pub enum StartError {
 impl Gateway {
     /// A gateway with this configuration that speaks every protocol of [`protocols`].
     pub fn new(config: Config) -> Self {
-        Self {
-            config,
-            registry: Registry::standard(),
-        }
+        Self { config, registry: Registry::standard() }
     }
 
     /// Adds a sub-protocol of one's own; routes name it by its id.
@@ -95,10 +92,8 @@ impl Gateway {
             None => None,
         };
 
-        let brokers: BTreeMap<_, _> = brokers
-            .into_iter()
-            .map(|(name, backend)| (name, backend.broker))
-            .collect();
+        let brokers: BTreeMap<_, _> =
+            brokers.into_iter().map(|(name, backend)| (name, backend.broker)).collect();
         let mut accepting = JoinSet::new();
         let mut addrs = BTreeMap::new();
         for (Bound { socket, addr }, state) in bound {
@@ -109,24 +104,12 @@ impl Gateway {
         let mut admin_task = JoinSet::new();
         let admin = admin.map(|Bound { socket, addr }| {
             info!(%addr, "admin listening");
-            let health = Health {
-                drain: drain.clone(),
-                brokers: brokers.clone(),
-            };
+            let health = Health { drain: drain.clone(), brokers: brokers.clone() };
             admin_task.spawn(admin::serve(socket, Arc::new(health)));
             addr
         });
         let grace = config.drain.grace.0;
-        Ok(Running {
-            addrs,
-            admin,
-            drain,
-            grace,
-            accepting,
-            admin_task,
-            connections,
-            brokers,
-        })
+        Ok(Running { addrs, admin, drain, grace, accepting, admin_task, connections, brokers })
     }
 }
 
@@ -142,9 +125,7 @@ async fn bind(key: String, addr: SocketAddr) -> Result<Bound, StartError> {
         let addr = socket.local_addr()?;
         Ok(Bound { socket, addr })
     };
-    bound
-        .await
-        .map_err(|source| StartError::Bind { key, addr, source })
+    bound.await.map_err(|source| StartError::Bind { key, addr, source })
 }
 
 /// A broker, and what the gateway itself checks about its users.
@@ -171,10 +152,7 @@ impl Backend {
             max_queues: settings.max_queues,
         });
         let loopback_users: Vec<Text> = texts(&settings.loopback_users);
-        Self {
-            broker: Arc::new(embedded),
-            loopback_users: loopback_users.into(),
-        }
+        Self { broker: Arc::new(embedded), loopback_users: loopback_users.into() }
     }
 }
 
@@ -185,16 +163,10 @@ fn routes(
     registry: &Registry,
     brokers: &BTreeMap<String, Backend>,
 ) -> Vec<Arc<Route>> {
-    let served = config
-        .route
-        .iter()
-        .filter(|(_, route)| route.listener == listener);
+    let served = config.route.iter().filter(|(_, route)| route.listener == listener);
     let route = |(name, settings): (&String, &config::Route)| {
         let backend = brokers.get(&settings.broker)?;
-        let known = settings
-            .protocols
-            .iter()
-            .filter_map(|id| registry.find(id).cloned());
+        let known = settings.protocols.iter().filter_map(|id| registry.find(id).cloned());
         let default = settings.default_login.as_ref().map(|login| Credentials {
             login: Text::from(login.as_str()),
             passcode: settings.default_passcode.clone().unwrap_or_default(),

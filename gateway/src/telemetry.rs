@@ -56,13 +56,7 @@ mod tests {
 
     #[test]
     fn levels_and_targets_with_levels_are_understood() {
-        for text in [
-            "info",
-            "WARN",
-            "off",
-            "warn,gateway=debug",
-            "gateway[session]=trace, info",
-        ] {
+        for text in ["info", "WARN", "off", "warn,gateway=debug", "gateway[session]=trace, info"] {
             filter(text).unwrap();
         }
     }

@@ -36,11 +36,7 @@ struct Given<'a> {
     set: &'a [&'a str],
 }
 
-const NOTHING: Given<'static> = Given {
-    file: None,
-    env: &[],
-    set: &[],
-};
+const NOTHING: Given<'static> = Given { file: None, env: &[], set: &[] };
 
 impl Given<'_> {
     fn load(&self) -> Result<Config, String> {
@@ -66,27 +62,18 @@ impl Given<'_> {
 
     fn refusal(&self) -> String {
         match self.load() {
-            Ok(_) => panic!(
-                "loaded {:?} under {:?} and {:?}",
-                self.file, self.env, self.set
-            ),
+            Ok(_) => panic!("loaded {:?} under {:?} and {:?}", self.file, self.env, self.set),
             Err(errors) => errors,
         }
     }
 }
 
 fn file(text: &str) -> Given<'_> {
-    Given {
-        file: Some(text),
-        ..NOTHING
-    }
+    Given { file: Some(text), ..NOTHING }
 }
 
 fn set<'a>(assignments: &'a [&'a str]) -> Given<'a> {
-    Given {
-        set: assignments,
-        ..NOTHING
-    }
+    Given { set: assignments, ..NOTHING }
 }
 
 fn embedded(config: &Config) -> &Embedded {
@@ -98,28 +85,19 @@ fn embedded(config: &Config) -> &Embedded {
 
 /// Lines put before [`LEAST`], and the refusal, word for word.
 const BAD_LINES: &[(&str, &str)] = &[
-    (
-        "[listner.web]",
-        "gateway.toml:1: listner: unknown section; did you mean \"listener\"?",
-    ),
+    ("[listner.web]", "gateway.toml:1: listner: unknown section; did you mean \"listener\"?"),
     (
         "[tls]\n[listener.b]\nbind = 'x:1'",
         "gateway.toml:1: tls: unknown section; \
          known: admin, broker, drain, listener, log, route\n\
          gateway.toml:3: listener.b.bind: expected address:port, got \"x:1\"",
     ),
-    (
-        "[log]\nlevel = 'info'",
-        "gateway.toml:2: log.level: unknown key; known: filter, format",
-    ),
+    ("[log]\nlevel = 'info'", "gateway.toml:2: log.level: unknown key; known: filter, format"),
     (
         "[log]\nformat = 'jsn'",
         "gateway.toml:2: log.format: expected \"text\" or \"json\", got \"jsn\"",
     ),
-    (
-        "[log]\nformat = 1",
-        "gateway.toml:2: log.format: expected text in quotes, got 1",
-    ),
+    ("[log]\nformat = 1", "gateway.toml:2: log.format: expected text in quotes, got 1"),
     (
         "[log]\nfilter = 'info,gateway=loud'",
         "gateway.toml:2: log.filter: expected a filter such as \"info\" or \"warn,gateway=debug\", \
@@ -130,14 +108,8 @@ const BAD_LINES: &[(&str, &str)] = &[
         "gateway.toml:2: log.filter: expected a filter such as \"info\" or \"warn,gateway=debug\", \
          got \"inof\"",
     ),
-    (
-        "log = 'debug'",
-        "gateway.toml:1: log: expected a table, got text",
-    ),
-    (
-        "[admin]\nbind = true",
-        "gateway.toml:2: admin.bind: expected text in quotes, got true",
-    ),
+    ("log = 'debug'", "gateway.toml:1: log: expected a table, got text"),
+    ("[admin]\nbind = true", "gateway.toml:2: admin.bind: expected text in quotes, got true"),
     (
         "[admin]\nbind = 'localhost:1'",
         "gateway.toml:2: admin.bind: expected address:port or \"off\", got \"localhost:1\"",
@@ -159,14 +131,8 @@ const BAD_LINES: &[(&str, &str)] = &[
         "[drain]\ngrace = '2s'\nspread = '3s'",
         "gateway.toml:3: drain.spread: expected at most grace (2s), got 3s",
     ),
-    (
-        "[drain\n",
-        "gateway.toml:1: not valid TOML: unclosed table, expected `]`",
-    ),
-    (
-        "[log]\n[log]",
-        "gateway.toml:2: not valid TOML: duplicate key",
-    ),
+    ("[drain\n", "gateway.toml:1: not valid TOML: unclosed table, expected `]`"),
+    ("[log]\n[log]", "gateway.toml:2: not valid TOML: duplicate key"),
     (
         "[log]\nfilter = debug",
         "gateway.toml:2: not valid TOML: string values must be quoted, expected literal string",
@@ -181,10 +147,7 @@ const BAD_LINES: &[(&str, &str)] = &[
          gateway.toml:1: route.b.protocols: missing; this key has no default\n\
          gateway.toml:1: route.b.broker: missing; this key has no default",
     ),
-    (
-        "[broker.b]",
-        "gateway.toml:1: broker.b.kind: missing; this key has no default",
-    ),
+    ("[broker.b]", "gateway.toml:1: broker.b.kind: missing; this key has no default"),
     (
         "[broker.b]\nkind = 'embeded'",
         "gateway.toml:2: broker.b.kind: expected \"embedded\", got \"embeded\"",
@@ -282,28 +245,15 @@ const BAD_LINES: &[(&str, &str)] = &[
 #[test]
 fn a_bad_file_is_refused_with_place_expectation_and_what_came() {
     for (lines, refusal) in BAD_LINES {
-        assert_eq!(
-            file(&format!("{lines}{LEAST}")).refusal(),
-            *refusal,
-            "for {lines}"
-        );
+        assert_eq!(file(&format!("{lines}{LEAST}")).refusal(), *refusal, "for {lines}");
     }
 }
 
 /// Assignments over the built-in configuration, and the refusal after `--set KEY: `.
 const BAD_ASSIGNMENTS: &[(&str, &str)] = &[
-    (
-        "route.stomp.brokr=main",
-        "unknown key; did you mean \"broker\"?",
-    ),
-    (
-        "route.stomp.broker=mian",
-        "there is no broker named \"mian\"; did you mean \"main\"?",
-    ),
-    (
-        "route.stomp.listener=tcp",
-        "there is no listener named \"tcp\"; known: web",
-    ),
+    ("route.stomp.brokr=main", "unknown key; did you mean \"broker\"?"),
+    ("route.stomp.broker=mian", "there is no broker named \"mian\"; did you mean \"main\"?"),
+    ("route.stomp.listener=tcp", "there is no listener named \"tcp\"; known: web"),
     (
         "route.stomp.path=ws",
         "expected a path such as \"/ws\", percent-encoded, without \"?\" and \"#\", got \"ws\"",
@@ -316,26 +266,14 @@ const BAD_ASSIGNMENTS: &[(&str, &str)] = &[
         "route.stomp.path=/a b",
         "expected a path such as \"/ws\", percent-encoded, without \"?\" and \"#\", got \"/a b\"",
     ),
-    (
-        "route.stomp.protocols=[]",
-        "expected at least one protocol, got none",
-    ),
-    (
-        "route.stomp.protocols=stomp",
-        "expected a list such as [\"a\", \"b\"], got \"stomp\"",
-    ),
+    ("route.stomp.protocols=[]", "expected at least one protocol, got none"),
+    ("route.stomp.protocols=stomp", "expected a list such as [\"a\", \"b\"], got \"stomp\""),
     (
         "route.stomp.protocols=['stmp']",
         "there is no protocol named \"stmp\"; did you mean \"stomp\"?",
     ),
-    (
-        "route.stomp.protocols=['stomp', 'stomp']",
-        "\"stomp\" is listed twice",
-    ),
-    (
-        "route.stomp.vhost=/other",
-        "there is no virtual host of \"main\" named \"/other\"; known: /",
-    ),
+    ("route.stomp.protocols=['stomp', 'stomp']", "\"stomp\" is listed twice"),
+    ("route.stomp.vhost=/other", "there is no virtual host of \"main\" named \"/other\"; known: /"),
     (
         "route.stomp.default_login=guest",
         "works only together with default_passcode, which is not set",
@@ -344,89 +282,32 @@ const BAD_ASSIGNMENTS: &[(&str, &str)] = &[
         "route.stomp.default_passcode=guest",
         "works only together with default_login, which is not set",
     ),
-    (
-        "route.stomp.max_message_size=0",
-        "expected at least 1 byte, got 0",
-    ),
+    ("route.stomp.max_message_size=0", "expected at least 1 byte, got 0"),
     (
         "route.stomp.limits.frame_size=1KiB",
         "expected at least frame_size_before_login (64KiB), got 1KiB",
     ),
-    (
-        "route.stomp.limits.frame_size_before_login=0",
-        "expected at least 1 byte, got 0",
-    ),
-    (
-        "route.stomp.limits.header_count=0",
-        "expected at least 1, got 0",
-    ),
-    (
-        "route.stomp.limits.header_count=-1",
-        "expected a whole number, got -1",
-    ),
-    (
-        "route.stomp.limits.header_count=1.5",
-        "expected a whole number, got 1.5",
-    ),
-    (
-        "route.stomp.limits.login_timeout=0s",
-        "expected at least 1ms, got 0s",
-    ),
-    (
-        "route.stomp.stomp.heartbeat_min=99ms",
-        "expected at least 100ms, got 99ms",
-    ),
-    (
-        "route.stomp.stomp.heartbeat_max=999ms",
-        "expected at least heartbeat_min (1s), got 999ms",
-    ),
-    (
-        "route.stomp.stomp.heartbeat_default=1ms",
-        "expected at least heartbeat_min (1s), got 1ms",
-    ),
-    (
-        "route.stomp.stomp.heartbeat_default=5m",
-        "expected at most heartbeat_max (1m), got 5m",
-    ),
+    ("route.stomp.limits.frame_size_before_login=0", "expected at least 1 byte, got 0"),
+    ("route.stomp.limits.header_count=0", "expected at least 1, got 0"),
+    ("route.stomp.limits.header_count=-1", "expected a whole number, got -1"),
+    ("route.stomp.limits.header_count=1.5", "expected a whole number, got 1.5"),
+    ("route.stomp.limits.login_timeout=0s", "expected at least 1ms, got 0s"),
+    ("route.stomp.stomp.heartbeat_min=99ms", "expected at least 100ms, got 99ms"),
+    ("route.stomp.stomp.heartbeat_max=999ms", "expected at least heartbeat_min (1s), got 999ms"),
+    ("route.stomp.stomp.heartbeat_default=1ms", "expected at least heartbeat_min (1s), got 1ms"),
+    ("route.stomp.stomp.heartbeat_default=5m", "expected at most heartbeat_max (1m), got 5m"),
     ("route.stomp.stomp.prefetch=0", "expected at least 1, got 0"),
-    (
-        "route.stomp.stomp.prefetch=70000",
-        "expected a whole number up to 65535, got 70000",
-    ),
-    (
-        "route.stomp.stomp.max_prefetch=99",
-        "expected at least prefetch (100), got 99",
-    ),
-    (
-        "route.stomp.stomp.outgoing=txt",
-        "expected \"auto\" or \"text\" or \"binary\", got \"txt\"",
-    ),
-    (
-        "route.stomp.stomp.server_header=yes",
-        "expected true or false, got \"yes\"",
-    ),
-    (
-        "listener.web.max_connections=many",
-        "expected a whole number, got \"many\"",
-    ),
-    (
-        "listener.web.max_connections=007",
-        "expected a whole number, got \"007\"",
-    ),
-    (
-        "listener.web.bind.port=1",
-        "listener.web.bind: expected text in quotes, got a table",
-    ),
+    ("route.stomp.stomp.prefetch=70000", "expected a whole number up to 65535, got 70000"),
+    ("route.stomp.stomp.max_prefetch=99", "expected at least prefetch (100), got 99"),
+    ("route.stomp.stomp.outgoing=txt", "expected \"auto\" or \"text\" or \"binary\", got \"txt\""),
+    ("route.stomp.stomp.server_header=yes", "expected true or false, got \"yes\""),
+    ("listener.web.max_connections=many", "expected a whole number, got \"many\""),
+    ("listener.web.max_connections=007", "expected a whole number, got \"007\""),
+    ("listener.web.bind.port=1", "listener.web.bind: expected text in quotes, got a table"),
     ("listener=web", "expected a table, got text"),
     ("broker.main.user=ann:hunter2", "expected a table, got text"),
-    (
-        "broker.main.kind=rabbit",
-        "expected \"embedded\", got \"rabbit\"",
-    ),
-    (
-        "logg.filter=info",
-        "logg: unknown section; did you mean \"log\"?",
-    ),
+    ("broker.main.kind=rabbit", "expected \"embedded\", got \"rabbit\""),
+    ("logg.filter=info", "logg: unknown section; did you mean \"log\"?"),
 ];
 
 #[test]
@@ -440,31 +321,19 @@ fn a_bad_flag_is_refused_with_the_flag_in_front() {
 
 /// A variable over the built-in configuration, and the refusal after `environment NAME: `.
 const BAD_VARIABLES: &[(&str, &str, &str)] = &[
-    (
-        "GATEWAY_LISTENER__WEB__BIND",
-        "nowhere",
-        "expected address:port, got \"nowhere\"",
-    ),
+    ("GATEWAY_LISTENER__WEB__BIND", "nowhere", "expected address:port, got \"nowhere\""),
     (
         "GATEWAY_LISTENER__WEB__MAX_CONECTIONS",
         "5",
         "unknown key; did you mean \"max_connections\"?",
     ),
-    (
-        "GATEWAY_LISTENER__WEB__MAX_CONNECTIONS",
-        "",
-        "expected a whole number, got \"\"",
-    ),
+    ("GATEWAY_LISTENER__WEB__MAX_CONNECTIONS", "", "expected a whole number, got \"\""),
     (
         "GATEWAY_LISTENER__TCP__MAX_CONNECTIONS",
         "5",
         "listener.tcp.bind: missing; this key has no default",
     ),
-    (
-        "GATEWAY_LOGG__FILTER",
-        "info",
-        "logg: unknown section; did you mean \"log\"?",
-    ),
+    ("GATEWAY_LOGG__FILTER", "info", "logg: unknown section; did you mean \"log\"?"),
     (
         "GATEWAY_LOG_FILTER",
         "info",
@@ -480,11 +349,7 @@ const BAD_VARIABLES: &[(&str, &str, &str)] = &[
 #[test]
 fn a_bad_variable_is_refused_with_its_name_in_front() {
     for (name, value, refusal) in BAD_VARIABLES {
-        let refused = Given {
-            env: &[(name, value)],
-            ..NOTHING
-        }
-        .refusal();
+        let refused = Given { env: &[(name, value)], ..NOTHING }.refusal();
         assert_eq!(refused, format!("environment {name}: {refusal}"));
     }
 }
@@ -495,30 +360,16 @@ fn a_variable_that_is_not_text_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let value = OsString::from_vec(vec![b'a', 0xFF]);
     let env = vec![("GATEWAY_LOG__FILTER".to_owned(), value)];
-    let sources = Sources {
-        env,
-        ..Sources::default()
-    };
+    let sources = Sources { env, ..Sources::default() };
     let refused = Config::load(&sources, &Registry::standard()).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "environment GATEWAY_LOG__FILTER: expected UTF-8 text"
-    );
+    assert_eq!(refused.to_string(), "environment GATEWAY_LOG__FILTER: expected UTF-8 text");
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_refused_and_named() {
-    let sources = Sources {
-        file: Some("/nowhere/at/all.toml".into()),
-        ..Sources::default()
-    };
-    let refused = Config::load(&sources, &Registry::standard())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        refused.starts_with("/nowhere/at/all.toml: cannot be read: "),
-        "{refused}"
-    );
+    let sources = Sources { file: Some("/nowhere/at/all.toml".into()), ..Sources::default() };
+    let refused = Config::load(&sources, &Registry::standard()).unwrap_err().to_string();
+    assert!(refused.starts_with("/nowhere/at/all.toml: cannot be read: "), "{refused}");
 }
 
 #[test]
@@ -532,10 +383,7 @@ fn a_file_that_says_nothing_is_told_what_it_needs() {
 
 #[test]
 fn an_assignment_without_a_value_is_refused() {
-    assert_eq!(
-        set(&["log.filter"]).refusal(),
-        "--set: expected SECTION.NAME.KEY=VALUE"
-    );
+    assert_eq!(set(&["log.filter"]).refusal(), "--set: expected SECTION.NAME.KEY=VALUE");
 }
 
 #[test]
@@ -563,21 +411,12 @@ fn problems_of_all_sources_and_tables_come_in_one_go() {
 
 #[test]
 fn sources_that_cannot_be_understood_come_in_one_go_too() {
-    let given = Given {
-        file: Some("=\n"),
-        env: &[("GATEWAY_DRAIN_GRACE", "5s")],
-        set: &["nothing"],
-    };
+    let given =
+        Given { file: Some("=\n"), env: &[("GATEWAY_DRAIN_GRACE", "5s")], set: &["nothing"] };
     let refused = given.refusal();
-    let places: Vec<_> = refused
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .map(|it| it.0)
-        .collect();
-    assert_eq!(
-        places,
-        ["gateway.toml:1", "environment GATEWAY_DRAIN_GRACE", "--set"]
-    );
+    let places: Vec<_> =
+        refused.lines().filter_map(|line| line.split_once(": ")).map(|it| it.0).collect();
+    assert_eq!(places, ["gateway.toml:1", "environment GATEWAY_DRAIN_GRACE", "--set"]);
 }
 
 #[test]
@@ -594,18 +433,12 @@ fn a_default_that_another_key_makes_wrong_is_located_at_its_table() {
 fn a_default_login_its_broker_would_refuse_is_refused() {
     let with = |assignments: &[&str]| set(assignments).refusal();
     assert_eq!(
-        with(&[
-            "route.stomp.default_login=gest",
-            "route.stomp.default_passcode=guest"
-        ]),
+        with(&["route.stomp.default_login=gest", "route.stomp.default_passcode=guest"]),
         "--set route.stomp.default_login: there is no user of \"main\" named \"gest\"; \
          did you mean \"guest\"?"
     );
     assert_eq!(
-        with(&[
-            "route.stomp.default_login=guest",
-            "route.stomp.default_passcode=hunter2"
-        ]),
+        with(&["route.stomp.default_login=guest", "route.stomp.default_passcode=hunter2"]),
         "--set route.stomp.default_passcode: user \"guest\" of broker \"main\" has another passcode"
     );
     assert_eq!(
@@ -631,9 +464,7 @@ fn addresses_clash_by_port_and_reach_but_never_on_port_zero() {
         file(&text).load().map(|_| ())
     };
     let taken = |address: &str| {
-        Err(format!(
-            "gateway.toml:6: listener.b.bind: {address} is taken by listener.a.bind"
-        ))
+        Err(format!("gateway.toml:6: listener.b.bind: {address} is taken by listener.a.bind"))
     };
     assert_eq!(second("127.0.0.1:7", "127.0.0.1:7"), taken("127.0.0.1:7"));
     assert_eq!(second("0.0.0.0:7", "10.0.0.1:7"), taken("10.0.0.1:7"));
@@ -676,9 +507,7 @@ fn a_protocol_of_an_embedder_is_known_once_it_is_registered() {
     }
     let mut config = Config::builtin();
     config.route.get_mut("stomp").unwrap().protocols = vec!["echo".to_owned()];
-    config
-        .validate(&Registry::standard().with(Arc::new(Echo)))
-        .unwrap();
+    config.validate(&Registry::standard().with(Arc::new(Echo))).unwrap();
     config.validate(&Registry::standard()).unwrap_err();
 }
 
@@ -687,48 +516,15 @@ fn a_protocol_of_an_embedder_is_known_once_it_is_registered() {
 #[test]
 fn flags_win_over_the_environment_which_wins_over_the_file_which_wins_over_defaults() {
     let text = format!("[log]\nfilter = 'warn'\n{LEAST}");
-    let env = [
-        ("GATEWAY_LOG__FILTER", "debug"),
-        ("PATH", "/bin"),
-        ("GATEWAY_LOG__FORMAT", "json"),
-    ];
+    let env = [("GATEWAY_LOG__FILTER", "debug"), ("PATH", "/bin"), ("GATEWAY_LOG__FORMAT", "json")];
     let set = ["log.filter=error", "log.filter=trace"];
     let filter = |given: Given<'_>| given.loaded().log.filter;
     assert_eq!(filter(file(LEAST)), "info");
     assert_eq!(filter(file(&text)), "warn");
-    assert_eq!(
-        filter(Given {
-            env: &env,
-            ..file(&text)
-        }),
-        "debug"
-    );
-    assert_eq!(
-        filter(Given {
-            env: &env,
-            set: &set[..1],
-            ..file(&text)
-        }),
-        "error"
-    );
-    assert_eq!(
-        filter(Given {
-            env: &env,
-            set: &set,
-            ..file(&text)
-        }),
-        "trace"
-    );
-    assert_eq!(
-        Given {
-            env: &env,
-            ..file(&text)
-        }
-        .loaded()
-        .log
-        .format,
-        LogFormat::Json
-    );
+    assert_eq!(filter(Given { env: &env, ..file(&text) }), "debug");
+    assert_eq!(filter(Given { env: &env, set: &set[..1], ..file(&text) }), "error");
+    assert_eq!(filter(Given { env: &env, set: &set, ..file(&text) }), "trace");
+    assert_eq!(Given { env: &env, ..file(&text) }.loaded().log.format, LogFormat::Json);
 }
 
 #[test]
@@ -743,11 +539,7 @@ fn variables_and_flags_reach_every_type_of_key() {
             ("GATEWAY_ROUTE__STOMP__MAX_MESSAGE_SIZE", "5MiB"),
             ("GATEWAY_BROKER__MAIN__VHOSTS", "['/', '/b']"),
         ],
-        set: &[
-            "admin.bind=off",
-            "drain.grace=1500ms",
-            "route.stomp.stomp.prefetch=7",
-        ],
+        set: &["admin.bind=off", "drain.grace=1500ms", "route.stomp.stomp.prefetch=7"],
         ..NOTHING
     }
     .loaded();
@@ -757,12 +549,8 @@ fn variables_and_flags_reach_every_type_of_key() {
     assert_eq!(listener.max_connections, 12);
     assert_eq!(listener.output_high_water, ByteSize(4_096));
     assert_eq!(route.max_message_size(), 5 << 20);
-    let stomp = Stomp {
-        server_header: true,
-        outgoing: Outgoing::Binary,
-        prefetch: 7,
-        ..Stomp::default()
-    };
+    let stomp =
+        Stomp { server_header: true, outgoing: Outgoing::Binary, prefetch: 7, ..Stomp::default() };
     assert_eq!(route.stomp, stomp);
     assert_eq!(embedded(&config).vhosts, ["/", "/b"]);
     assert_eq!(config.admin.bind, None);
@@ -799,41 +587,17 @@ fn variables_of_orchestrators_are_passed_over() {
         ("GATEWAY_ADMIN_SERVICE_HOST", "10.0.0.2"),
         ("GATEWAY_ADMIN_PORT", "tcp://10.0.0.2:15679"),
     ];
-    assert_eq!(
-        Given {
-            env: &env,
-            ..NOTHING
-        }
-        .loaded(),
-        Config::builtin()
-    );
+    assert_eq!(Given { env: &env, ..NOTHING }.loaded(), Config::builtin());
 }
 
 #[test]
 fn a_user_named_anywhere_takes_the_place_of_the_default_user() {
     let env = [("GATEWAY_BROKER__MAIN__USER__ANN__PASSCODE", "x")];
-    let logins = |given: Given<'_>| {
-        embedded(&given.loaded())
-            .user
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-    };
+    let logins =
+        |given: Given<'_>| embedded(&given.loaded()).user.keys().cloned().collect::<Vec<_>>();
     assert_eq!(logins(file(LEAST)), ["guest"]);
-    assert_eq!(
-        logins(Given {
-            env: &env,
-            ..file(LEAST)
-        }),
-        ["ann"]
-    );
-    assert_eq!(
-        logins(Given {
-            env: &env,
-            ..NOTHING
-        }),
-        ["ann", "guest"]
-    );
+    assert_eq!(logins(Given { env: &env, ..file(LEAST) }), ["ann"]);
+    assert_eq!(logins(Given { env: &env, ..NOTHING }), ["ann", "guest"]);
 }
 
 // ---- what is shown ------------------------------------------------------------------------------
@@ -847,10 +611,7 @@ const SECRETS: Given<'static> = Given {
         ("GATEWAY_ADMIN__BIND", "off"),
         ("GATEWAY_ROUTE__STOMP__MAX_MESSAGE_SIZE", "123"),
     ],
-    set: &[
-        "broker.main.user.ann.vhosts=['/']",
-        "route.stomp.limits.transaction_bytes=1234",
-    ],
+    set: &["broker.main.user.ann.vhosts=['/']", "route.stomp.limits.transaction_bytes=1234"],
 };
 
 #[test]
@@ -858,11 +619,7 @@ fn what_is_printed_loads_again_as_the_same_configuration_but_for_the_secrets() {
     let config = SECRETS.loaded();
     let printed = config.to_toml().unwrap();
     assert!(!printed.contains("hunter2"), "{printed}");
-    assert_eq!(
-        printed.matches("passcode = \"[redacted]\"\n").count(),
-        3,
-        "{printed}"
-    );
+    assert_eq!(printed.matches("passcode = \"[redacted]\"\n").count(), 3, "{printed}");
 
     let mut again = file(&printed).loaded();
     let Broker::Embedded(broker) = again.broker.get_mut("main").unwrap();
@@ -901,8 +658,7 @@ fn request(arguments: &[&str]) -> Result<Request, String> {
     let arguments = ["gateway"].iter().chain(arguments);
     let cli = Cli::try_parse_from(arguments).map_err(|error| error.to_string())?;
     let environment = [("GATEWAY_DRAIN__GRACE", "7s")];
-    cli.request_in(environment, &Registry::standard())
-        .map_err(|errors| errors.to_string())
+    cli.request_in(environment, &Registry::standard()).map_err(|errors| errors.to_string())
 }
 
 #[test]
@@ -910,10 +666,7 @@ fn the_command_line_runs_checks_or_prints() {
     let Ok(Request::Run(config)) = request(&["--set", "log.filter=warn"]) else {
         panic!("nothing else was asked for");
     };
-    assert_eq!(
-        (config.log.filter.as_str(), config.drain.grace),
-        ("warn", Millis::seconds(7))
-    );
+    assert_eq!((config.log.filter.as_str(), config.drain.grace), ("warn", Millis::seconds(7)));
 
     let valid = Request::Print("configuration is valid\n".to_owned());
     assert_eq!(request(&["--check"]), Ok(valid));
@@ -923,10 +676,7 @@ fn the_command_line_runs_checks_or_prints() {
     );
 
     let printed = Request::Print(config.to_toml().unwrap());
-    assert_eq!(
-        request(&["--print-config", "--set", "log.filter=warn"]),
-        Ok(printed)
-    );
+    assert_eq!(request(&["--print-config", "--set", "log.filter=warn"]), Ok(printed));
     request(&["--check", "--print-config"]).unwrap_err();
 }
 
@@ -966,9 +716,7 @@ const TABLES: &[&str] = &[
 /// The keys of a table that are no tables themselves, as a refusal lists them.
 fn keys_of(table: &str) -> Vec<String> {
     let refused = set(&[&format!("{table}.there-is-no-such-key=1")]).refusal();
-    let (_, known) = refused
-        .split_once("unknown key; known: ")
-        .expect("a list of keys");
+    let (_, known) = refused.split_once("unknown key; known: ").expect("a list of keys");
     let kind = (table == "broker.main").then_some("kind");
     known
         .split(", ")
@@ -981,11 +729,8 @@ fn keys_of(table: &str) -> Vec<String> {
 /// What follows the line `heading`, up to the next line that starts with `next`.
 fn part<'a>(text: &'a str, heading: &str, next: &str) -> &'a str {
     let line = format!("\n{heading}\n");
-    let (_, rest) = text
-        .split_once(&line)
-        .unwrap_or_else(|| panic!("no {heading}"));
-    rest.find(&format!("\n{next}"))
-        .map_or(rest, |end| &rest[..end])
+    let (_, rest) = text.split_once(&line).unwrap_or_else(|| panic!("no {heading}"));
+    rest.find(&format!("\n{next}")).map_or(rest, |end| &rest[..end])
 }
 
 /// Splits `key = value`, commented out or not.
@@ -1016,15 +761,8 @@ fn every_key_of_the_built_in_file_has_a_comment_of_its_own() {
     let lines: Vec<_> = BUILTIN.lines().collect();
     for pair in lines.windows(2) {
         if assignment(pair[1]).is_some() {
-            let comment = pair[0]
-                .strip_prefix("# ")
-                .is_some_and(|text| text.ends_with('.'));
-            assert!(
-                comment && assignment(pair[0]).is_none(),
-                "above {}: {}",
-                pair[1],
-                pair[0]
-            );
+            let comment = pair[0].strip_prefix("# ").is_some_and(|text| text.ends_with('.'));
+            assert!(comment && assignment(pair[0]).is_none(), "above {}: {}", pair[1], pair[0]);
         }
     }
 }
@@ -1040,14 +778,8 @@ fn what_the_built_in_file_leaves_commented_out_is_valid_too() {
         .collect();
     let config = file(&text).loaded();
     let unset = Config::builtin().route["stomp"].max_message_size();
-    assert_eq!(
-        config.route["stomp"].max_message_size,
-        Some(ByteSize(unset))
-    );
-    assert_eq!(
-        config.route["stomp"].default_login.as_deref(),
-        Some("guest")
-    );
+    assert_eq!(config.route["stomp"].max_message_size, Some(ByteSize(unset)));
+    assert_eq!(config.route["stomp"].default_login.as_deref(), Some("guest"));
 }
 
 #[test]
@@ -1072,9 +804,8 @@ fn the_refusals_shown_in_the_document_are_real() {
     let of_flags = BAD_ASSIGNMENTS.iter().map(|(assignment, refusal)| {
         format!("--set {}: {refusal}", assignment.split_once('=').unwrap().0)
     });
-    let of_variables = BAD_VARIABLES
-        .iter()
-        .map(|(name, _, refusal)| format!("environment {name}: {refusal}"));
+    let of_variables =
+        BAD_VARIABLES.iter().map(|(name, _, refusal)| format!("environment {name}: {refusal}"));
     let real: Vec<_> = of_lines.chain(of_flags).chain(of_variables).collect();
 
     let shown = part(part(DOCUMENT, "## Refusals", "## "), "```text", "```");
@@ -1092,20 +823,11 @@ fn the_production_example_is_valid_once_it_is_given_its_passcodes() {
         ("GATEWAY_BROKER__MAIN__USER__BROWSER__PASSCODE", "1"),
         ("GATEWAY_BROKER__MAIN__USER__ORDERS__PASSCODE", "2"),
     ];
-    let config = Given {
-        env: &env,
-        ..file(&text)
-    }
-    .loaded();
+    let config = Given { env: &env, ..file(&text) }.loaded();
     let broker = embedded(&config);
     assert!(!broker.user.contains_key("guest") && broker.loopback_users.is_empty());
     assert!(config.listener["public"].bind.ip().is_unspecified());
 
     let refused = file(&text).refusal();
-    assert_eq!(
-        refused
-            .matches(".passcode: missing; this key has no default")
-            .count(),
-        env.len()
-    );
+    assert_eq!(refused.matches(".passcode: missing; this key has no default").count(), env.len());
 }

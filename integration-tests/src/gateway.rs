@@ -33,16 +33,12 @@ impl TestGateway {
 
     /// The address of this listener.
     pub fn addr(&self, listener: &str) -> SocketAddr {
-        self.0
-            .addr(listener)
-            .unwrap_or_else(|| panic!("no listener {listener}"))
+        self.0.addr(listener).unwrap_or_else(|| panic!("no listener {listener}"))
     }
 
     /// The address of the admin listener.
     pub fn admin_addr(&self) -> SocketAddr {
-        self.0
-            .admin_addr()
-            .expect("the admin listener was configured")
+        self.0.admin_addr().expect("the admin listener was configured")
     }
 
     /// Stops it in order.

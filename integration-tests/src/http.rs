@@ -31,24 +31,14 @@ impl Request {
             ("Sec-WebSocket-Version", "13"),
             ("Sec-WebSocket-Key", KEY),
         ];
-        let headers = headers
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec();
-        Self {
-            method: "GET",
-            path: path.to_owned(),
-            headers,
-        }
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Self { method: "GET", path: path.to_owned(), headers }
     }
 
     /// A plain request.
     pub fn plain(method: &'static str, path: &str) -> Self {
         let headers = vec![("Host".to_owned(), "localhost".to_owned())];
-        Self {
-            method,
-            path: path.to_owned(),
-            headers,
-        }
+        Self { method, path: path.to_owned(), headers }
     }
 
     /// With another method.
@@ -98,19 +88,13 @@ impl HttpReply {
     /// The first header of this name, which is not case-sensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
-        headers
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// Checks that this is a correct answer to [`Request::upgrade`] (RFC 6455 §4.2.2).
     pub fn assert_switched(&self) {
         assert_eq!(self.status, 101, "{self:?}");
-        assert_eq!(
-            self.header("sec-websocket-accept"),
-            Some(ACCEPT),
-            "{self:?}"
-        );
+        assert_eq!(self.header("sec-websocket-accept"), Some(ACCEPT), "{self:?}");
         let upgrade = self.header("upgrade").unwrap_or_default();
         assert!(upgrade.eq_ignore_ascii_case("websocket"), "{self:?}");
         let connection = self.header("connection").unwrap_or_default();
@@ -122,41 +106,28 @@ impl HttpReply {
 /// without one.
 pub async fn http_exchange(address: SocketAddr, request: &[u8]) -> Option<HttpReply> {
     let mut stream = connect(address).await;
-    stream
-        .write_all(request)
-        .await
-        .expect("a new connection takes a request");
+    stream.write_all(request).await.expect("a new connection takes a request");
     read_reply(&mut stream, &mut Vec::new()).await
 }
 
 pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
     let stream = within("a connection", TcpStream::connect(address)).await;
     let stream = stream.unwrap_or_else(|error| panic!("{address}: {error}"));
-    stream
-        .set_nodelay(true)
-        .expect("a connected socket has this option");
+    stream.set_nodelay(true).expect("a connected socket has this option");
     stream
 }
 
 /// Reads one answer; what follows it stays in `rest`.
 pub(crate) async fn read_reply(stream: &mut TcpStream, rest: &mut Vec<u8>) -> Option<HttpReply> {
     let head = read_until(stream, rest, |bytes| {
-        bytes
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .map(|at| at + 4)
+        bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
     });
     let head = String::from_utf8(head.await?).expect("the head of an answer is ASCII");
     let mut reply = parse_head(&head);
     let length = reply.header("content-length").map_or(0, |length| {
-        length
-            .parse()
-            .unwrap_or_else(|_| panic!("not a content-length: {length}"))
+        length.parse().unwrap_or_else(|_| panic!("not a content-length: {length}"))
     });
-    let body = read_until(stream, rest, |bytes| {
-        (bytes.len() >= length).then_some(length)
-    })
-    .await?;
+    let body = read_until(stream, rest, |bytes| (bytes.len() >= length).then_some(length)).await?;
     reply.body = String::from_utf8(body).expect("the answers' bodies are text");
     Some(reply)
 }
@@ -169,16 +140,10 @@ fn parse_head(head: &str) -> HttpReply {
         .and_then(|rest| rest.get(..3)?.parse().ok())
         .unwrap_or_else(|| panic!("not a status line: {status_line:?}"));
     let headers = lines.map(|line| {
-        let (name, value) = line
-            .split_once(':')
-            .unwrap_or_else(|| panic!("no header: {line:?}"));
+        let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no header: {line:?}"));
         (name.to_owned(), value.trim().to_owned())
     });
-    HttpReply {
-        status,
-        headers: headers.collect(),
-        body: String::new(),
-    }
+    HttpReply { status, headers: headers.collect(), body: String::new() }
 }
 
 /// Takes bytes off the front of `buffer`, as many as `end` says, reading until it says so. `None`

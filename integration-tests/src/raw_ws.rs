@@ -75,10 +75,7 @@ impl Frame {
 
     /// A close frame with a code (RFC 6455 §5.5.1).
     pub fn close(code: u16, reason: &str) -> Self {
-        Self::new(
-            opcode::CLOSE,
-            [&code.to_be_bytes()[..], reason.as_bytes()].concat(),
-        )
+        Self::new(opcode::CLOSE, [&code.to_be_bytes()[..], reason.as_bytes()].concat())
     }
 
     /// With more frames of the same message to follow.
@@ -107,12 +104,7 @@ impl Frame {
         }
         let mask = self.mask.unwrap_or_default();
         bytes.extend(self.mask.into_iter().flatten());
-        bytes.extend(
-            self.payload
-                .iter()
-                .zip(mask.iter().cycle())
-                .map(|(byte, key)| byte ^ key),
-        );
+        bytes.extend(self.payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
         bytes
     }
 
@@ -178,11 +170,7 @@ impl RawWs {
         let reply = http::read_reply(&mut stream, &mut buffer).await;
         let reply = reply.expect("the server hung up on the opening handshake");
         reply.assert_switched();
-        Self {
-            stream,
-            buffer,
-            reply,
-        }
+        Self { stream, buffer, reply }
     }
 
     /// The sub-protocol that the server has chosen.
@@ -235,10 +223,7 @@ impl RawWs {
                 }
                 Some(_) => {}
                 None => {
-                    return Closing {
-                        code: None,
-                        reason: String::new(),
-                    };
+                    return Closing { code: None, reason: String::new() };
                 }
             }
         }
@@ -246,13 +231,9 @@ impl RawWs {
 
     /// As [`closing`](Self::closing), after the server's close frame was read.
     pub async fn closed_by(&mut self, frame: &Frame) -> Closing {
-        self.send(&Frame::new(opcode::CLOSE, frame.payload.clone()))
-            .await;
+        self.send(&Frame::new(opcode::CLOSE, frame.payload.clone())).await;
         let after = self.recv().await;
-        assert_eq!(
-            after, None,
-            "nothing may follow a close frame (RFC 6455 section 5.5.1)"
-        );
+        assert_eq!(after, None, "nothing may follow a close frame (RFC 6455 section 5.5.1)");
         let code = frame.payload.first_chunk().copied().map(u16::from_be_bytes);
         let reason = frame.payload.get(2..).unwrap_or_default();
         let reason = String::from_utf8(reason.to_vec()).expect("a close reason is UTF-8");
@@ -272,9 +253,7 @@ mod tests {
     /// The examples of RFC 6455 §5.7.
     #[test]
     fn frames_are_written_as_in_the_specification() {
-        let masked = [
-            0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D, 0x7F, 0x9F, 0x4D, 0x51, 0x58,
-        ];
+        let masked = [0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D, 0x7F, 0x9F, 0x4D, 0x51, 0x58];
         assert_eq!(Frame::text("Hello").bytes(), masked);
         let mut long = Frame::binary(vec![0; 256]);
         long.mask = None;

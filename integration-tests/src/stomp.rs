@@ -20,15 +20,12 @@ impl StompFrame {
     /// The first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
-        headers
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        headers.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The header of this name, which must be there.
     pub fn expect_header(&self, name: &str) -> &str {
-        self.header(name)
-            .unwrap_or_else(|| panic!("no header {name} in {self:?}"))
+        self.header(name).unwrap_or_else(|| panic!("no header {name} in {self:?}"))
     }
 
     /// The body, which must be text.
@@ -44,16 +41,11 @@ impl StompFrame {
         let mut lines = head.split('\n');
         let verb = lines.next().unwrap_or_default().to_owned();
         let headers = lines.map(|line| {
-            let (name, value) = line
-                .split_once(':')
-                .unwrap_or_else(|| panic!("no header: {line:?}"));
+            let (name, value) =
+                line.split_once(':').unwrap_or_else(|| panic!("no header: {line:?}"));
             (name.to_owned(), value.to_owned())
         });
-        let mut frame = Self {
-            verb,
-            headers: headers.collect(),
-            body: Vec::new(),
-        };
+        let mut frame = Self { verb, headers: headers.collect(), body: Vec::new() };
 
         let start = head_end + 2;
         let end = match frame.header("content-length") {
@@ -108,12 +100,7 @@ pub struct StompClient {
 impl StompClient {
     /// Wraps a WebSocket on which nothing was said yet.
     pub const fn over(ws: RawWs) -> Self {
-        Self {
-            ws,
-            buffer: Vec::new(),
-            binary: false,
-            receipts: 0,
-        }
+        Self { ws, buffer: Vec::new(), binary: false, receipts: 0 }
     }
 
     /// Opens a WebSocket at `/ws` and logs in as `guest` with STOMP 1.2.
@@ -132,8 +119,7 @@ impl StompClient {
     /// Sends CONNECT as `guest` with these headers besides; returns the CONNECTED frame.
     pub async fn login(&mut self, headers: &[(&str, &str)]) -> StompFrame {
         let login = [("host", "/"), ("login", "guest"), ("passcode", "guest")];
-        self.send("CONNECT", &[&login[..], headers].concat(), "")
-            .await;
+        self.send("CONNECT", &[&login[..], headers].concat(), "").await;
         self.expect("CONNECTED").await
     }
 
@@ -146,13 +132,7 @@ impl StompClient {
     pub async fn send(&mut self, verb: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
         let bytes = frame_bytes(verb, headers, body);
         let is_text = std::str::from_utf8(&bytes).is_ok();
-        self.ws
-            .send(&if is_text {
-                Frame::text(bytes)
-            } else {
-                Frame::binary(bytes)
-            })
-            .await;
+        self.ws.send(&if is_text { Frame::text(bytes) } else { Frame::binary(bytes) }).await;
     }
 
     /// As [`send`](Self::send), and waits for the receipt; panics if anything else comes first.
@@ -164,11 +144,7 @@ impl StompClient {
     ) {
         let receipt = self.request(verb, headers, body).await;
         let frame = self.expect("RECEIPT").await;
-        assert_eq!(
-            frame.header("receipt-id"),
-            Some(receipt.as_str()),
-            "{frame:?}"
-        );
+        assert_eq!(frame.header("receipt-id"), Some(receipt.as_str()), "{frame:?}");
     }
 
     /// As [`send`](Self::send), asking for a receipt; returns its id without waiting for it.
@@ -180,8 +156,7 @@ impl StompClient {
     ) -> String {
         self.receipts += 1;
         let receipt = format!("receipt-{}", self.receipts);
-        self.send(verb, &[headers, &[("receipt", &receipt)]].concat(), body)
-            .await;
+        self.send(verb, &[headers, &[("receipt", &receipt)]].concat(), body).await;
         receipt
     }
 
@@ -205,12 +180,7 @@ impl StompClient {
     /// The next frame, which must have this verb.
     pub async fn expect(&mut self, verb: &str) -> StompFrame {
         let frame = self.recv().await;
-        assert_eq!(
-            frame.verb,
-            verb,
-            "{frame:?}, body {:?}",
-            String::from_utf8_lossy(&frame.body)
-        );
+        assert_eq!(frame.verb, verb, "{frame:?}, body {:?}", String::from_utf8_lossy(&frame.body));
         frame
     }
 
@@ -218,11 +188,7 @@ impl StompClient {
     pub async fn expect_message(&mut self, body: impl AsRef<[u8]>) -> StompFrame {
         let frame = self.expect("MESSAGE").await;
         let (got, expected) = (String::from_utf8_lossy(&frame.body), body.as_ref());
-        assert!(
-            frame.body == expected,
-            "{got:?} is not {:?}",
-            String::from_utf8_lossy(expected)
-        );
+        assert!(frame.body == expected, "{got:?} is not {:?}", String::from_utf8_lossy(expected));
         frame
     }
 
@@ -233,10 +199,7 @@ impl StompClient {
                 return incoming;
             }
             let Some(frame) = self.ws.recv().await else {
-                return Incoming::Closed(Closing {
-                    code: None,
-                    reason: String::new(),
-                });
+                return Incoming::Closed(Closing { code: None, reason: String::new() });
             };
             match frame.opcode {
                 opcode::CLOSE => return Incoming::Closed(self.ws.closed_by(&frame).await),
@@ -290,10 +253,7 @@ mod tests {
         let bytes = frame_bytes("MESSAGE", &[("content-length", "3"), ("a", "b:c")], "x\0y");
         let (frame, end) = StompFrame::parse(&bytes).unwrap();
         assert_eq!(end, bytes.len());
-        assert_eq!(
-            (frame.verb.as_str(), frame.header("a")),
-            ("MESSAGE", Some("b:c"))
-        );
+        assert_eq!((frame.verb.as_str(), frame.header("a")), ("MESSAGE", Some("b:c")));
         assert_eq!(frame.body, b"x\0y");
         for cut in 0..bytes.len() {
             assert_eq!(StompFrame::parse(&bytes[..cut]), None, "{cut}");

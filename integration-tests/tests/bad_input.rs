@@ -3,11 +3,7 @@
 //! One gateway serves the whole table, one connection a row. Beside it stands a client that has
 //! done nothing wrong: after each row it must still be served.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "a panic is how a test fails"
-)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -69,19 +65,9 @@ async fn each_kind_is_answered_as_specified_and_costs_no_other_client_anything()
     // The one connection that listener `narrow` takes.
     let _held = RawWs::open(gateway.addr("narrow"), &Request::upgrade("/ws")).await;
 
-    let rows = [
-        opening_rows(),
-        websocket_rows(),
-        framing_rows(),
-        login_rows(),
-        session_rows(),
-    ];
+    let rows = [opening_rows(), websocket_rows(), framing_rows(), login_rows(), session_rows()];
     let rows: Vec<Row> = rows.into_iter().flatten().collect();
-    assert!(
-        rows.len() >= 80,
-        "a row has been lost: {} are left",
-        rows.len()
-    );
+    assert!(rows.len() >= 80, "a row has been lost: {} are left", rows.len());
     let addresses = ["web", "hasty", "narrow"].map(|name| (name, gateway.addr(name)));
     let mut failures = Vec::new();
     for row in rows {
@@ -95,34 +81,18 @@ async fn each_kind_is_answered_as_specified_and_costs_no_other_client_anything()
         }
         bystander.is_served(name).await;
     }
-    assert!(
-        failures.is_empty(),
-        "{} rows failed:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} rows failed:\n{}", failures.len(), failures.join("\n"));
 }
 
 /// Small bounds, each on a route or listener of its own, so that the rest keeps its defaults.
 fn configure(config: &mut Config) {
     let short = Millis(Duration::from_millis(300));
-    let hasty = Listener {
-        handshake_timeout: short,
-        ..config.listener["web"].clone()
-    };
-    let narrow = Listener {
-        max_connections: 1,
-        ..config.listener["web"].clone()
-    };
-    config
-        .listener
-        .extend([("hasty".to_owned(), hasty), ("narrow".to_owned(), narrow)]);
+    let hasty = Listener { handshake_timeout: short, ..config.listener["web"].clone() };
+    let narrow = Listener { max_connections: 1, ..config.listener["web"].clone() };
+    config.listener.extend([("hasty".to_owned(), hasty), ("narrow".to_owned(), narrow)]);
 
     let stomp = config.route["stomp"].clone();
-    let mut tight = Route {
-        path: "/tight".to_owned(),
-        ..stomp.clone()
-    };
+    let mut tight = Route { path: "/tight".to_owned(), ..stomp.clone() };
     tight.limits.frame_size = ByteSize(8_000);
     tight.limits.frame_size_before_login = ByteSize(4_000);
     tight.limits.header_count = 10;
@@ -132,20 +102,11 @@ fn configure(config: &mut Config) {
     tight.limits.transaction_frames = 3;
     tight.limits.transaction_bytes = ByteSize(2_000);
     tight.max_message_size = Some(ByteSize(12_000));
-    let mut impatient = Route {
-        path: "/impatient".to_owned(),
-        ..stomp.clone()
-    };
+    let mut impatient = Route { path: "/impatient".to_owned(), ..stomp.clone() };
     impatient.limits.login_timeout = short;
-    config.route.extend([
-        ("tight".to_owned(), tight),
-        ("impatient".to_owned(), impatient),
-    ]);
+    config.route.extend([("tight".to_owned(), tight), ("impatient".to_owned(), impatient)]);
     for listener in ["hasty", "narrow"] {
-        let route = Route {
-            listener: listener.to_owned(),
-            ..stomp.clone()
-        };
+        let route = Route { listener: listener.to_owned(), ..stomp.clone() };
         config.route.insert(listener.to_owned(), route);
     }
 }
@@ -340,13 +301,7 @@ fn message(text: &str) -> Step {
 
 impl Row {
     async fn check(self, addresses: [(&'static str, SocketAddr); 3]) {
-        let address = |listener| {
-            addresses
-                .iter()
-                .find(|(name, _)| *name == listener)
-                .unwrap()
-                .1
-        };
+        let address = |listener| addresses.iter().find(|(name, _)| *name == listener).unwrap().1;
         let mut receipt = None;
         let (path, version, steps) = match self.input {
             Input::Opening(listener, bytes) => {
@@ -371,9 +326,7 @@ impl Row {
                 Acknowledge(times) => {
                     let message = client.expect("MESSAGE").await;
                     for _ in 0..times {
-                        client
-                            .send("ACK", &[("id", message.expect_header("ack"))], "")
-                            .await;
+                        client.send("ACK", &[("id", message.expect_header("ack"))], "").await;
                     }
                 }
             }
@@ -384,22 +337,14 @@ impl Row {
 
 impl Answer {
     async fn check_refusal(self, address: SocketAddr, request: &[u8]) {
-        let Http(status, header, text) = self else {
-            unreachable!("the row has no HTTP answer")
-        };
-        let reply = http_exchange(address, request)
-            .await
-            .expect("an answer in HTTP");
+        let Http(status, header, text) = self else { unreachable!("the row has no HTTP answer") };
+        let reply = http_exchange(address, request).await.expect("an answer in HTTP");
         assert_eq!(reply.status, status, "{reply:?}");
         if let Some((name, value)) = header {
             assert_eq!(reply.header(name), Some(value), "{reply:?}");
         }
         assert!(reply.body.contains(text), "{text:?} is not in {reply:?}");
-        assert_eq!(
-            reply.body.lines().count(),
-            1,
-            "one plain sentence: {reply:?}"
-        );
+        assert_eq!(reply.body.lines().count(), 1, "one plain sentence: {reply:?}");
     }
 
     async fn check_end(self, client: &mut StompClient, receipt: Option<&str>) {
@@ -411,11 +356,7 @@ impl Answer {
                 assert_eq!(error.header("receipt-id"), receipt, "{error:?}");
                 assert!(!error.body.is_empty(), "an ERROR says what was wrong");
                 for text in texts {
-                    assert!(
-                        error.text().contains(text),
-                        "{text:?} is not in {:?}",
-                        error.text()
-                    );
+                    assert!(error.text().contains(text), "{text:?} is not in {:?}", error.text());
                 }
                 code
             }
@@ -437,9 +378,7 @@ impl Bystander {
 
     async fn is_served(&mut self, after: &str) {
         let body = format!("after {after}");
-        self.0
-            .send("SEND", &[("destination", "/queue/bystander")], &body)
-            .await;
+        self.0.send("SEND", &[("destination", "/queue/bystander")], &body).await;
         self.0.expect_message(body).await;
     }
 }

@@ -1,11 +1,7 @@
 //! Clients that others wrote, against the gateway. `cargo xtask interop` installs and runs them;
 //! each script says line by line what it has checked.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "a panic is how a test fails"
-)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -45,10 +41,7 @@ async fn run(program: PathBuf, script: &Path) {
     let status = tokio::time::timeout(CEILING, script_run).await;
     let status = status.unwrap_or_else(|_| panic!("{} ran into {CEILING:?}", script.display()));
     let status = status.unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}; `cargo xtask interop` installs what is needed",
-            program.display()
-        )
+        panic!("{}: {error}; `cargo xtask interop` installs what is needed", program.display())
     });
     assert!(status.success(), "{} ended with {status}", script.display());
     let drained = gateway.stop().await;
@@ -61,10 +54,7 @@ fn node_script(name: &str) -> PathBuf {
     for file in ["suite.mjs", name] {
         let source = here().join("interop/node").join(file);
         std::fs::copy(&source, directory.join(file)).unwrap_or_else(|error| {
-            panic!(
-                "{}: {error}; run `cargo xtask interop`",
-                directory.display()
-            )
+            panic!("{}: {error}; run `cargo xtask interop`", directory.display())
         });
     }
     directory.join(name)

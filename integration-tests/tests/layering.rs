@@ -1,11 +1,7 @@
 //! Who may depend on whom, and what must not occur anywhere, checked on the sources as they are:
 //! the manifests by `cargo metadata`, the code by its tokens with comments and literals removed.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "a panic is how a test fails"
-)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,22 +19,11 @@ const ARROWS: [(&str, &[&str]); 4] = [
 ];
 
 /// All that the pure crate may use besides the standard library.
-const PURE: [&str; 7] = [
-    "bytes",
-    "bytestring",
-    "memchr",
-    "nom",
-    "smallvec",
-    "subtle",
-    "thiserror",
-];
+const PURE: [&str; 7] = ["bytes", "bytestring", "memchr", "nom", "smallvec", "subtle", "thiserror"];
 
 /// Names that may occur only in files whose path begins so.
 const CONFINED: [(&str, &[&str]); 6] = [
-    (
-        "tokio_tungstenite",
-        &["gateway/src/transport/ws", "gateway/src/handshake"],
-    ),
+    ("tokio_tungstenite", &["gateway/src/transport/ws", "gateway/src/handshake"]),
     ("figment", &["gateway/src/config/"]),
     ("nom", &["protocols/"]),
     ("lapin", &["broker-adapters/src/rabbitmq"]),
@@ -50,16 +35,7 @@ const CONFINED: [(&str, &[&str]); 6] = [
 const BANNED: [(&str, &[&str]); 5] = [
     (
         "protocols/src/",
-        &[
-            "tokio",
-            "rand",
-            "getrandom",
-            "SystemTime",
-            "net",
-            "fs",
-            "thread",
-            "process",
-        ],
+        &["tokio", "rand", "getrandom", "SystemTime", "net", "fs", "thread", "process"],
     ),
     ("protocols/src/stomp/", &["wamp", "Wamp"]),
     ("protocols/src/wamp/", &["stomp", "Stomp"]),
@@ -87,20 +63,14 @@ const LONGEST_FILE: usize = 600;
 #[test]
 fn crates_depend_on_each_other_only_along_the_drawn_arrows() {
     let packages = packages();
-    let names: BTreeSet<&str> = packages
-        .iter()
-        .map(|package| text(package, "name"))
-        .collect();
+    let names: BTreeSet<&str> = packages.iter().map(|package| text(package, "name")).collect();
     assert_eq!(names, ARROWS.iter().map(|(name, _)| *name).collect());
     for package in &packages {
         let name = text(package, "name");
         let (_, allowed) = ARROWS.iter().find(|(known, _)| *known == name).unwrap();
         for dependency in dependencies(package, |_| true) {
             let is_ours = names.contains(dependency);
-            assert!(
-                !is_ours || allowed.contains(&dependency),
-                "{name} uses {dependency}"
-            );
+            assert!(!is_ours || allowed.contains(&dependency), "{name} uses {dependency}");
         }
     }
 }
@@ -108,10 +78,7 @@ fn crates_depend_on_each_other_only_along_the_drawn_arrows() {
 #[test]
 fn the_protocols_crate_depends_on_nothing_that_does_io() {
     let packages = packages();
-    let package = packages
-        .iter()
-        .find(|package| text(package, "name") == "protocols")
-        .unwrap();
+    let package = packages.iter().find(|package| text(package, "name") == "protocols").unwrap();
     for dependency in dependencies(package, |kind| kind != Some("dev")) {
         assert!(PURE.contains(&dependency), "protocols uses {dependency}");
     }
@@ -122,11 +89,7 @@ fn libraries_are_named_only_where_they_are_confined_to() {
     for source in sources() {
         for (name, places) in CONFINED {
             let allowed = places.iter().any(|place| source.path.starts_with(place));
-            assert!(
-                allowed || !source.names(name),
-                "{} names {name}",
-                source.path
-            );
+            assert!(allowed || !source.names(name), "{} names {name}", source.path);
         }
     }
 }
@@ -144,30 +107,16 @@ fn layers_do_not_name_what_they_must_not_know() {
 
 #[test]
 fn the_clock_is_read_nowhere_in_the_protocols_crate() {
-    for source in sources()
-        .iter()
-        .filter(|source| source.path.starts_with("protocols/src/"))
-    {
-        assert!(
-            !source.code.contains("::now("),
-            "{} reads a clock",
-            source.path
-        );
+    for source in sources().iter().filter(|source| source.path.starts_with("protocols/src/")) {
+        assert!(!source.code.contains("::now("), "{} reads a clock", source.path);
     }
 }
 
 #[test]
 fn adapters_use_the_port_alone() {
-    for source in sources()
-        .iter()
-        .filter(|source| source.path.starts_with("broker-adapters/"))
-    {
+    for source in sources().iter().filter(|source| source.path.starts_with("broker-adapters/")) {
         for module in names_after(&source.code, "protocols::") {
-            assert!(
-                PORT.contains(&module),
-                "{} uses protocols::{module}",
-                source.path
-            );
+            assert!(PORT.contains(&module), "{} uses protocols::{module}", source.path);
         }
     }
 }
@@ -186,11 +135,7 @@ fn the_visible_top_level_is_as_agreed() {
 #[test]
 fn every_module_says_what_it_is_for() {
     for source in sources() {
-        assert!(
-            source.text.starts_with("//! "),
-            "{} does not begin with `//! `",
-            source.path
-        );
+        assert!(source.text.starts_with("//! "), "{} does not begin with `//! `", source.path);
     }
 }
 
@@ -198,29 +143,17 @@ fn every_module_says_what_it_is_for() {
 fn no_file_is_too_long() {
     for source in sources().iter().filter(|source| !source.is_test()) {
         let lines = source.text.lines().count();
-        assert!(
-            lines <= LONGEST_FILE,
-            "{} has {lines} lines of {LONGEST_FILE}",
-            source.path
-        );
+        assert!(lines <= LONGEST_FILE, "{} has {lines} lines of {LONGEST_FILE}", source.path);
     }
 }
 
 #[test]
 fn nothing_is_left_for_later_and_no_test_is_skipped() {
     // In two halves, so that this file does not name them.
-    let words = [
-        concat!("TO", "DO"),
-        concat!("FIX", "ME"),
-        concat!("XX", "X:"),
-    ];
+    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:")];
     for source in sources() {
         for word in words {
-            assert!(
-                !source.text.contains(word),
-                "{} contains {word}",
-                source.path
-            );
+            assert!(!source.text.contains(word), "{} contains {word}", source.path);
         }
         let code: String = source.code.split_whitespace().collect();
         assert!(!code.contains("#[ignore"), "{} skips a test", source.path);
@@ -241,9 +174,7 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.path
-            .split('/')
-            .any(|part| part == "tests" || part == "tests.rs")
+        self.path.split('/').any(|part| part == "tests" || part == "tests.rs")
     }
 }
 
@@ -267,13 +198,7 @@ fn tracked_files() -> Vec<String> {
 }
 
 fn packages() -> Vec<Value> {
-    let arguments = [
-        "metadata",
-        "--format-version",
-        "1",
-        "--no-deps",
-        "--offline",
-    ];
+    let arguments = ["metadata", "--format-version", "1", "--no-deps", "--offline"];
     let output = output_of(Command::new(env!("CARGO")).args(arguments));
     let metadata: Value = serde_json::from_str(&output).unwrap();
     metadata["packages"].as_array().unwrap().clone()
@@ -281,9 +206,7 @@ fn packages() -> Vec<Value> {
 
 fn dependencies(package: &Value, kind: impl Fn(Option<&str>) -> bool) -> Vec<&str> {
     let all = package["dependencies"].as_array().unwrap().iter();
-    all.filter(|it| kind(it["kind"].as_str()))
-        .map(|it| text(it, "name"))
-        .collect()
+    all.filter(|it| kind(it["kind"].as_str())).map(|it| text(it, "name")).collect()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -292,11 +215,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 fn output_of(command: &mut Command) -> String {
     let output = command.current_dir(root()).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -309,8 +228,7 @@ const fn is_word(character: char) -> bool {
 }
 
 fn words(code: &str) -> impl Iterator<Item = &str> {
-    code.split(|character| !is_word(character))
-        .filter(|word| !word.is_empty())
+    code.split(|character| !is_word(character)).filter(|word| !word.is_empty())
 }
 
 /// What follows each `prefix`: a name, or the first name of each entry of a list in braces.
@@ -372,10 +290,7 @@ fn skipped(rest: &str, after_word: bool) -> Option<usize> {
     if rest.starts_with("/*") {
         return Some(rest.find("*/").map_or(rest.len(), |end| end + 2));
     }
-    let quoted = rest
-        .strip_prefix('b')
-        .filter(|_| !after_word)
-        .unwrap_or(rest);
+    let quoted = rest.strip_prefix('b').filter(|_| !after_word).unwrap_or(rest);
     let prefix = rest.len() - quoted.len();
     if let Some(raw) = quoted.strip_prefix('r').filter(|_| !after_word) {
         let hashes = raw.len() - raw.trim_start_matches('#').len();

@@ -1,10 +1,6 @@
 //! RFC 6455 at byte level: what a correct client may do, and how a connection ends.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "a panic is how a test fails"
-)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use integration_tests::{
     Frame, Incoming, RawWs, Request, StompClient, TestGateway, frame_bytes, opcode,
@@ -22,11 +18,7 @@ async fn subscribed() -> (TestGateway, StompClient) {
 
 fn send_frame(body: impl AsRef<[u8]>) -> Vec<u8> {
     let length = body.as_ref().len().to_string();
-    frame_bytes(
-        "SEND",
-        &[("destination", QUEUE), ("content-length", &length)],
-        body,
-    )
+    frame_bytes("SEND", &[("destination", QUEUE), ("content-length", &length)], body)
 }
 
 /// A SEND frame of exactly this many bytes, and its body.
@@ -44,14 +36,8 @@ async fn a_message_may_be_fragmented_at_any_byte() {
     let (_gateway, mut client) = subscribed().await;
     let frame = send_frame("grüße");
     for at in 0..=frame.len() {
-        client
-            .ws()
-            .send(&Frame::text(&frame[..at]).unfinished())
-            .await;
-        client
-            .ws()
-            .send(&Frame::new(opcode::CONTINUATION, &frame[at..]))
-            .await;
+        client.ws().send(&Frame::text(&frame[..at]).unfinished()).await;
+        client.ws().send(&Frame::new(opcode::CONTINUATION, &frame[at..])).await;
         client.expect_message("grüße").await;
     }
 }
@@ -65,23 +51,11 @@ async fn control_frames_between_fragments_are_answered_at_once() {
     client.ws().send(&Frame::text("").unfinished()).await;
     for (at, byte) in frame.iter().enumerate() {
         let ping = format!("ping {at}");
-        client
-            .ws()
-            .send(&Frame::new(opcode::PING, ping.as_str()))
-            .await;
-        client
-            .ws()
-            .send(&Frame::new(opcode::CONTINUATION, [*byte]).unfinished())
-            .await;
-        assert_eq!(
-            client.ws().expect(opcode::PONG).await.payload,
-            ping.as_bytes()
-        );
+        client.ws().send(&Frame::new(opcode::PING, ping.as_str())).await;
+        client.ws().send(&Frame::new(opcode::CONTINUATION, [*byte]).unfinished()).await;
+        assert_eq!(client.ws().expect(opcode::PONG).await.payload, ping.as_bytes());
     }
-    client
-        .ws()
-        .send(&Frame::new(opcode::CONTINUATION, ""))
-        .await;
+    client.ws().send(&Frame::new(opcode::CONTINUATION, "")).await;
     client.expect_message("a fragment for each byte").await;
 }
 
@@ -92,18 +66,9 @@ async fn a_character_may_be_split_over_fragments() {
     let frame = send_frame("世🦀");
     let start = frame.len() - 1 - "世🦀".len();
     for at in start..frame.len() {
-        client
-            .ws()
-            .send(&Frame::text(&frame[..at]).unfinished())
-            .await;
-        client
-            .ws()
-            .send(&Frame::new(opcode::CONTINUATION, &frame[at..at + 1]).unfinished())
-            .await;
-        client
-            .ws()
-            .send(&Frame::new(opcode::CONTINUATION, &frame[at + 1..]))
-            .await;
+        client.ws().send(&Frame::text(&frame[..at]).unfinished()).await;
+        client.ws().send(&Frame::new(opcode::CONTINUATION, &frame[at..at + 1]).unfinished()).await;
+        client.ws().send(&Frame::new(opcode::CONTINUATION, &frame[at + 1..])).await;
         client.expect_message("世🦀").await;
     }
 }
@@ -124,10 +89,7 @@ async fn lengths_are_read_in_all_three_sizes() {
 async fn any_masking_key_will_do() {
     let (_gateway, mut client) = subscribed().await;
     for mask in [[0; 4], [0xFF; 4], [1, 2, 3, 4], [0, 0, 0, 0x80]] {
-        let frame = Frame {
-            mask: Some(mask),
-            ..Frame::text(send_frame("masked"))
-        };
+        let frame = Frame { mask: Some(mask), ..Frame::text(send_frame("masked")) };
         client.ws().send(&frame).await;
         client.expect_message("masked").await;
     }
@@ -145,12 +107,8 @@ async fn bytes_may_arrive_one_by_one() {
 #[tokio::test]
 async fn data_may_follow_the_opening_handshake_at_once() {
     let gateway = TestGateway::embedded().start().await;
-    let login = [
-        ("accept-version", "1.2"),
-        ("host", "/"),
-        ("login", "guest"),
-        ("passcode", "guest"),
-    ];
+    let login =
+        [("accept-version", "1.2"), ("host", "/"), ("login", "guest"), ("passcode", "guest")];
     let connect = Frame::text(frame_bytes("CONNECT", &login, "")).bytes();
     let ws = RawWs::open_with(gateway.ws_addr(), &Request::upgrade("/ws"), &connect).await;
     StompClient::over(ws).expect("CONNECTED").await;
@@ -161,10 +119,7 @@ async fn data_may_follow_the_opening_handshake_at_once() {
 async fn a_ping_is_answered_and_a_pong_is_not() {
     let (_gateway, mut client) = subscribed().await;
     for payload in [&b""[..], b"hello", &[0xFF; 125]] {
-        client
-            .ws()
-            .send(&Frame::new(opcode::PONG, "nobody asked"))
-            .await;
+        client.ws().send(&Frame::new(opcode::PONG, "nobody asked")).await;
         client.ws().send(&Frame::new(opcode::PING, payload)).await;
         assert_eq!(client.ws().expect(opcode::PONG).await.payload, payload);
     }
@@ -194,13 +149,8 @@ async fn messages_without_content_mean_nothing() {
 #[tokio::test]
 async fn one_message_may_hold_several_frames_with_lines_between() {
     let (_gateway, mut client) = subscribed().await;
-    let frames = [
-        "\n".into(),
-        send_frame("one"),
-        "\r\n\n".into(),
-        send_frame("two"),
-        send_frame("three"),
-    ];
+    let frames =
+        ["\n".into(), send_frame("one"), "\r\n\n".into(), send_frame("two"), send_frame("three")];
     client.ws().send(&Frame::text(frames.concat())).await;
     for body in ["one", "two", "three"] {
         client.expect_message(body).await;
@@ -229,12 +179,8 @@ async fn text_and_binary_messages_mean_the_same() {
 #[tokio::test]
 async fn answers_are_text_if_they_are_utf8_and_the_client_has_sent_text() {
     let gateway = TestGateway::embedded().start().await;
-    let login = [
-        ("accept-version", "1.2"),
-        ("host", "/"),
-        ("login", "guest"),
-        ("passcode", "guest"),
-    ];
+    let login =
+        [("accept-version", "1.2"), ("host", "/"), ("login", "guest"), ("passcode", "guest")];
     let subscription = [("id", "sub"), ("destination", QUEUE)];
     for (kind, sends_text) in [(opcode::TEXT, true), (opcode::BINARY, false)] {
         let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
@@ -246,10 +192,7 @@ async fn answers_are_text_if_they_are_utf8_and_the_client_has_sent_text() {
         ] {
             client.ws().send(&Frame::new(kind, frame)).await;
         }
-        client
-            .ws()
-            .send(&Frame::binary(send_frame([0xFF, 0xFE])))
-            .await;
+        client.ws().send(&Frame::binary(send_frame([0xFF, 0xFE]))).await;
         for (verb, body, is_utf8) in [
             ("CONNECTED", &b""[..], true),
             ("MESSAGE", b"text", true),
@@ -262,9 +205,7 @@ async fn answers_are_text_if_they_are_utf8_and_the_client_has_sent_text() {
             assert_ne!(frame.header("redelivered"), Some("true"));
             assert_eq!(!is_binary, is_utf8 && sends_text, "{frame:?}");
         }
-        client
-            .send_confirmed("UNSUBSCRIBE", &[("id", "sub")], "")
-            .await;
+        client.send_confirmed("UNSUBSCRIBE", &[("id", "sub")], "").await;
         client.cut();
     }
 }
@@ -273,9 +214,8 @@ async fn answers_are_text_if_they_are_utf8_and_the_client_has_sent_text() {
 #[tokio::test]
 async fn a_close_is_answered_with_its_code() {
     let gateway = TestGateway::embedded().start().await;
-    for code in [
-        1000, 1001, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4000, 4999,
-    ] {
+    for code in [1000, 1001, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4000, 4999]
+    {
         let mut client = StompClient::connect(gateway.ws_addr()).await;
         client.ws().send(&Frame::close(code, "goodbye")).await;
         assert_eq!(client.closing().await.code, Some(code));
@@ -298,9 +238,7 @@ async fn a_close_without_a_code_is_answered() {
 #[tokio::test]
 async fn a_close_with_an_impossible_payload_is_a_protocol_error() {
     let gateway = TestGateway::embedded().start().await;
-    let codes = [
-        0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535,
-    ];
+    let codes = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535];
     let mut closes: Vec<Frame> = codes.map(|code| Frame::close(code, "")).into();
     closes.push(Frame::new(opcode::CLOSE, [3]));
     for close in closes {
@@ -315,10 +253,7 @@ async fn a_close_with_an_impossible_payload_is_a_protocol_error() {
 async fn a_close_reason_must_be_utf8() {
     let gateway = TestGateway::embedded().start().await;
     let mut client = StompClient::connect(gateway.ws_addr()).await;
-    client
-        .ws()
-        .send(&Frame::new(opcode::CLOSE, [0x03, 0xE8, 0xFF]))
-        .await;
+    client.ws().send(&Frame::new(opcode::CLOSE, [0x03, 0xE8, 0xFF])).await;
     let code = client.closing().await.code;
     assert!(matches!(code, Some(1002 | 1007)), "{code:?}");
 }
@@ -329,18 +264,11 @@ async fn nothing_counts_after_a_close() {
     let gateway = TestGateway::embedded().start().await;
     let mut client = StompClient::connect(gateway.ws_addr()).await;
     let late = Frame::text(send_frame("too late")).bytes();
-    client
-        .ws()
-        .send_bytes(&[Frame::close(1000, "").bytes(), late].concat())
-        .await;
+    client.ws().send_bytes(&[Frame::close(1000, "").bytes(), late].concat()).await;
     assert_eq!(client.closing().await.code, Some(1000));
 
     let mut other = StompClient::connect(gateway.ws_addr()).await;
-    other
-        .send("SEND", &[("destination", QUEUE)], "in time")
-        .await;
-    other
-        .send("SUBSCRIBE", &[("id", "sub"), ("destination", QUEUE)], "")
-        .await;
+    other.send("SEND", &[("destination", QUEUE)], "in time").await;
+    other.send("SUBSCRIBE", &[("id", "sub"), ("destination", QUEUE)], "").await;
     other.expect_message("in time").await;
 }

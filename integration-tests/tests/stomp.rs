@@ -3,11 +3,7 @@
 //! Whether something does *not* arrive is told by what arrives in its place: a queue keeps its
 //! order.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "a panic is how a test fails"
-)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use integration_tests::{
     Incoming, RawWs, Request, StompClient, StompFrame, TestGateway, http_exchange,
@@ -23,17 +19,12 @@ async fn gateway_and_client() -> (TestGateway, StompClient) {
 
 async fn publish(client: &mut StompClient, destination: &str, body: impl AsRef<[u8]>) {
     let length = body.as_ref().len().to_string();
-    let headers = [
-        ("destination", destination),
-        ("content-length", length.as_str()),
-    ];
+    let headers = [("destination", destination), ("content-length", length.as_str())];
     client.send("SEND", &headers, body).await;
 }
 
 async fn ack(client: &mut StompClient, message: &StompFrame) {
-    client
-        .send_confirmed("ACK", &[("id", message.expect_header("ack"))], "")
-        .await;
+    client.send_confirmed("ACK", &[("id", message.expect_header("ack"))], "").await;
 }
 
 /// Logs in over a new connection that is opened with this request.
@@ -65,9 +56,9 @@ async fn the_subprotocol_is_chosen_from_what_is_offered() {
     ];
     for (lines, chosen) in offers {
         let upgrade = Request::upgrade("/ws");
-        let request = lines.iter().fold(upgrade, |request, line| {
-            request.header("Sec-WebSocket-Protocol", line)
-        });
+        let request = lines
+            .iter()
+            .fold(upgrade, |request, line| request.header("Sec-WebSocket-Protocol", line));
         let (protocol, _) = login(&gateway, &request, "1.0,1.1,1.2").await;
         assert_eq!(protocol.as_deref(), chosen, "{lines:?}");
     }
@@ -95,9 +86,7 @@ async fn without_accept_version_it_is_stomp_1_0() {
     let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
     let mut client = StompClient::over(ws);
     client.login(&[]).await;
-    client
-        .send("SUBSCRIBE", &[("destination", QUEUE)], "")
-        .await;
+    client.send("SUBSCRIBE", &[("destination", QUEUE)], "").await;
     publish(&mut client, QUEUE, "plain").await;
     let message = client.expect_message("plain").await;
     assert_eq!(message.header("subscription"), None, "none was named");
@@ -132,11 +121,7 @@ async fn a_message_goes_through_a_queue_from_one_client_to_another() {
         assert_eq!(message.header(name), Some(value), "{message:?}");
     }
     assert!(!message.expect_header("message-id").is_empty());
-    assert_eq!(
-        message.header("ack"),
-        None,
-        "nothing is to be acknowledged in mode auto"
-    );
+    assert_eq!(message.header("ack"), None, "nothing is to be acknowledged in mode auto");
 }
 
 #[tokio::test]
@@ -144,27 +129,15 @@ async fn a_queue_shares_its_messages_among_its_subscribers() {
     let (gateway, mut one) = gateway_and_client().await;
     let mut other = StompClient::connect(gateway.ws_addr()).await;
     let headers = |id| {
-        [
-            ("id", id),
-            ("destination", QUEUE),
-            ("ack", "client-individual"),
-            ("prefetch-count", "1"),
-        ]
+        [("id", id), ("destination", QUEUE), ("ack", "client-individual"), ("prefetch-count", "1")]
     };
     one.send_confirmed("SUBSCRIBE", &headers("one"), "").await;
-    other
-        .send_confirmed("SUBSCRIBE", &headers("other"), "")
-        .await;
+    other.send_confirmed("SUBSCRIBE", &headers("other"), "").await;
     let mut sender = StompClient::connect(gateway.ws_addr()).await;
     for body in ["first", "second"] {
-        sender
-            .send_confirmed("SEND", &[("destination", QUEUE)], body)
-            .await;
+        sender.send_confirmed("SEND", &[("destination", QUEUE)], body).await;
     }
-    let bodies = [
-        one.expect("MESSAGE").await.body,
-        other.expect("MESSAGE").await.body,
-    ];
+    let bodies = [one.expect("MESSAGE").await.body, other.expect("MESSAGE").await.body];
     assert!(
         bodies.contains(&b"first".to_vec()) && bodies.contains(&b"second".to_vec()),
         "{bodies:?}"
@@ -187,9 +160,7 @@ async fn topics_are_matched_word_by_word() {
         ("b.#.a", &["b.a", "b.c.a"]),
         ("#", &["a", "a.b", "a.b.c", "b.a", "b.c.a", "the.end"]),
     ] {
-        client
-            .subscribe(pattern, &format!("/topic/{pattern}"), "auto")
-            .await;
+        client.subscribe(pattern, &format!("/topic/{pattern}"), "auto").await;
         for key in keys.into_iter().chain(["the.end"]) {
             publish(&mut publisher, &format!("/topic/{key}"), key).await;
         }
@@ -206,9 +177,7 @@ async fn topics_are_matched_word_by_word() {
             }
         }
         assert_eq!(got, matched, "/topic/{pattern}");
-        client
-            .send_confirmed("UNSUBSCRIBE", &[("id", pattern)], "")
-            .await;
+        client.send_confirmed("UNSUBSCRIBE", &[("id", pattern)], "").await;
     }
 }
 
@@ -231,38 +200,20 @@ async fn every_subscriber_of_a_topic_gets_the_message() {
 #[tokio::test]
 async fn every_frame_that_may_ask_for_a_receipt_gets_it() {
     let (_gateway, mut client) = gateway_and_client().await;
-    let subscription = [
-        ("id", "sub"),
-        ("destination", QUEUE),
-        ("ack", "client-individual"),
-    ];
+    let subscription = [("id", "sub"), ("destination", QUEUE), ("ack", "client-individual")];
     client.send_confirmed("SUBSCRIBE", &subscription, "").await;
-    client
-        .send_confirmed("SEND", &[("destination", "/queue/other")], "x")
-        .await;
+    client.send_confirmed("SEND", &[("destination", "/queue/other")], "x").await;
     for end in ["COMMIT", "ABORT"] {
-        client
-            .send_confirmed("BEGIN", &[("transaction", "t")], "")
-            .await;
-        client
-            .send_confirmed(end, &[("transaction", "t")], "")
-            .await;
+        client.send_confirmed("BEGIN", &[("transaction", "t")], "").await;
+        client.send_confirmed(end, &[("transaction", "t")], "").await;
     }
     for verdict in ["NACK", "ACK"] {
         publish(&mut client, QUEUE, verdict).await;
         let message = client.expect("MESSAGE").await;
         let headers = [("id", message.expect_header("ack")), ("requeue", "false")];
-        client
-            .send_confirmed(
-                verdict,
-                &headers[..if verdict == "ACK" { 1 } else { 2 }],
-                "",
-            )
-            .await;
+        client.send_confirmed(verdict, &headers[..if verdict == "ACK" { 1 } else { 2 }], "").await;
     }
-    client
-        .send_confirmed("UNSUBSCRIBE", &[("id", "sub")], "")
-        .await;
+    client.send_confirmed("UNSUBSCRIBE", &[("id", "sub")], "").await;
     client.send_confirmed("DISCONNECT", &[], "").await;
 }
 
@@ -285,9 +236,7 @@ async fn disconnect_without_a_receipt_ends_the_connection_too() {
 async fn an_ack_in_mode_client_covers_what_came_before_it() {
     let (gateway, mut client) = gateway_and_client().await;
     client.subscribe("sub", QUEUE, "client").await;
-    client
-        .subscribe("bystander", "/queue/other", "client")
-        .await;
+    client.subscribe("bystander", "/queue/other", "client").await;
     publish(&mut client, "/queue/other", "not meant").await;
     client.expect_message("not meant").await;
     let mut messages = Vec::new();
@@ -300,18 +249,9 @@ async fn an_ack_in_mode_client_covers_what_came_before_it() {
 
     let mut again = StompClient::connect(gateway.ws_addr()).await;
     again.subscribe("sub", QUEUE, "auto").await;
-    assert_eq!(
-        again.expect_message("three").await.header("redelivered"),
-        Some("true")
-    );
+    assert_eq!(again.expect_message("three").await.header("redelivered"), Some("true"));
     again.subscribe("bystander", "/queue/other", "auto").await;
-    assert_eq!(
-        again
-            .expect_message("not meant")
-            .await
-            .header("redelivered"),
-        Some("true")
-    );
+    assert_eq!(again.expect_message("not meant").await.header("redelivered"), Some("true"));
 }
 
 #[tokio::test]
@@ -329,10 +269,7 @@ async fn an_ack_in_mode_client_individual_covers_one_message() {
     let mut again = StompClient::connect(gateway.ws_addr()).await;
     again.subscribe("sub", QUEUE, "auto").await;
     for body in ["one", "three"] {
-        assert_eq!(
-            again.expect_message(body).await.header("redelivered"),
-            Some("true")
-        );
+        assert_eq!(again.expect_message(body).await.header("redelivered"), Some("true"));
     }
 }
 
@@ -348,21 +285,12 @@ async fn a_nacked_message_comes_again_at_its_old_place() {
     client.send_confirmed("SUBSCRIBE", &headers, "").await;
     publish(&mut client, QUEUE, "first").await;
     let first = client.expect_message("first").await;
-    client
-        .send_confirmed("SEND", &[("destination", QUEUE)], "second")
-        .await;
-    client
-        .send("NACK", &[("id", first.expect_header("ack"))], "")
-        .await;
+    client.send_confirmed("SEND", &[("destination", QUEUE)], "second").await;
+    client.send("NACK", &[("id", first.expect_header("ack"))], "").await;
     let first = client.expect_message("first").await;
     assert_eq!(first.header("redelivered"), Some("true"));
-    client
-        .send("ACK", &[("id", first.expect_header("ack"))], "")
-        .await;
-    assert_eq!(
-        client.expect_message("second").await.header("redelivered"),
-        Some("false")
-    );
+    client.send("ACK", &[("id", first.expect_header("ack"))], "").await;
+    assert_eq!(client.expect_message("second").await.header("redelivered"), Some("false"));
 }
 
 #[tokio::test]
@@ -374,9 +302,7 @@ async fn older_versions_acknowledge_by_message_id() {
         publish(&mut client, QUEUE, version).await;
         let message = client.expect_message(version).await;
         let id = message.expect_header("message-id");
-        client
-            .send_confirmed("ACK", &[("message-id", id), ("subscription", "sub")], "")
-            .await;
+        client.send_confirmed("ACK", &[("message-id", id), ("subscription", "sub")], "").await;
         client.cut();
     }
     let mut client = StompClient::connect(gateway.ws_addr()).await;
@@ -396,13 +322,7 @@ async fn a_committed_transaction_takes_effect_as_a_whole() {
     let headers = [("destination", QUEUE), ("transaction", "t")];
     client.send("SEND", &headers, "inside one").await;
     client.send("SEND", &headers, "inside two").await;
-    client
-        .send(
-            "ACK",
-            &[("id", taken.expect_header("ack")), ("transaction", "t")],
-            "",
-        )
-        .await;
+    client.send("ACK", &[("id", taken.expect_header("ack")), ("transaction", "t")], "").await;
     publish(&mut client, QUEUE, "outside").await;
     client.expect_message("outside").await;
     client.send("COMMIT", &[("transaction", "t")], "").await;
@@ -426,23 +346,9 @@ async fn an_aborted_transaction_leaves_nothing() {
     publish(&mut client, QUEUE, "kept").await;
     let kept = client.expect_message("kept").await;
     client.send("BEGIN", &[("transaction", "t")], "").await;
-    client
-        .send(
-            "SEND",
-            &[("destination", QUEUE), ("transaction", "t")],
-            "dropped",
-        )
-        .await;
-    client
-        .send(
-            "ACK",
-            &[("id", kept.expect_header("ack")), ("transaction", "t")],
-            "",
-        )
-        .await;
-    client
-        .send_confirmed("ABORT", &[("transaction", "t")], "")
-        .await;
+    client.send("SEND", &[("destination", QUEUE), ("transaction", "t")], "dropped").await;
+    client.send("ACK", &[("id", kept.expect_header("ack")), ("transaction", "t")], "").await;
+    client.send_confirmed("ABORT", &[("transaction", "t")], "").await;
     client.cut();
 
     let mut again = StompClient::connect(gateway.ws_addr()).await;
@@ -472,13 +378,9 @@ async fn large_and_binary_bodies_arrive_as_they_were_sent() {
     let (_gateway, mut client) = gateway_and_client().await;
     client.subscribe("sub", QUEUE, "auto").await;
     let every_byte: Vec<u8> = (0..=255).collect();
-    for body in [
-        every_byte.clone(),
-        every_byte.repeat(4096),
-        vec![b'a'; 1 << 20],
-        vec![0; 1 << 20],
-        vec![],
-    ] {
+    for body in
+        [every_byte.clone(), every_byte.repeat(4096), vec![b'a'; 1 << 20], vec![0; 1 << 20], vec![]]
+    {
         publish(&mut client, QUEUE, &body).await;
         client.expect_message(&body).await;
     }
@@ -500,10 +402,7 @@ async fn what_was_not_acknowledged_comes_back_after_a_reconnect() {
     assert_eq!(last.header("redelivered"), Some("true"));
     ack(&mut again, &last).await;
     publish(&mut again, QUEUE, "three").await;
-    assert_eq!(
-        again.expect_message("three").await.header("redelivered"),
-        Some("false")
-    );
+    assert_eq!(again.expect_message("three").await.header("redelivered"), Some("false"));
 }
 
 #[tokio::test]
@@ -511,13 +410,8 @@ async fn heart_beats_come_as_agreed() {
     let gateway = TestGateway::embedded().start().await;
     let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
     let mut client = StompClient::over(ws);
-    let connected = client
-        .login(&[("accept-version", "1.2"), ("heart-beat", "0,1000")])
-        .await;
-    let (sends, _) = connected
-        .expect_header("heart-beat")
-        .split_once(',')
-        .unwrap();
+    let connected = client.login(&[("accept-version", "1.2"), ("heart-beat", "0,1000")]).await;
+    let (sends, _) = connected.expect_header("heart-beat").split_once(',').unwrap();
     assert_eq!(sends, "1000", "{connected:?}");
     for _ in 0..2 {
         assert_eq!(client.incoming().await, Incoming::HeartBeat);
@@ -529,9 +423,7 @@ async fn a_missing_heart_beat_ends_the_connection() {
     let gateway = TestGateway::embedded().start().await;
     let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
     let mut client = StompClient::over(ws);
-    client
-        .login(&[("accept-version", "1.2"), ("heart-beat", "1000,0")])
-        .await;
+    client.login(&[("accept-version", "1.2"), ("heart-beat", "1000,0")]).await;
     let error = client.expect("ERROR").await;
     assert_eq!(error.header("message"), Some("Heart-beat missed"));
     assert_eq!(client.closing().await.code, Some(1008));
@@ -557,20 +449,10 @@ async fn a_draining_gateway_says_goodbye() {
 async fn the_admin_listener_answers_health_checks() {
     let gateway = TestGateway::embedded().start().await;
     for path in ["/livez", "/readyz"] {
-        let request = Request::plain("GET", path)
-            .header("Connection", "close")
-            .bytes();
+        let request = Request::plain("GET", path).header("Connection", "close").bytes();
         let reply = http_exchange(gateway.admin_addr(), &request).await.unwrap();
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
     }
-    let request = Request::plain("GET", "/nothing")
-        .header("Connection", "close")
-        .bytes();
-    assert_eq!(
-        http_exchange(gateway.admin_addr(), &request)
-            .await
-            .unwrap()
-            .status,
-        404
-    );
+    let request = Request::plain("GET", "/nothing").header("Connection", "close").bytes();
+    assert_eq!(http_exchange(gateway.admin_addr(), &request).await.unwrap().status, 404);
 }

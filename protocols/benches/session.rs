@@ -25,48 +25,29 @@ impl Connected {
     fn new() -> Self {
         #[allow(clippy::disallowed_methods, reason = "time must begin somewhere")]
         let now = Instant::now();
-        let limits = Limits {
-            pending_receipts: usize::MAX,
-            ..Limits::default()
-        };
+        let limits = Limits { pending_receipts: usize::MAX, ..Limits::default() };
         let session = Stomp.open(SessionSetup {
             name: Some("v12.stomp"),
             session_id: "0123456789abcdef".into(),
-            policy: Arc::new(Policy {
-                limits,
-                ..Policy::default()
-            }),
+            policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,
         });
-        let mut connected = Self {
-            session,
-            now,
-            actions: Actions::default(),
-        };
+        let mut connected = Self { session, now, actions: Actions::default() };
         connected.input("CONNECT\naccept-version:1.2\nheart-beat:10000,10000\n\n\0".into());
-        let grant = Grant {
-            user: "guest".into(),
-            vhost: "/".into(),
-        };
-        connected
-            .session
-            .handle_auth(now, AuthReply::Granted(grant), &mut connected.actions);
+        let grant = Grant { user: "guest".into(), vhost: "/".into() };
+        connected.session.handle_auth(now, AuthReply::Granted(grant), &mut connected.actions);
         connected.input("SUBSCRIBE\nid:sub-0\ndestination:/queue/orders\n\n\0".into());
         connected.actions = Actions::default();
         connected
     }
 
     fn input(&mut self, bytes: Bytes) {
-        let unit = Unit {
-            kind: FrameKind::Text,
-            bytes,
-        };
+        let unit = Unit { kind: FrameKind::Text, bytes };
         self.session.handle_input(self.now, unit, &mut self.actions);
     }
 
     fn event(&mut self, event: Event) {
-        self.session
-            .handle_event(self.now, event, &mut self.actions);
+        self.session.handle_event(self.now, event, &mut self.actions);
     }
 }
 
@@ -98,10 +79,7 @@ fn send(criterion: &mut Criterion) {
             let Some(Command::Publish { token, .. }) = connected.actions.commands.pop() else {
                 unreachable!("a SEND is a publish");
             };
-            connected.event(Event::Confirmed {
-                token,
-                outcome: Outcome::Accepted,
-            });
+            connected.event(Event::Confirmed { token, outcome: Outcome::Accepted });
             black_box(&connected.actions.frames);
             connected.actions.frames.clear();
         });

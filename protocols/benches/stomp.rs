@@ -19,11 +19,8 @@ use protocols::text::Text;
 /// Frames in one unit, so that what criterion does around an iteration weighs little.
 const FRAMES: usize = 64;
 
-const LIMITS: DecoderLimits = DecoderLimits {
-    frame_size: 4 << 20,
-    header_count: 100,
-    header_size: 64 << 10,
-};
+const LIMITS: DecoderLimits =
+    DecoderLimits { frame_size: 4 << 20, header_count: 100, header_size: 64 << 10 };
 
 /// What a frame says: a few headers and no body to speak of, or many and a body.
 struct Case {
@@ -35,10 +32,7 @@ struct Case {
 const CASES: [Case; 2] = [
     Case {
         size: 100,
-        headers: &[
-            ("destination", "/topic/prices.eur.usd"),
-            ("receipt", "message-00000017"),
-        ],
+        headers: &[("destination", "/topic/prices.eur.usd"), ("receipt", "message-00000017")],
         body: br#"{"price":12.50}"#,
     },
     Case {
@@ -51,10 +45,7 @@ const CASES: [Case; 2] = [
             ("persistent", "true"),
             ("priority", "4"),
             ("receipt", "message-000017"),
-            (
-                "traceparent",
-                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            ),
+            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ],
         body: &[b'x'; 724],
     },
@@ -118,20 +109,11 @@ fn by_hand(lines: &mut Vec<HeaderLine>, unit: &mut Bytes) -> Option<Frame> {
         }
         let colon = memchr(b':', line)?;
         if length.is_none() && &line[..colon] == b"content-length" {
-            length = Some(
-                std::str::from_utf8(&line[colon + 1..])
-                    .ok()?
-                    .parse::<usize>()
-                    .ok()?,
-            );
+            length = Some(std::str::from_utf8(&line[colon + 1..]).ok()?.parse::<usize>().ok()?);
         }
         let start = u32::try_from(at).ok()?;
         let place = |offset: usize| start + offset as u32;
-        lines.push(HeaderLine {
-            start,
-            colon: place(colon),
-            end: place(line.len()),
-        });
+        lines.push(HeaderLine { start, colon: place(colon), end: place(line.len()) });
         at = end + 1;
     }
     let body_len = match length {
@@ -145,11 +127,7 @@ fn by_hand(lines: &mut Vec<HeaderLine>, unit: &mut Bytes) -> Option<Frame> {
     if memchr(b'\\', head.as_bytes()).is_some() {
         return None;
     }
-    Some(Frame {
-        verb,
-        headers: Headers::from_lines(head, lines),
-        body,
-    })
+    Some(Frame { verb, headers: Headers::from_lines(head, lines), body })
 }
 
 fn without_cr(line: &[u8]) -> &[u8] {
@@ -169,11 +147,7 @@ fn benches(criterion: &mut Criterion) {
         assert_eq!(decode_by_hand(&mut lines, unit.clone()), FRAMES);
         group.bench_function("parse", |bencher| {
             let input = || unit.clone();
-            bencher.iter_batched(
-                input,
-                |unit| decode(&mut decoder, unit),
-                BatchSize::SmallInput,
-            );
+            bencher.iter_batched(input, |unit| decode(&mut decoder, unit), BatchSize::SmallInput);
         });
         group.bench_function("parse by hand", |bencher| {
             let input = || unit.clone();

@@ -101,10 +101,8 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_show_in_debug_output() {
-        let credentials = Credentials {
-            login: Text::from_static("ann"),
-            passcode: Secret::new("hunter2"),
-        };
+        let credentials =
+            Credentials { login: Text::from_static("ann"), passcode: Secret::new("hunter2") };
         let shown = format!("{credentials:?}");
         assert!(shown.contains("ann") && shown.contains("[redacted]"));
         assert!(!shown.contains("hunter2"));

@@ -82,25 +82,13 @@ impl Registry {
 pub fn negotiate(offered: &[&str], enabled: &[Arc<dyn Subprotocol>]) -> Option<Negotiated> {
     if offered.is_empty() {
         let protocol = enabled.first()?.clone();
-        return Some(Negotiated {
-            protocol,
-            name: None,
-        });
+        return Some(Negotiated { protocol, name: None });
     }
-    let protocol = offered.iter().find_map(|name| {
-        enabled
-            .iter()
-            .find(|protocol| protocol.names().contains(name))
-    })?;
-    let name = protocol
-        .names()
+    let protocol = offered
         .iter()
-        .find(|name| offered.contains(name))
-        .copied();
-    Some(Negotiated {
-        protocol: protocol.clone(),
-        name,
-    })
+        .find_map(|name| enabled.iter().find(|protocol| protocol.names().contains(name)))?;
+    let name = protocol.names().iter().find(|name| offered.contains(name)).copied();
+    Some(Negotiated { protocol: protocol.clone(), name })
 }
 
 #[cfg(test)]
@@ -125,33 +113,21 @@ mod tests {
 
     fn chosen(offered: &[&str]) -> Option<(&'static str, Option<&'static str>)> {
         let registry = Registry::standard().with(Arc::new(Other));
-        let enabled: Vec<_> = registry
-            .ids()
-            .filter_map(|id| registry.find(id).cloned())
-            .collect();
+        let enabled: Vec<_> = registry.ids().filter_map(|id| registry.find(id).cloned()).collect();
         negotiate(offered, &enabled).map(|it| (it.protocol.id(), it.name))
     }
 
     #[test]
     fn within_a_protocol_the_highest_version_wins_whatever_the_order() {
-        assert_eq!(
-            chosen(&["v10.stomp", "v12.stomp"]),
-            Some(("stomp", Some("v12.stomp")))
-        );
-        assert_eq!(
-            chosen(&["stomp", "v11.stomp"]),
-            Some(("stomp", Some("v11.stomp")))
-        );
+        assert_eq!(chosen(&["v10.stomp", "v12.stomp"]), Some(("stomp", Some("v12.stomp"))));
+        assert_eq!(chosen(&["stomp", "v11.stomp"]), Some(("stomp", Some("v11.stomp"))));
     }
 
     #[test]
     fn between_protocols_the_clients_order_wins() {
         let offered = ["unknown", "other.1", "v12.stomp", "other.2"];
         assert_eq!(chosen(&offered), Some(("other", Some("other.2"))));
-        assert_eq!(
-            chosen(&["v10.stomp", "other.2"]),
-            Some(("stomp", Some("v10.stomp")))
-        );
+        assert_eq!(chosen(&["v10.stomp", "other.2"]), Some(("stomp", Some("v10.stomp"))));
     }
 
     #[test]

@@ -110,11 +110,7 @@ pub struct OutFrame {
 impl OutFrame {
     /// A frame that settles nothing.
     pub const fn new(kind: FrameKind, bytes: Bytes) -> Self {
-        Self {
-            kind,
-            bytes,
-            settles: None,
-        }
+        Self { kind, bytes, settles: None }
     }
 }
 

@@ -301,11 +301,7 @@ pub struct Report {
 }
 
 const fn report(message: &'static str, code: CloseCode, label: &'static str) -> Report {
-    Report {
-        message,
-        code,
-        label,
-    }
+    Report { message, code, label }
 }
 
 impl Violation {
@@ -353,19 +349,15 @@ impl Violation {
             Self::InvalidDestination { .. } => {
                 report("Invalid destination", Policy, "invalid_destination")
             }
-            Self::SubscriptionInUse { .. } => report(
-                "Duplicated subscription identifier",
-                Policy,
-                "subscription_in_use",
-            ),
+            Self::SubscriptionInUse { .. } => {
+                report("Duplicated subscription identifier", Policy, "subscription_in_use")
+            }
             Self::UnknownSubscription { .. } => {
                 report("No subscription found", Policy, "unknown_subscription")
             }
-            Self::TooManySubscriptions { .. } => report(
-                "Subscription limit exceeded",
-                Policy,
-                "too_many_subscriptions",
-            ),
+            Self::TooManySubscriptions { .. } => {
+                report("Subscription limit exceeded", Policy, "too_many_subscriptions")
+            }
             Self::UnknownAck { .. } => report("Message not found", Policy, "unknown_ack"),
             Self::TransactionInUse { .. } => {
                 report("Bad transaction", Policy, "transaction_in_use")
@@ -373,11 +365,9 @@ impl Violation {
             Self::UnknownTransaction { .. } => {
                 report("Bad transaction", Policy, "unknown_transaction")
             }
-            Self::TooManyTransactions { .. } => report(
-                "Transaction limit exceeded",
-                Policy,
-                "too_many_transactions",
-            ),
+            Self::TooManyTransactions { .. } => {
+                report("Transaction limit exceeded", Policy, "too_many_transactions")
+            }
             Self::TransactionTooLong { .. } | Self::TransactionTooLarge { .. } => {
                 report("Transaction too large", Policy, "transaction_too_large")
             }
@@ -395,11 +385,9 @@ impl DenialKind {
             Self::BadCredentials => report("Bad CONNECT", CloseCode::Policy, "bad_credentials"),
             Self::NotLoopback => report("Bad CONNECT", CloseCode::Policy, "not_loopback"),
             Self::VhostRefused => report("Bad CONNECT", CloseCode::Policy, "vhost_refused"),
-            Self::Unavailable => report(
-                "Broker unavailable",
-                CloseCode::TryAgainLater,
-                "broker_unavailable",
-            ),
+            Self::Unavailable => {
+                report("Broker unavailable", CloseCode::TryAgainLater, "broker_unavailable")
+            }
         }
     }
 }
@@ -411,17 +399,13 @@ impl BrokerErrorKind {
             Self::NotFound => report("not_found", CloseCode::Policy, "not_found"),
             Self::AccessRefused => report("access_refused", CloseCode::Policy, "access_refused"),
             Self::ResourceLocked => report("resource_locked", CloseCode::Policy, "resource_locked"),
-            Self::PreconditionFailed => report(
-                "precondition_failed",
-                CloseCode::Policy,
-                "precondition_failed",
-            ),
+            Self::PreconditionFailed => {
+                report("precondition_failed", CloseCode::Policy, "precondition_failed")
+            }
             Self::ResourceError => report("resource_error", CloseCode::Policy, "resource_error"),
-            Self::Unavailable => report(
-                "Broker unavailable",
-                CloseCode::TryAgainLater,
-                "broker_unavailable",
-            ),
+            Self::Unavailable => {
+                report("Broker unavailable", CloseCode::TryAgainLater, "broker_unavailable")
+            }
         }
     }
 }
@@ -432,11 +416,7 @@ impl Outcome {
         match self {
             Self::Accepted => None,
             Self::Rejected => Some(report("Message rejected", CloseCode::Policy, "rejected")),
-            Self::Unroutable => Some(report(
-                "Message unroutable",
-                CloseCode::Policy,
-                "unroutable",
-            )),
+            Self::Unroutable => Some(report("Message unroutable", CloseCode::Policy, "unroutable")),
         }
     }
 

@@ -12,11 +12,8 @@ use protocols::stomp::frame::{Frame, Verb};
 use protocols::stomp::parse::{Decoder, DecoderLimits};
 use protocols::violation::Violation;
 
-const LIMITS: DecoderLimits = DecoderLimits {
-    frame_size: 4 << 20,
-    header_count: 100,
-    header_size: 64 << 10,
-};
+const LIMITS: DecoderLimits =
+    DecoderLimits { frame_size: 4 << 20, header_count: 100, header_size: 64 << 10 };
 
 /// What a frame says, in owned parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +36,7 @@ impl Spoken {
     fn decoded(&self) -> Self {
         let mut decoded = self.clone();
         if !self.body.is_empty() {
-            decoded
-                .headers
-                .push(("content-length".into(), self.body.len().to_string()));
+            decoded.headers.push(("content-length".into(), self.body.len().to_string()));
         }
         decoded
     }
@@ -49,15 +44,8 @@ impl Spoken {
 
 impl From<Frame> for Spoken {
     fn from(frame: Frame) -> Self {
-        let headers = frame
-            .headers
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()));
-        Self {
-            verb: frame.verb,
-            headers: headers.collect(),
-            body: frame.body.to_vec(),
-        }
+        let headers = frame.headers.iter().map(|(name, value)| (name.into(), value.into()));
+        Self { verb: frame.verb, headers: headers.collect(), body: frame.body.to_vec() }
     }
 }
 
@@ -81,10 +69,7 @@ fn decode<'a>(
                 Err(violation) => return (frames, Some(violation)),
             }
         }
-        assert!(
-            decoder.buffered() <= limits.frame_size,
-            "more than a frame is kept"
-        );
+        assert!(decoder.buffered() <= limits.frame_size, "more than a frame is kept");
     }
     (frames, None)
 }
@@ -99,10 +84,7 @@ fn cut<'a>(stream: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
     places.extend([0, stream.len()]);
     places.sort_unstable();
-    places
-        .windows(2)
-        .map(|pair| &stream[pair[0]..pair[1]])
-        .collect()
+    places.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
 }
 
 const VERSIONS: [Version; 3] = [Version::V10, Version::V11, Version::V12];
@@ -118,9 +100,7 @@ fn escaping(verb: Verb, version: Version) -> Escaping {
 /// Text with many of the characters that mean something in a frame, but for those that `escaping`
 /// must replace.
 fn part(escaping: Escaping, is_name: bool) -> impl Strategy<Value = String> {
-    let mut characters = vec![
-        'a', 'Z', '0', ' ', '/', '-', 'n', 'c', 'r', '\\', 'ü', '€', '🦀',
-    ];
+    let mut characters = vec!['a', 'Z', '0', ' ', '/', '-', 'n', 'c', 'r', '\\', 'ü', '€', '🦀'];
     match escaping {
         Escaping::None if is_name => {}
         Escaping::None => characters.push(':'),
@@ -145,11 +125,7 @@ fn spoken(version: Version) -> impl Strategy<Value = Spoken> {
             vec(any::<u8>(), 1..40),
             vec(select(vec![0, b'\n', b'x']), 1..40)
         ];
-        (headers, body).prop_map(move |(headers, body)| Spoken {
-            verb,
-            headers,
-            body,
-        })
+        (headers, body).prop_map(move |(headers, body)| Spoken { verb, headers, body })
     })
 }
 

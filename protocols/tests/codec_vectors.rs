@@ -8,11 +8,8 @@ use protocols::stomp::encode::Escaping;
 use protocols::stomp::frame::{Frame, Verb};
 use protocols::stomp::parse::{Decoder, DecoderLimits};
 
-const LIMITS: DecoderLimits = DecoderLimits {
-    frame_size: 64 << 10,
-    header_count: 100,
-    header_size: 4 << 10,
-};
+const LIMITS: DecoderLimits =
+    DecoderLimits { frame_size: 64 << 10, header_count: 100, header_size: 4 << 10 };
 
 /// Decodes a stream that starts with a login, as a session that speaks `version` does.
 fn decode(stream: &'static [u8], unit: usize, version: Version) -> Vec<Frame> {
@@ -81,11 +78,7 @@ fn stompjs_line_feeds_version_list_escapes_and_heart_beats() {
                 ],
                 r#"{"price":"12,50 €"}"#.as_bytes(),
             ),
-            Expected(
-                Verb::Ack,
-                &[("subscription", "sub-0"), ("id", "T_sub-0@@session-1@@1")],
-                b"",
-            ),
+            Expected(Verb::Ack, &[("subscription", "sub-0"), ("id", "T_sub-0@@session-1@@1")], b""),
         ],
     );
 }
@@ -139,11 +132,7 @@ fn webstomp_at_version_1_1() {
                 ],
                 b"",
             ),
-            Expected(
-                Verb::Send,
-                &[("destination", "/queue/a"), ("content-length", "5")],
-                b"hello",
-            ),
+            Expected(Verb::Send, &[("destination", "/queue/a"), ("content-length", "5")], b"hello"),
             Expected(Verb::Unsubscribe, &[("id", "sub-1675170000000-12")], b""),
         ],
     );
@@ -155,18 +144,10 @@ fn a_1_0_client_by_hand_colons_backslashes_blanks_and_no_content_length() {
         include_bytes!("vectors/stomp_10_telnet.bin"),
         Version::V10,
         &[
-            Expected(
-                Verb::Connect,
-                &[("login", " guest"), ("passcode", " guest")],
-                b"",
-            ),
+            Expected(Verb::Connect, &[("login", " guest"), ("passcode", " guest")], b""),
             Expected(
                 Verb::Send,
-                &[
-                    ("destination", "/queue/a"),
-                    ("transaction", "tx1"),
-                    ("url", r"http://a:80/\n"),
-                ],
+                &[("destination", "/queue/a"), ("transaction", "tx1"), ("url", r"http://a:80/\n")],
                 b"no content-length",
             ),
             Expected(Verb::Ack, &[("message-id", "007")], b""),

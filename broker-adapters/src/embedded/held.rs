@@ -55,12 +55,7 @@ impl Held {
     fn charged(publication: Arc<Publication>, memory: &Arc<Memory>, is_compact: bool) -> Arc<Self> {
         let size = retained_size(&publication);
         memory.charge(size);
-        Arc::new(Self {
-            publication,
-            size,
-            is_compact,
-            memory: Arc::clone(memory),
-        })
+        Arc::new(Self { publication, size, is_compact, memory: Arc::clone(memory) })
     }
 }
 
@@ -98,17 +93,11 @@ mod tests {
     fn every_copy_is_charged_while_it_lives_and_compacted_once() {
         let memory = Arc::new(Memory::new(1));
         let headers = vec![(Text::from("name"), Value::Text(Text::from("value")))];
-        let properties = Properties {
-            headers,
-            ..Properties::default()
-        };
+        let properties = Properties { headers, ..Properties::default() };
         let publication = Publication {
             exchange: Text::EMPTY,
             routing_key: Text::from("q"),
-            message: Message {
-                body: Bytes::from_static(b"body"),
-                properties,
-            },
+            message: Message { body: Bytes::from_static(b"body"), properties },
         };
         let held = Held::new(Arc::new(publication), &memory);
         let bytes = "q".len() + "name".len() + "value".len() + "body".len();

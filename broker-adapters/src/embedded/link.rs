@@ -107,23 +107,14 @@ impl EmbeddedLink {
             prefetch: usize::from(prefetch.max(1)),
         };
         let (queue, running) =
-            self.vhost
-                .subscribe(self.id, from, options, consumer.clone(), &mut self.wakes)?;
+            self.vhost.subscribe(self.id, from, options, consumer.clone(), &mut self.wakes)?;
         let is_owned = queue.traits.owner.is_some() && !queue.traits.auto_delete;
         if is_owned && !self.owned.contains(&queue) {
             self.owned.push(Arc::clone(&queue));
         }
         let running = Some(running);
         let outstanding = VecDeque::new();
-        self.subscriptions.insert(
-            id,
-            Subscription {
-                queue,
-                consumer,
-                running,
-                outstanding,
-            },
-        );
+        self.subscriptions.insert(id, Subscription { queue, consumer, running, outstanding });
         Ok(())
     }
 
@@ -138,9 +129,7 @@ impl EmbeddedLink {
         let (own, others): (VecDeque<_>, VecDeque<_>) = batch.partition(|n| n.subscription() == id);
         self.batch = others;
         let mut returned = own.into_iter().filter_map(Notice::into_entry).collect();
-        let Subscription {
-            queue, consumer, ..
-        } = subscription;
+        let Subscription { queue, consumer, .. } = subscription;
         queue.detach(running, consumer, &mut returned, &mut self.wakes);
         if queue.traits.auto_delete {
             self.vhost.delete_if_unused(queue);
@@ -179,36 +168,20 @@ impl EmbeddedLink {
     /// Takes a delivery into the ledger, or notes that a subscription is over.
     fn report(&mut self, notice: Notice) -> Option<Event> {
         match notice {
-            Notice::Delivery {
-                subscription: id,
-                entry,
-            } => {
+            Notice::Delivery { subscription: id, entry } => {
                 let subscription = self.subscriptions.get_mut(&id)?;
                 let tag = DeliveryTag(self.next_tag);
                 self.next_tag += 1;
                 let redelivered = entry.redelivered;
                 let publication = Arc::clone(entry.held.publication());
-                subscription
-                    .outstanding
-                    .push_back(Outstanding { tag, entry });
-                Some(Event::Delivery {
-                    subscription: id,
-                    tag,
-                    redelivered,
-                    publication,
-                })
+                subscription.outstanding.push_back(Outstanding { tag, entry });
+                Some(Event::Delivery { subscription: id, tag, redelivered, publication })
             }
-            Notice::Canceled {
-                subscription: id,
-                error,
-            } => {
+            Notice::Canceled { subscription: id, error } => {
                 // Its queue is no more: there is nothing that what is outstanding could go back to.
                 let subscription = self.subscriptions.remove(&id)?;
                 subscription.running?;
-                Some(Event::Canceled {
-                    subscription: id,
-                    error,
-                })
+                Some(Event::Canceled { subscription: id, error })
             }
         }
     }
@@ -231,41 +204,24 @@ impl Link for EmbeddedLink {
 
     fn submit(&mut self, command: Command) {
         let answer = match command {
-            Command::Publish {
-                token,
-                to,
-                message,
-                confirm,
-                mandatory,
-            } => match self.publish(to, message) {
-                Err(error) => Some(Event::Failed { token, error }),
-                Ok(false) if mandatory => Some(confirmed(token, Outcome::Unroutable)),
-                Ok(_) => confirm.then(|| confirmed(token, Outcome::Accepted)),
-            },
-            Command::Subscribe {
-                token,
-                subscription,
-                from,
-                queue,
-                prefetch,
-                settle: _,
-            } => Some(match self.subscribe(subscription, from, queue, prefetch) {
-                Err(error) => Event::Failed { token, error },
-                Ok(()) => Event::Subscribed { token },
-            }),
-            Command::Unsubscribe {
-                token,
-                subscription,
-            } => {
+            Command::Publish { token, to, message, confirm, mandatory } => {
+                match self.publish(to, message) {
+                    Err(error) => Some(Event::Failed { token, error }),
+                    Ok(false) if mandatory => Some(confirmed(token, Outcome::Unroutable)),
+                    Ok(_) => confirm.then(|| confirmed(token, Outcome::Accepted)),
+                }
+            }
+            Command::Subscribe { token, subscription, from, queue, prefetch, settle: _ } => {
+                Some(match self.subscribe(subscription, from, queue, prefetch) {
+                    Err(error) => Event::Failed { token, error },
+                    Ok(()) => Event::Subscribed { token },
+                })
+            }
+            Command::Unsubscribe { token, subscription } => {
                 self.unsubscribe(subscription);
                 Some(Event::Unsubscribed { token })
             }
-            Command::Settle {
-                subscription,
-                up_to,
-                verdict,
-                cumulative,
-            } => {
+            Command::Settle { subscription, up_to, verdict, cumulative } => {
                 self.settle(subscription, up_to, verdict, cumulative);
                 None
             }
@@ -290,9 +246,7 @@ impl Link for EmbeddedLink {
                 }
             }
             match self.mailbox.poll_take(cx, &mut self.batch) {
-                Poll::Ready(Taken {
-                    has_room_again: true,
-                }) => self.resume(),
+                Poll::Ready(Taken { has_room_again: true }) => self.resume(),
                 Poll::Ready(_) => {}
                 Poll::Pending => {
                     self.is_parked = true;
@@ -311,9 +265,7 @@ impl Drop for EmbeddedLink {
             self.vhost.delete(&queue);
         }
         let mut leaving: BTreeMap<u64, Leaving> = BTreeMap::new();
-        let unseen = mem::take(&mut self.batch)
-            .into_iter()
-            .chain(self.mailbox.close());
+        let unseen = mem::take(&mut self.batch).into_iter().chain(self.mailbox.close());
         for notice in unseen {
             let Some(subscription) = self.subscriptions.get(&notice.subscription()) else {
                 continue;
@@ -321,25 +273,14 @@ impl Drop for EmbeddedLink {
             let returned = &mut Leaving::of(&mut leaving, &subscription.queue).returned;
             returned.extend(notice.into_entry().map(Entry::compacted));
         }
-        for Subscription {
-            queue,
-            running,
-            outstanding,
-            ..
-        } in mem::take(&mut self.subscriptions).into_values()
+        for Subscription { queue, running, outstanding, .. } in
+            mem::take(&mut self.subscriptions).into_values()
         {
             let leaving = Leaving::of(&mut leaving, &queue);
             leaving.consumers.extend(running);
-            leaving
-                .returned
-                .extend(outstanding.into_iter().map(Outstanding::seen));
+            leaving.returned.extend(outstanding.into_iter().map(Outstanding::seen));
         }
-        for Leaving {
-            queue,
-            consumers,
-            mut returned,
-        } in leaving.into_values()
-        {
+        for Leaving { queue, consumers, mut returned } in leaving.into_values() {
             queue.abandon(&consumers, &mut returned, &mut self.wakes);
             if queue.traits.auto_delete {
                 self.vhost.delete_if_unused(&queue);
@@ -376,10 +317,7 @@ impl Subscription {
 impl Outstanding {
     /// The entry, to go back to its queue as one that was seen.
     fn seen(self) -> Entry {
-        Entry {
-            redelivered: true,
-            ..self.entry.compacted()
-        }
+        Entry { redelivered: true, ..self.entry.compacted() }
     }
 }
 

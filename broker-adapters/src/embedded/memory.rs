@@ -83,11 +83,7 @@ impl Memory {
             return;
         }
         drop(waiting);
-        tracing::warn!(
-            used,
-            limit = self.limit,
-            "memory limit reached: publishers are held back"
-        );
+        tracing::warn!(used, limit = self.limit, "memory limit reached: publishers are held back");
     }
 
     #[cold]
@@ -99,11 +95,7 @@ impl Memory {
         }
         let wakers = mem::take(&mut *waiting);
         drop(waiting);
-        tracing::info!(
-            used,
-            limit = self.limit,
-            "memory is free again: publishers go on"
-        );
+        tracing::info!(used, limit = self.limit, "memory is free again: publishers go on");
         wakers.into_values().for_each(Waker::wake);
     }
 
@@ -145,10 +137,7 @@ mod tests {
     /// Waits for room; every wake is needed, for nothing else ends the wait.
     fn wait(memory: &Memory, link: LinkId) {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        while memory
-            .poll_room(link, &mut Context::from_waker(&waker))
-            .is_pending()
-        {
+        while memory.poll_room(link, &mut Context::from_waker(&waker)).is_pending() {
             let before = std::time::Instant::now();
             thread::park_timeout(CEILING);
             assert!(before.elapsed() < CEILING, "a wake was lost");
@@ -175,9 +164,7 @@ mod tests {
     }
 
     fn is_free(memory: &Memory) -> bool {
-        memory
-            .poll_room(LinkId(0), &mut Context::from_waker(Waker::noop()))
-            .is_ready()
+        memory.poll_room(LinkId(0), &mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     #[test]

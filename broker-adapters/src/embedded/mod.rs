@@ -115,40 +115,19 @@ struct LinkId(u64);
 impl Embedded {
     /// A broker with nothing in it but the predeclared exchanges of each virtual host.
     pub fn new(settings: Settings) -> Self {
-        let Settings {
-            vhosts,
-            users,
-            memory_limit,
-            link_buffer,
-            private_queue_bytes,
-            max_queues,
-        } = settings;
+        let Settings { vhosts, users, memory_limit, link_buffer, private_queue_bytes, max_queues } =
+            settings;
         let shared = Arc::new(Shared::new(memory_limit, max_queues, private_queue_bytes));
         let vhosts = vhosts
             .into_iter()
-            .map(|name| {
-                (
-                    name.clone(),
-                    Arc::new(Vhost::new(name, Arc::clone(&shared))),
-                )
-            })
+            .map(|name| (name.clone(), Arc::new(Vhost::new(name, Arc::clone(&shared)))))
             .collect();
         let users = Users::new(users);
-        Self(Arc::new(Inner {
-            users,
-            vhosts,
-            link_buffer,
-            next_link: AtomicU64::new(0),
-        }))
+        Self(Arc::new(Inner { users, vhosts, link_buffer, next_link: AtomicU64::new(0) }))
     }
 
     fn link(&self, vhost: &Text, credentials: &Credentials) -> Result<EmbeddedLink, Denial> {
-        let Inner {
-            users,
-            vhosts,
-            link_buffer,
-            next_link,
-        } = &*self.0;
+        let Inner { users, vhosts, link_buffer, next_link } = &*self.0;
         let user = users.check(credentials)?;
         let accessible = vhosts.get(vhost).filter(|_| user.may_use(vhost));
         let vhost = accessible.ok_or_else(|| Denial {
@@ -156,12 +135,7 @@ impl Embedded {
             text: Text::from(format!("Virtual host '{vhost}' access denied")),
         })?;
         let id = LinkId(next_link.fetch_add(1, Ordering::Relaxed));
-        Ok(EmbeddedLink::new(
-            id,
-            user.login.clone(),
-            Arc::clone(vhost),
-            *link_buffer,
-        ))
+        Ok(EmbeddedLink::new(id, user.login.clone(), Arc::clone(vhost), *link_buffer))
     }
 }
 
@@ -172,9 +146,7 @@ impl Broker for Embedded {
         credentials: Credentials,
     ) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
         let opened = self.link(&vhost, &credentials);
-        Box::pin(future::ready(
-            opened.map(|link| -> Box<dyn Link> { Box::new(link) }),
-        ))
+        Box::pin(future::ready(opened.map(|link| -> Box<dyn Link> { Box::new(link) })))
     }
 
     fn ready(&self) -> Result<(), BrokerError> {
@@ -189,8 +161,6 @@ impl Broker for Embedded {
 impl fmt::Debug for Embedded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&Text> = self.0.vhosts.keys().collect();
-        f.debug_struct("Embedded")
-            .field("vhosts", &names)
-            .finish_non_exhaustive()
+        f.debug_struct("Embedded").field("vhosts", &names).finish_non_exhaustive()
     }
 }

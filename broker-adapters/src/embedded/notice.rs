@@ -24,14 +24,8 @@ pub(super) struct Entry {
 /// What comes to a link from queues.
 #[derive(Debug)]
 pub(super) enum Notice {
-    Delivery {
-        subscription: SubscriptionId,
-        entry: Entry,
-    },
-    Canceled {
-        subscription: SubscriptionId,
-        error: BrokerError,
-    },
+    Delivery { subscription: SubscriptionId, entry: Entry },
+    Canceled { subscription: SubscriptionId, error: BrokerError },
 }
 
 /// Someone who takes from a queue.
@@ -51,10 +45,7 @@ impl Consumer {
     /// Moves what waits in the mailbox for this subscription to `unseen`.
     pub(super) fn take_unseen(&self, unseen: &mut Vec<Entry>) {
         let mut notices = Vec::new();
-        self.mailbox.extract(
-            |notice| notice.subscription() == self.subscription,
-            &mut notices,
-        );
+        self.mailbox.extract(|notice| notice.subscription() == self.subscription, &mut notices);
         unseen.extend(notices.into_iter().filter_map(Notice::into_entry));
     }
 }
@@ -62,10 +53,7 @@ impl Consumer {
 impl Entry {
     /// The same entry in a form that may wait.
     pub(super) fn compacted(self) -> Self {
-        Self {
-            held: self.held.compacted(),
-            ..self
-        }
+        Self { held: self.held.compacted(), ..self }
     }
 }
 

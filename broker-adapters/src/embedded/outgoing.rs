@@ -27,12 +27,7 @@ impl<'a> Outgoing<'a> {
         wakes: &'a mut Wakes,
     ) -> Self {
         let original = Held::new(publication, memory);
-        Self {
-            original,
-            compacted: None,
-            beyond: SmallVec::new(),
-            wakes,
-        }
+        Self { original, compacted: None, beyond: SmallVec::new(), wakes }
     }
 
     /// Hands the message over, or leaves a compacted copy.
@@ -40,9 +35,7 @@ impl<'a> Outgoing<'a> {
         if queue.hand_over(&self.original, self.wakes) {
             return;
         }
-        let compacted = self
-            .compacted
-            .get_or_insert_with(|| self.original.compacted());
+        let compacted = self.compacted.get_or_insert_with(|| self.original.compacted());
         if let Kept::Beyond(bytes) = queue.keep(Arc::clone(compacted), self.wakes) {
             self.beyond.push((Arc::clone(queue), bytes));
         }

@@ -92,14 +92,7 @@ impl Queue {
         binding: Option<(Text, Text)>,
         limit: Option<usize>,
     ) -> Self {
-        Self {
-            id,
-            name,
-            traits,
-            binding,
-            limit,
-            state: Mutex::default(),
-        }
+        Self { id, name, traits, binding, limit, state: Mutex::default() }
     }
 
     /// Hands a message to the consumer whose turn it is; false if none can take it now.
@@ -133,14 +126,7 @@ impl Queue {
         let mut state = lock(&self.state);
         let id = ConsumerId(state.next_consumer);
         state.next_consumer += 1;
-        state.consumers.insert(
-            id,
-            Served {
-                consumer,
-                outstanding: 0,
-                turn: Turn::Waiting,
-            },
-        );
+        state.consumers.insert(id, Served { consumer, outstanding: 0, turn: Turn::Waiting });
         state.waiting.push_back(id);
         state.dispatch(wakes);
         id
@@ -188,16 +174,11 @@ impl Queue {
     ) {
         let mut state = lock(&self.state);
         state.take_back(returned);
-        let State {
-            consumers, waiting, ..
-        } = &mut *state;
+        let State { consumers, waiting, .. } = &mut *state;
         if let Some(id) = consumer
             && let Some(served) = consumers.get_mut(&id)
         {
-            debug_assert!(
-                served.outstanding >= count,
-                "only what was delivered is settled"
-            );
+            debug_assert!(served.outstanding >= count, "only what was delivered is settled");
             served.outstanding = served.outstanding.saturating_sub(count);
             if served.turn == Turn::Spent && served.has_credit() {
                 served.turn = Turn::Waiting;
@@ -210,9 +191,7 @@ impl Queue {
     /// The consumer's link has room again.
     pub(super) fn resume(&self, id: ConsumerId, wakes: &mut Wakes) {
         let mut state = lock(&self.state);
-        let State {
-            consumers, waiting, ..
-        } = &mut *state;
+        let State { consumers, waiting, .. } = &mut *state;
         let Some(served) = consumers.get_mut(&id) else {
             return;
         };
@@ -240,10 +219,7 @@ impl Queue {
         state.ready_bytes = 0;
         state.waiting.clear();
         let consumers = mem::take(&mut state.consumers);
-        let consumers = consumers
-            .into_values()
-            .map(|served| served.consumer)
-            .collect();
+        let consumers = consumers.into_values().map(|served| served.consumer).collect();
         (consumers, mem::take(&mut state.ready))
     }
 }
@@ -252,11 +228,7 @@ impl State {
     fn enter(&mut self, held: Arc<Held>) -> Entry {
         let place = self.next_place;
         self.next_place += 1;
-        Entry {
-            place,
-            redelivered: false,
-            held,
-        }
+        Entry { place, redelivered: false, held }
     }
 
     fn remove(&mut self, id: ConsumerId) {
@@ -281,19 +253,13 @@ impl State {
     /// Gives `entry` to the first in line whose mailbox has room, or returns it.
     fn deliver(&mut self, entry: Entry, wakes: &mut Wakes) -> Result<(), Entry> {
         while let Some(id) = self.waiting.pop_front() {
-            let served = self
-                .consumers
-                .get_mut(&id)
-                .expect("who waits is a consumer");
+            let served = self.consumers.get_mut(&id).expect("who waits is a consumer");
             let Some(slot) = served.consumer.mailbox.reserve() else {
                 served.turn = Turn::Paused;
                 continue;
             };
             let subscription = served.consumer.subscription;
-            wakes.add(slot.put(Notice::Delivery {
-                subscription,
-                entry,
-            }));
+            wakes.add(slot.put(Notice::Delivery { subscription, entry }));
             served.outstanding += 1;
             if served.has_credit() {
                 self.waiting.push_back(id);
@@ -313,23 +279,11 @@ impl State {
         }
         // The last one first: each lands before the one that went in before it, near the front.
         returned.sort_unstable_by_key(|entry| Reverse(entry.place));
-        for &mut Entry {
-            place,
-            redelivered,
-            ref held,
-        } in returned
-        {
+        for &mut Entry { place, redelivered, ref held } in returned {
             let at = self.ready.partition_point(|ready| ready.place < place);
             let held = held.compacted();
             self.ready_bytes += held.size();
-            self.ready.insert(
-                at,
-                Entry {
-                    place,
-                    redelivered,
-                    held,
-                },
-            );
+            self.ready.insert(at, Entry { place, redelivered, held });
         }
     }
 }

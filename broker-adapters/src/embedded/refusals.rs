@@ -21,9 +21,7 @@ pub(super) fn default_exchange() -> BrokerError {
 }
 
 pub(super) fn reserved_name(name: &str) -> BrokerError {
-    access_refused(format!(
-        "queue name '{name}' contains reserved prefix 'amq.*'"
-    ))
+    access_refused(format!("queue name '{name}' contains reserved prefix 'amq.*'"))
 }
 
 pub(super) fn locked(name: &str, vhost: &str) -> BrokerError {
@@ -52,9 +50,7 @@ pub(super) fn foreign_user_id(received: &str, user: &str) -> BrokerError {
 }
 
 pub(super) fn name_too_long(bytes: usize) -> BrokerError {
-    precondition_failed(format!(
-        "a name or routing key of {bytes} bytes is longer than {MAX_NAME}"
-    ))
+    precondition_failed(format!("a name or routing key of {bytes} bytes is longer than {MAX_NAME}"))
 }
 
 pub(super) fn empty_name() -> BrokerError {
@@ -91,11 +87,7 @@ fn resource_locked(text: impl Display) -> BrokerError {
 }
 
 fn precondition_failed(text: impl Display) -> BrokerError {
-    refusal(
-        BrokerErrorKind::PreconditionFailed,
-        "PRECONDITION_FAILED",
-        text,
-    )
+    refusal(BrokerErrorKind::PreconditionFailed, "PRECONDITION_FAILED", text)
 }
 
 fn resource_error(text: impl Display) -> BrokerError {

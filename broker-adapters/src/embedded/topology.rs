@@ -19,10 +19,7 @@ pub(super) struct Topology {
 
 impl Topology {
     pub(super) fn new() -> Self {
-        Self {
-            queues: HashMap::default(),
-            exchanges: exchange::predeclared(),
-        }
+        Self { queues: HashMap::default(), exchanges: exchange::predeclared() }
     }
 
     pub(super) fn queue(&self, name: &str) -> Option<&Arc<Queue>> {
@@ -30,10 +27,7 @@ impl Topology {
     }
 
     pub(super) fn exchange(&self, name: &str) -> Option<&Exchange> {
-        self.exchanges
-            .iter()
-            .find(|(own, _)| *own == name)
-            .map(|(_, exchange)| exchange)
+        self.exchanges.iter().find(|(own, _)| *own == name).map(|(_, exchange)| exchange)
     }
 
     /// Adds a queue and its binding, if its exchange exists.
@@ -61,9 +55,6 @@ impl Topology {
     }
 
     fn exchange_mut(&mut self, name: &str) -> Option<&mut Exchange> {
-        self.exchanges
-            .iter_mut()
-            .find(|(own, _)| *own == name)
-            .map(|(_, exchange)| exchange)
+        self.exchanges.iter_mut().find(|(own, _)| *own == name).map(|(_, exchange)| exchange)
     }
 }

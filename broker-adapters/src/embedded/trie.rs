@@ -50,10 +50,7 @@ enum Step {
 
 impl<V: Ord> Trie<V> {
     pub(super) fn new() -> Self {
-        Self {
-            nodes: vec![Node::new(false)],
-            free: Vec::new(),
-        }
+        Self { nodes: vec![Node::new(false)], free: Vec::new() }
     }
 
     /// Puts `value` under `pattern`; once, however often it is done.
@@ -157,13 +154,7 @@ impl<V: Ord> Trie<V> {
 
 impl<V> Node<V> {
     fn new(absorbs: bool) -> Self {
-        Self {
-            absorbs,
-            words: HashMap::default(),
-            one: None,
-            many: None,
-            values: BTreeSet::new(),
-        }
+        Self { absorbs, words: HashMap::default(), one: None, many: None, values: BTreeSet::new() }
     }
 
     fn child(&self, step: &Step) -> Option<usize> {
@@ -188,10 +179,7 @@ impl<V> Node<V> {
 }
 
 fn words(key: &str) -> impl Iterator<Item = &str> {
-    (!key.is_empty())
-        .then(|| key.split('.'))
-        .into_iter()
-        .flatten()
+    (!key.is_empty()).then(|| key.split('.')).into_iter().flatten()
 }
 
 /// The steps of a pattern, repeated `#` as one.

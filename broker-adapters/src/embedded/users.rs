@@ -23,12 +23,7 @@ pub(super) struct Users(BTreeMap<Text, User>);
 
 impl Users {
     pub(super) fn new(users: Vec<User>) -> Self {
-        Self(
-            users
-                .into_iter()
-                .map(|user| (user.login.clone(), user))
-                .collect(),
-        )
+        Self(users.into_iter().map(|user| (user.login.clone(), user)).collect())
     }
 
     /// The user with these credentials.
@@ -49,9 +44,7 @@ impl Users {
 
 impl User {
     pub(super) fn may_use(&self, vhost: &Text) -> bool {
-        self.vhosts
-            .as_ref()
-            .is_none_or(|vhosts| vhosts.contains(vhost))
+        self.vhosts.as_ref().is_none_or(|vhosts| vhosts.contains(vhost))
     }
 }
 
@@ -59,10 +52,7 @@ impl User {
 fn is_equal(presented: &str, stored: &str) -> Choice {
     let padded = stored.bytes().chain(iter::repeat(0));
     let same_length = presented.len().ct_eq(&stored.len());
-    presented
-        .bytes()
-        .zip(padded)
-        .fold(same_length, |same, (a, b)| same & a.ct_eq(&b))
+    presented.bytes().zip(padded).fold(same_length, |same, (a, b)| same & a.ct_eq(&b))
 }
 
 #[cfg(test)]
@@ -72,22 +62,11 @@ mod tests {
     #[test]
     fn a_login_needs_its_own_passcode_whole() {
         let users = Users::new(vec![
-            User {
-                login: "ann".into(),
-                passcode: Secret::new("hunter2"),
-                vhosts: None,
-            },
-            User {
-                login: "eve".into(),
-                passcode: Secret::new(""),
-                vhosts: None,
-            },
+            User { login: "ann".into(), passcode: Secret::new("hunter2"), vhosts: None },
+            User { login: "eve".into(), passcode: Secret::new(""), vhosts: None },
         ]);
         let check = |login: &str, passcode: &str| {
-            users.check(&Credentials {
-                login: login.into(),
-                passcode: Secret::new(passcode),
-            })
+            users.check(&Credentials { login: login.into(), passcode: Secret::new(passcode) })
         };
         assert_eq!(check("ann", "hunter2").unwrap().login, "ann");
         for wrong in ["", "hunter", "hunter3", "hunter2\0", "hunter22"] {
@@ -95,10 +74,7 @@ mod tests {
             assert_eq!(denial.kind, DenialKind::BadCredentials);
             assert_eq!(denial.text, "Access refused for user 'ann'");
         }
-        assert_eq!(
-            check("bob", "").unwrap_err().text,
-            "Access refused for user 'bob'"
-        );
+        assert_eq!(check("bob", "").unwrap_err().text, "Access refused for user 'bob'");
         assert!(check("eve", "").is_ok());
     }
 }

@@ -58,11 +58,7 @@ impl Shared {
 
 impl Vhost {
     pub(super) fn new(name: Text, shared: Arc<Shared>) -> Self {
-        Self {
-            name,
-            shared,
-            topology: RwLock::new(Topology::new()),
-        }
+        Self { name, shared, topology: RwLock::new(Topology::new()) }
     }
 
     pub(super) fn memory(&self) -> &Memory {
@@ -90,11 +86,7 @@ impl Vhost {
         };
         check_length(&exchange)?;
         check_length(&routing_key)?;
-        let publication = Arc::new(Publication {
-            exchange,
-            routing_key,
-            message,
-        });
+        let publication = Arc::new(Publication { exchange, routing_key, message });
         if publication.exchange.is_empty() {
             return self.publish_to_queue(link, publication, declares, wakes);
         }
@@ -165,9 +157,8 @@ impl Vhost {
     ) -> Result<bool, BrokerError> {
         let topology = read(&self.topology);
         let name = &publication.exchange;
-        let exchange = topology
-            .exchange(name)
-            .ok_or_else(|| refusals::no_exchange(name, &self.name))?;
+        let exchange =
+            topology.exchange(name).ok_or_else(|| refusals::no_exchange(name, &self.name))?;
         let queues = exchange.route(&publication.routing_key);
         if queues.is_empty() {
             return Ok(false);
@@ -247,13 +238,7 @@ impl Vhost {
             return Ok(());
         }
         let id = self.count_queue(name)?;
-        topology.add(&Arc::new(Queue::new(
-            id,
-            name.detached(),
-            traits,
-            None,
-            None,
-        )));
+        topology.add(&Arc::new(Queue::new(id, name.detached(), traits, None, None)));
         Ok(())
     }
 
@@ -266,10 +251,7 @@ impl Vhost {
         binding: (Text, Text),
     ) -> Result<Arc<Queue>, BrokerError> {
         let id = self.count_queue("")?;
-        let name = Text::from(format!(
-            "amq.gen-{id}-{:016x}",
-            self.shared.names.hash_one(id)
-        ));
+        let name = Text::from(format!("amq.gen-{id}-{:016x}", self.shared.names.hash_one(id)));
         let traits = Traits::of_private(link, options);
         let limit = Some(self.shared.private_queue_bytes);
         let queue = Arc::new(Queue::new(id, name, traits, Some(binding), limit));
@@ -279,12 +261,7 @@ impl Vhost {
 
     /// Counts one more queue in, if there may be one. Returns the number it is known by.
     fn count_queue(&self, name: &str) -> Result<u64, BrokerError> {
-        let Shared {
-            queues,
-            max_queues,
-            next_queue,
-            ..
-        } = &*self.shared;
+        let Shared { queues, max_queues, next_queue, .. } = &*self.shared;
         queues
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |current| {
                 (current < *max_queues).then_some(current + 1)
@@ -308,17 +285,9 @@ impl Vhost {
             tracing::warn!(vhost = %self.name, queue = %queue.name, bytes, max,
                 "subscription canceled: it was too slow");
             let error = refusals::too_slow(&queue.name, &self.name, bytes, max);
-            for Consumer {
-                subscription,
-                mailbox,
-                ..
-            } in self.delete(&queue)
-            {
+            for Consumer { subscription, mailbox, .. } in self.delete(&queue) {
                 let error = error.clone();
-                outgoing.wakes.add(mailbox.push(Notice::Canceled {
-                    subscription,
-                    error,
-                }));
+                outgoing.wakes.add(mailbox.push(Notice::Canceled { subscription, error }));
             }
         }
     }
@@ -332,27 +301,16 @@ impl Vhost {
 
     /// AMQP 0-9-1 `queue.declare`, rule *equivalent*: what is asked for must be what is there.
     fn check_equivalence(&self, queue: &Queue, asked: QueueOptions) -> Result<(), BrokerError> {
-        let Traits {
-            durable,
-            auto_delete,
-            owner,
-        } = queue.traits;
-        if asked
-            .exclusive
-            .is_some_and(|asked| asked != owner.is_some())
-        {
+        let Traits { durable, auto_delete, owner } = queue.traits;
+        if asked.exclusive.is_some_and(|asked| asked != owner.is_some()) {
             return Err(refusals::locked(&queue.name, &self.name));
         }
-        let flags = [
-            ("durable", asked.durable, durable),
-            ("auto_delete", asked.auto_delete, auto_delete),
-        ];
+        let flags =
+            [("durable", asked.durable, durable), ("auto_delete", asked.auto_delete, auto_delete)];
         for (arg, asked, current) in flags {
             if let Some(received) = asked.filter(|asked| *asked != current) {
                 let name = &queue.name;
-                return Err(refusals::inequivalent(
-                    arg, name, &self.name, received, current,
-                ));
+                return Err(refusals::inequivalent(arg, name, &self.name, received, current));
             }
         }
         Ok(())

@@ -10,10 +10,7 @@ const KIB: usize = 1 << 10;
 
 #[tokio::test]
 async fn a_full_broker_holds_every_publisher_back_until_consumers_have_freed_a_tenth() {
-    let settings = Settings {
-        memory_limit: 100 * KIB,
-        ..Settings::default()
-    };
+    let settings = Settings { memory_limit: 100 * KIB, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let mut publisher = fixture.client().await;
     let mut other = fixture.client_of("other").await;
@@ -22,14 +19,9 @@ async fn a_full_broker_holds_every_publisher_back_until_consumers_have_freed_a_t
         publisher.publish(queue("orders"), [0; KIB]).await;
         sent += 1;
     }
-    assert!(
-        (60..=100).contains(&sent),
-        "{sent} messages of 1 KiB and their overhead"
-    );
+    assert!((60..=100).contains(&sent), "{sent} messages of 1 KiB and their overhead");
     assert!(!other.is_ready(), "the limit is the whole broker's");
-    publisher
-        .publish(queue("orders"), "what was on its way is taken")
-        .await;
+    publisher.publish(queue("orders"), "what was on its way is taken").await;
 
     let mut consumer = fixture.client().await;
     consumer.subscribe(queue("orders"), 1_000).await;
@@ -52,10 +44,7 @@ async fn a_full_broker_holds_every_publisher_back_until_consumers_have_freed_a_t
 
 #[tokio::test]
 async fn a_message_in_many_queues_is_counted_once() {
-    let settings = Settings {
-        memory_limit: 100 * KIB,
-        ..Settings::default()
-    };
+    let settings = Settings { memory_limit: 100 * KIB, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let mut consumer = fixture.client().await;
     for _ in 0..50 {
@@ -72,10 +61,7 @@ async fn a_message_in_many_queues_is_counted_once() {
 
 #[tokio::test]
 async fn memory_is_free_again_when_a_message_has_no_holder_left() {
-    let settings = Settings {
-        memory_limit: 10 * KIB,
-        ..Settings::default()
-    };
+    let settings = Settings { memory_limit: 10 * KIB, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let mut publisher = fixture.client().await;
     let mut consumer = fixture.client().await;
@@ -85,15 +71,9 @@ async fn memory_is_free_again_when_a_message_has_no_holder_left() {
     }
     assert!(!publisher.is_ready());
     consumer.unsubscribe(subscription).await;
-    assert!(
-        publisher.is_ready(),
-        "the private queue is gone, and nothing was taken from it"
-    );
+    assert!(publisher.is_ready(), "the private queue is gone, and nothing was taken from it");
 
-    consumer
-        .try_subscribe(queue("mine"), exclusive(), 1)
-        .await
-        .unwrap();
+    consumer.try_subscribe(queue("mine"), exclusive(), 1).await.unwrap();
     for _ in 0..3 {
         consumer.publish(queue("mine"), [0; 8 * KIB]).await;
     }
@@ -107,15 +87,9 @@ async fn a_waiting_message_lets_go_of_its_input_and_a_handed_over_one_shares_it(
     let fixture = Fixture::embedded();
     let mut client = fixture.client().await;
     let input = Bytes::from(vec![b'x'; 64 * KIB]);
-    let message = |range| Message {
-        body: input.slice(range),
-        ..Message::default()
-    };
+    let message = |range| Message { body: input.slice(range), ..Message::default() };
 
-    client
-        .try_publish(queue("orders"), message(10..20))
-        .await
-        .unwrap();
+    client.try_publish(queue("orders"), message(10..20)).await.unwrap();
     assert!(input.is_unique(), "the queue has a copy");
     client.subscribe(queue("orders"), 10).await;
     let waited = client.delivery().await;
@@ -123,22 +97,13 @@ async fn a_waiting_message_lets_go_of_its_input_and_a_handed_over_one_shares_it(
     client.requeue(&waited);
     assert!(client.delivery().await.redelivered);
 
-    client
-        .try_publish(queue("orders"), message(20..30))
-        .await
-        .unwrap();
+    client.try_publish(queue("orders"), message(20..30)).await.unwrap();
     let direct = client.delivery().await;
-    assert_eq!(
-        direct.publication.message.body.as_ptr(),
-        input[20..].as_ptr()
-    );
+    assert_eq!(direct.publication.message.body.as_ptr(), input[20..].as_ptr());
     client.requeue(&direct);
     drop(direct);
     let direct = client.delivery().await;
-    assert_ne!(
-        direct.publication.message.body.as_ptr(),
-        input[20..].as_ptr()
-    );
+    assert_ne!(direct.publication.message.body.as_ptr(), input[20..].as_ptr());
     assert!(input.is_unique(), "what went back to the queue was copied");
 }
 
@@ -154,23 +119,13 @@ async fn one_copy_serves_every_queue_a_message_waits_in() {
     taken.iter().for_each(|delivery| client.accept(delivery));
     let waited = [client.delivery().await, client.delivery().await];
     assert_ne!(waited[0].subscription, waited[1].subscription);
-    assert!(
-        waited
-            .iter()
-            .all(|one| [first, second].contains(&one.subscription))
-    );
-    assert!(std::sync::Arc::ptr_eq(
-        &waited[0].publication,
-        &waited[1].publication
-    ));
+    assert!(waited.iter().all(|one| [first, second].contains(&one.subscription)));
+    assert!(std::sync::Arc::ptr_eq(&waited[0].publication, &waited[1].publication));
 }
 
 #[tokio::test]
 async fn a_link_that_does_not_take_is_handed_no_more_than_its_buffer_and_goes_on_later() {
-    let settings = Settings {
-        link_buffer: 10 * KIB,
-        ..Settings::default()
-    };
+    let settings = Settings { link_buffer: 10 * KIB, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let mut slow = fixture.client().await;
     let mut quick = fixture.client().await;
@@ -184,10 +139,7 @@ async fn a_link_that_does_not_take_is_handed_no_more_than_its_buffer_and_goes_on
     }
     // All that the quick one did not get is the slow one's: at most its buffer and one more.
     let mut taken = slow.events_now().len();
-    assert!(
-        (3..=11).contains(&taken),
-        "{taken} messages of more than 1 KiB"
-    );
+    assert!((3..=11).contains(&taken), "{taken} messages of more than 1 KiB");
     drop(quick);
     while taken < 100 {
         slow.delivery().await;
@@ -198,10 +150,7 @@ async fn a_link_that_does_not_take_is_handed_no_more_than_its_buffer_and_goes_on
 
 #[tokio::test]
 async fn a_message_larger_than_the_buffer_passes() {
-    let settings = Settings {
-        link_buffer: 1,
-        ..Settings::default()
-    };
+    let settings = Settings { link_buffer: 1, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let mut client = fixture.client().await;
     client.subscribe(queue("orders"), 1_000).await;
@@ -214,10 +163,7 @@ async fn a_message_larger_than_the_buffer_passes() {
 
 #[tokio::test]
 async fn a_topic_subscription_that_is_too_slow_is_canceled_and_no_other() {
-    let settings = Settings {
-        private_queue_bytes: 10 * KIB,
-        ..Settings::default()
-    };
+    let settings = Settings { private_queue_bytes: 10 * KIB, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let mut slow = fixture.client().await;
     let mut quick = fixture.client().await;
@@ -229,23 +175,11 @@ async fn a_topic_subscription_that_is_too_slow_is_canceled_and_no_other() {
     }
     let first = slow.delivery().await;
     assert_eq!(first.subscription, canceled);
-    let Event::Canceled {
-        subscription,
-        error,
-    } = slow.event().await
-    else {
+    let Event::Canceled { subscription, error } = slow.event().await else {
         panic!("a cancellation was expected");
     };
-    assert_eq!(
-        (subscription, error.kind),
-        (canceled, BrokerErrorKind::ResourceError)
-    );
-    assert!(
-        error
-            .text
-            .contains("more than 10240: its subscription was too slow"),
-        "{error}"
-    );
+    assert_eq!((subscription, error.kind), (canceled, BrokerErrorKind::ResourceError));
+    assert!(error.text.contains("more than 10240: its subscription was too slow"), "{error}");
     slow.accept(&first);
     slow.unsubscribe(canceled).await;
     slow.expect_nothing().await;
@@ -260,10 +194,7 @@ async fn a_topic_subscription_that_is_too_slow_is_canceled_and_no_other() {
 
 #[tokio::test]
 async fn an_unsubscribe_that_crosses_a_cancellation_is_answered_and_silent() {
-    let settings = Settings {
-        private_queue_bytes: KIB,
-        ..Settings::default()
-    };
+    let settings = Settings { private_queue_bytes: KIB, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let mut slow = fixture.client().await;
     let canceled = slow.subscribe(topic("news"), 1).await;
@@ -277,10 +208,7 @@ async fn an_unsubscribe_that_crosses_a_cancellation_is_answered_and_silent() {
 
 #[tokio::test]
 async fn a_shared_queue_is_bounded_by_the_brokers_memory_alone() {
-    let settings = Settings {
-        private_queue_bytes: 1,
-        ..Settings::default()
-    };
+    let settings = Settings { private_queue_bytes: 1, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let mut client = fixture.client().await;
     client.subscribe(queue("orders"), 1).await;
@@ -296,32 +224,20 @@ async fn a_shared_queue_is_bounded_by_the_brokers_memory_alone() {
 
 #[tokio::test]
 async fn one_queue_too_many_is_refused_until_one_is_gone() {
-    let settings = Settings {
-        max_queues: 2,
-        ..Settings::default()
-    };
+    let settings = Settings { max_queues: 2, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let mut client = fixture.client().await;
     let mut other = fixture.client_of("other").await;
     let subscription = client.subscribe(topic("news"), 1).await;
     other.publish(queue("orders"), "m").await;
     let default = QueueOptions::default();
-    let refused = client
-        .try_subscribe(topic("news"), default, 1)
-        .await
-        .unwrap_err();
+    let refused = client.try_subscribe(topic("news"), default, 1).await.unwrap_err();
     assert_eq!(refused.kind, BrokerErrorKind::ResourceError);
     assert!(refused.text.contains("2 of 2 queues"), "{refused}");
-    let refused = client
-        .try_publish(queue("orders"), message("m"))
-        .await
-        .unwrap_err();
+    let refused = client.try_publish(queue("orders"), message("m")).await.unwrap_err();
     assert_eq!(refused.kind, BrokerErrorKind::ResourceError);
     client.unsubscribe(subscription).await;
-    assert_eq!(
-        client.try_publish(queue("orders"), message("m")).await,
-        Ok(Outcome::Accepted)
-    );
+    assert_eq!(client.try_publish(queue("orders"), message("m")).await, Ok(Outcome::Accepted));
 }
 
 #[tokio::test]
@@ -355,10 +271,7 @@ async fn what_was_not_seen_goes_back_unmarked() {
     other.subscribe(queue("orders"), 10).await;
     for (n, redelivered) in [(0, true), (1, false), (2, false)] {
         let delivery = other.delivery().await;
-        assert_eq!(
-            (delivery.body(), delivery.redelivered),
-            (&*n.to_string(), redelivered)
-        );
+        assert_eq!((delivery.body(), delivery.redelivered), (&*n.to_string(), redelivered));
     }
 }
 

@@ -26,11 +26,8 @@ enum Operation {
 const LINKS: usize = 2;
 
 fn operation() -> impl Strategy<Value = Operation> {
-    let verdict = prop_oneof![
-        Just(Verdict::Accept),
-        Just(Verdict::Requeue),
-        Just(Verdict::Discard)
-    ];
+    let verdict =
+        prop_oneof![Just(Verdict::Accept), Just(Verdict::Requeue), Just(Verdict::Discard)];
     prop_oneof![
         6 => Just(Operation::Publish),
         2 => (1..4_u16, 0..LINKS).prop_map(|(prefetch, link)| Operation::Subscribe(prefetch, link)),
@@ -74,11 +71,7 @@ impl Run {
     fn new() -> Self {
         let fixture = Fixture::embedded();
         let links = (0..LINKS).map(|_| open(&*fixture.broker)).collect();
-        Self {
-            fixture,
-            links,
-            model: Model::default(),
-        }
+        Self { fixture, links, model: Model::default() }
     }
 
     fn token(&mut self) -> Token {
@@ -96,13 +89,7 @@ impl Run {
                 let message = message(number.to_string());
                 let (confirm, mandatory) = (false, false);
                 let to = queue("q");
-                self.links[0].submit(Command::Publish {
-                    token,
-                    to,
-                    message,
-                    confirm,
-                    mandatory,
-                });
+                self.links[0].submit(Command::Publish { token, to, message, confirm, mandatory });
             }
             Operation::Subscribe(prefetch, link) => self.subscribe(prefetch, link),
             Operation::Unsubscribe(nth) => self.unsubscribe(nth),
@@ -142,19 +129,12 @@ impl Run {
 
     fn unsubscribe(&mut self, nth: usize) {
         let token = self.token();
-        let mut running = self
-            .model
-            .consumers
-            .iter_mut()
-            .filter(|(_, one)| one.running);
+        let mut running = self.model.consumers.iter_mut().filter(|(_, one)| one.running);
         let Some((&subscription, consumer)) = running.nth(nth) else {
             return;
         };
         consumer.running = false;
-        self.links[consumer.link].submit(Command::Unsubscribe {
-            token,
-            subscription,
-        });
+        self.links[consumer.link].submit(Command::Unsubscribe { token, subscription });
     }
 
     fn settle(&mut self, nth: usize, verdict: Verdict, cumulative: bool) {
@@ -168,22 +148,13 @@ impl Run {
         };
         let consumer = self.model.consumers.get_mut(&subscription).unwrap();
         consumer.outstanding.retain(|&(tag, number)| {
-            let is_meant = if cumulative {
-                tag <= up_to
-            } else {
-                tag == up_to
-            };
+            let is_meant = if cumulative { tag <= up_to } else { tag == up_to };
             if is_meant && verdict == Verdict::Requeue {
                 self.model.ready.insert(number, true);
             }
             !is_meant
         });
-        let command = Command::Settle {
-            subscription,
-            up_to,
-            verdict,
-            cumulative,
-        };
+        let command = Command::Settle { subscription, up_to, verdict, cumulative };
         self.links[consumer.link].submit(command);
     }
 
@@ -195,12 +166,7 @@ impl Run {
             while let Poll::Ready(event) = link.poll_event(&mut cx) {
                 match event {
                     Event::Subscribed { .. } | Event::Unsubscribed { .. } => {}
-                    Event::Delivery {
-                        subscription,
-                        tag,
-                        redelivered,
-                        publication,
-                    } => {
+                    Event::Delivery { subscription, tag, redelivered, publication } => {
                         let body = std::str::from_utf8(&publication.message.body).unwrap();
                         let number: u64 = body.parse().unwrap();
                         delivered.push((number, subscription, tag, redelivered));
@@ -212,44 +178,23 @@ impl Run {
         let ready: Vec<u64> = self.model.ready.keys().copied().collect();
         let mut numbers: Vec<u64> = delivered.iter().map(|(number, ..)| *number).collect();
         numbers.sort_unstable();
-        assert_eq!(
-            numbers,
-            ready[..numbers.len()],
-            "the first ones are delivered"
-        );
+        assert_eq!(numbers, ready[..numbers.len()], "the first ones are delivered");
         for (number, subscription, tag, redelivered) in delivered {
-            let consumer = self
-                .model
-                .consumers
-                .get_mut(&subscription)
-                .expect("a consumer");
-            assert!(
-                consumer.has_credit(),
-                "within the prefetch of a running consumer"
-            );
-            assert_eq!(
-                self.model.ready.remove(&number),
-                Some(redelivered),
-                "marked if seen"
-            );
+            let consumer = self.model.consumers.get_mut(&subscription).expect("a consumer");
+            assert!(consumer.has_credit(), "within the prefetch of a running consumer");
+            assert_eq!(self.model.ready.remove(&number), Some(redelivered), "marked if seen");
             let last = consumer.outstanding.back();
             assert!(last.is_none_or(|(before, _)| *before < tag), "tags grow");
             consumer.outstanding.push_back((tag, number));
         }
         let idle = self.model.consumers.values().any(ModelConsumer::has_credit);
-        assert!(
-            !idle || self.model.ready.is_empty(),
-            "nobody waits while something is ready"
-        );
+        assert!(!idle || self.model.ready.is_empty(), "nobody waits while something is ready");
     }
 }
 
 fn open(broker: &dyn Broker) -> Box<dyn Link> {
     let mut opening = broker.open(VHOST.into(), credentials(USER));
-    match opening
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
+    match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(link) => link.unwrap_or_else(|denial| panic!("{denial:?}")),
         Poll::Pending => panic!("the embedded broker opens at once"),
     }

@@ -54,33 +54,22 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (self.0 >> 33) % sides
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_or_doubled_while_links_come_and_go() {
-    let settings = Settings {
-        memory_limit: 200 << 10,
-        link_buffer: 20 << 10,
-        ..Settings::default()
-    };
+    let settings =
+        Settings { memory_limit: 200 << 10, link_buffer: 20 << 10, ..Settings::default() };
     let fixture = Arc::new(Fixture::embedded_with(settings));
-    let fates = Arc::new(Fates {
-        of: Mutex::default(),
-        done: watch::Sender::new(false),
-    });
+    let fates = Arc::new(Fates { of: Mutex::default(), done: watch::Sender::new(false) });
     let mut tasks = Vec::new();
     for seed in 0..CONSUMERS {
         let (fixture, fates) = (Arc::clone(&fixture), Arc::clone(&fates));
         let dice = Dice(u64::try_from(seed).unwrap());
-        tasks.push(tokio::spawn(async move {
-            consume(&fixture, &fates, dice).await
-        }));
+        tasks.push(tokio::spawn(async move { consume(&fixture, &fates, dice).await }));
     }
     for publisher in 0..PUBLISHERS {
         let fixture = Arc::clone(&fixture);
@@ -102,16 +91,10 @@ async fn nothing_is_lost_or_doubled_while_links_come_and_go() {
     for (message, fate) in &*fates {
         assert_eq!(fate.accepted, 1, "{message}: {fate:?}");
         assert!(fate.first_deliveries <= 1, "{message}: {fate:?}");
-        assert!(
-            fate.first_deliveries + fate.redeliveries >= 1,
-            "{message}: {fate:?}"
-        );
+        assert!(fate.first_deliveries + fate.redeliveries >= 1, "{message}: {fate:?}");
     }
     let redelivered: usize = fates.values().map(|fate| fate.redeliveries).sum();
-    assert!(
-        redelivered > 0,
-        "links went away with deliveries outstanding"
-    );
+    assert!(redelivered > 0, "links went away with deliveries outstanding");
 }
 
 /// Takes messages until all were accepted by someone, on one link after the other.
@@ -141,10 +124,7 @@ async fn consume(fixture: &Fixture, fates: &Fates, mut dice: Dice) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_publishers_messages_stay_in_order_for_every_subscriber() {
-    let settings = Settings {
-        link_buffer: 4 << 10,
-        ..Settings::default()
-    };
+    let settings = Settings { link_buffer: 4 << 10, ..Settings::default() };
     let fixture = Arc::new(Fixture::embedded_with(settings));
     let mut subscribers = Vec::new();
     for _ in 0..CONSUMERS {
@@ -152,10 +132,7 @@ async fn a_publishers_messages_stay_in_order_for_every_subscriber() {
         client.subscribe(topic("#"), 20).await;
         subscribers.push(client);
     }
-    let mut tasks: Vec<_> = subscribers
-        .into_iter()
-        .map(|c| tokio::spawn(in_order(c)))
-        .collect();
+    let mut tasks: Vec<_> = subscribers.into_iter().map(|c| tokio::spawn(in_order(c))).collect();
     for publisher in 0..PUBLISHERS {
         let fixture = Arc::clone(&fixture);
         tasks.push(tokio::spawn(async move {
@@ -165,13 +142,7 @@ async fn a_publishers_messages_stay_in_order_for_every_subscriber() {
                 let to = topic(&format!("from.{publisher}"));
                 let message = message(n.to_string());
                 let (confirm, mandatory) = (false, false);
-                client.link.submit(Command::Publish {
-                    token,
-                    to,
-                    message,
-                    confirm,
-                    mandatory,
-                });
+                client.link.submit(Command::Publish { token, to, message, confirm, mandatory });
             }
         }));
     }
@@ -183,12 +154,7 @@ async fn a_publishers_messages_stay_in_order_for_every_subscriber() {
 async fn in_order(mut client: Client) {
     let mut next: HashMap<String, usize> = HashMap::new();
     for _ in 0..ALL {
-        let Event::Delivery {
-            subscription,
-            tag,
-            publication,
-            redelivered,
-        } = client.event().await
+        let Event::Delivery { subscription, tag, publication, redelivered } = client.event().await
         else {
             panic!("a delivery was expected");
         };
@@ -198,11 +164,6 @@ async fn in_order(mut client: Client) {
         *expected += 1;
         let verdict = Verdict::Accept;
         let cumulative = true;
-        client.link.submit(Command::Settle {
-            subscription,
-            up_to: tag,
-            verdict,
-            cumulative,
-        });
+        client.link.submit(Command::Settle { subscription, up_to: tag, verdict, cumulative });
     }
 }

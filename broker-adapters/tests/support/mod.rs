@@ -47,15 +47,10 @@ impl Fixture {
         };
         let broker = Embedded::new(Settings {
             vhosts: vec![Text::from(VHOST), Text::from(OTHER_VHOST)],
-            users: vec![
-                user(USER, None),
-                user(LIMITED, Some(vec![Text::from(VHOST)])),
-            ],
+            users: vec![user(USER, None), user(LIMITED, Some(vec![Text::from(VHOST)]))],
             ..settings
         });
-        Self {
-            broker: Arc::new(broker),
-        }
+        Self { broker: Arc::new(broker) }
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -69,10 +64,7 @@ impl Fixture {
 }
 
 pub(crate) fn credentials((login, passcode): (&str, &str)) -> Credentials {
-    Credentials {
-        login: Text::from(login),
-        passcode: Secret::new(passcode),
-    }
+    Credentials { login: Text::from(login), passcode: Secret::new(passcode) }
 }
 
 pub(crate) fn queue(name: &str) -> Address {
@@ -88,31 +80,19 @@ pub(crate) fn topic(key: &str) -> Address {
 }
 
 pub(crate) fn exchange(name: &str, key: &str) -> Address {
-    Address::Exchange {
-        name: Text::from(name),
-        key: Text::from(key),
-    }
+    Address::Exchange { name: Text::from(name), key: Text::from(key) }
 }
 
 pub(crate) fn message(body: impl AsRef<[u8]>) -> Message {
-    Message {
-        body: Bytes::copy_from_slice(body.as_ref()),
-        ..Message::default()
-    }
+    Message { body: Bytes::copy_from_slice(body.as_ref()), ..Message::default() }
 }
 
 pub(crate) fn exclusive() -> QueueOptions {
-    QueueOptions {
-        exclusive: Some(true),
-        ..QueueOptions::default()
-    }
+    QueueOptions { exclusive: Some(true), ..QueueOptions::default() }
 }
 
 pub(crate) fn auto_delete() -> QueueOptions {
-    QueueOptions {
-        auto_delete: Some(true),
-        ..QueueOptions::default()
-    }
+    QueueOptions { auto_delete: Some(true), ..QueueOptions::default() }
 }
 
 /// A delivery as a client sees it.
@@ -139,11 +119,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(link: Box<dyn Link>) -> Self {
-        Self {
-            link,
-            next_id: 1,
-            stash: VecDeque::new(),
-        }
+        Self { link, next_id: 1, stash: VecDeque::new() }
     }
 
     pub(crate) fn token(&mut self) -> Token {
@@ -165,9 +141,7 @@ impl Client {
 
     async fn fresh_event(&mut self) -> Event {
         let event = poll_fn(|cx| self.link.poll_event(cx));
-        tokio::time::timeout(CEILING, event)
-            .await
-            .expect("an event before the ceiling")
+        tokio::time::timeout(CEILING, event).await.expect("an event before the ceiling")
     }
 
     /// What can be had without waiting.
@@ -200,17 +174,9 @@ impl Client {
 
     pub(crate) async fn delivery(&mut self) -> Delivery {
         match self.event().await {
-            Event::Delivery {
-                subscription,
-                tag,
-                redelivered,
-                publication,
-            } => Delivery {
-                subscription,
-                tag,
-                redelivered,
-                publication,
-            },
+            Event::Delivery { subscription, tag, redelivered, publication } => {
+                Delivery { subscription, tag, redelivered, publication }
+            }
             other => panic!("a delivery was expected, not {other:?}"),
         }
     }
@@ -228,13 +194,7 @@ impl Client {
         let token = self.token();
         let to = existing("the queue that is never there");
         let message = message("");
-        self.link.submit(Command::Publish {
-            token,
-            to,
-            message,
-            confirm: true,
-            mandatory: false,
-        });
+        self.link.submit(Command::Publish { token, to, message, confirm: true, mandatory: false });
         self.answer(token).await;
         let rest = self.events_now();
         assert!(rest.is_empty(), "nothing was expected, not {rest:?}");
@@ -252,13 +212,7 @@ impl Client {
         message: Message,
     ) -> Result<Outcome, BrokerError> {
         let token = self.token();
-        self.link.submit(Command::Publish {
-            token,
-            to,
-            message,
-            confirm: true,
-            mandatory: true,
-        });
+        self.link.submit(Command::Publish { token, to, message, confirm: true, mandatory: true });
         match self.answer(token).await {
             Event::Confirmed { outcome, .. } => Ok(outcome),
             Event::Failed { error, .. } => Err(error),
@@ -267,9 +221,7 @@ impl Client {
     }
 
     pub(crate) async fn subscribe(&mut self, from: Address, prefetch: u16) -> SubscriptionId {
-        self.try_subscribe(from, QueueOptions::default(), prefetch)
-            .await
-            .unwrap()
+        self.try_subscribe(from, QueueOptions::default(), prefetch).await.unwrap()
     }
 
     pub(crate) async fn try_subscribe(
@@ -281,14 +233,7 @@ impl Client {
         let token = self.token();
         let subscription = SubscriptionId(self.id());
         let settle = SettleMode::Manual;
-        self.link.submit(Command::Subscribe {
-            token,
-            subscription,
-            from,
-            queue,
-            prefetch,
-            settle,
-        });
+        self.link.submit(Command::Subscribe { token, subscription, from, queue, prefetch, settle });
         match self.answer(token).await {
             Event::Subscribed { .. } => Ok(subscription),
             Event::Failed { error, .. } => Err(error),
@@ -298,10 +243,7 @@ impl Client {
 
     pub(crate) async fn unsubscribe(&mut self, subscription: SubscriptionId) {
         let token = self.token();
-        self.link.submit(Command::Unsubscribe {
-            token,
-            subscription,
-        });
+        self.link.submit(Command::Unsubscribe { token, subscription });
         let answer = self.answer(token).await;
         assert_eq!(answer, Event::Unsubscribed { token });
     }
@@ -315,28 +257,17 @@ impl Client {
     }
 
     pub(crate) fn settle(&mut self, delivery: &Delivery, verdict: Verdict, cumulative: bool) {
-        let Delivery {
-            subscription, tag, ..
-        } = *delivery;
-        self.link.submit(Command::Settle {
-            subscription,
-            up_to: tag,
-            verdict,
-            cumulative,
-        });
+        let Delivery { subscription, tag, .. } = *delivery;
+        self.link.submit(Command::Settle { subscription, up_to: tag, verdict, cumulative });
     }
 
     /// Waits until publishing is allowed.
     pub(crate) async fn ready(&mut self) {
         let ready = poll_fn(|cx| self.link.poll_ready(cx));
-        tokio::time::timeout(CEILING, ready)
-            .await
-            .expect("ready before the ceiling");
+        tokio::time::timeout(CEILING, ready).await.expect("ready before the ceiling");
     }
 
     pub(crate) fn is_ready(&mut self) -> bool {
-        self.link
-            .poll_ready(&mut Context::from_waker(Waker::noop()))
-            .is_ready()
+        self.link.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 }

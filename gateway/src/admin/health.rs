@@ -29,10 +29,6 @@ impl Health {
                 reasons.push(format!("broker {name}: {error}"));
             }
         }
-        if reasons.is_empty() {
-            Ok(())
-        } else {
-            Err(reasons.join("\n"))
-        }
+        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
     }
 }

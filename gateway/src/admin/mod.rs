@@ -76,27 +76,20 @@ async fn serve_connection(stream: TcpStream, health: Arc<Health>) {
 fn respond<B>(request: &Request<B>, health: &Health) -> Response<Full<Bytes>> {
     let readable = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, text) = match request.uri().path() {
-        "/livez" | "/readyz" if !readable => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            String::from("only GET and HEAD are answered here"),
-        ),
+        "/livez" | "/readyz" if !readable => {
+            (StatusCode::METHOD_NOT_ALLOWED, String::from("only GET and HEAD are answered here"))
+        }
         "/livez" => (StatusCode::OK, String::from("live")),
         "/readyz" => match health.ready() {
             Ok(()) => (StatusCode::OK, String::from("ready")),
             Err(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons),
         },
-        _ => (
-            StatusCode::NOT_FOUND,
-            String::from("there are /livez and /readyz here"),
-        ),
+        _ => (StatusCode::NOT_FOUND, String::from("there are /livez and /readyz here")),
     };
     let mut response = Response::new(Full::from(format!("{text}\n")));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static("text/plain"),
-    );
+    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("text/plain"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
     }
@@ -109,10 +102,7 @@ mod tests {
     use crate::drain::Drain;
 
     fn answer(method: Method, path: &str, drain: &Drain) -> (u16, String) {
-        let health = Health {
-            drain: drain.clone(),
-            brokers: std::collections::BTreeMap::new(),
-        };
+        let health = Health { drain: drain.clone(), brokers: std::collections::BTreeMap::new() };
         let mut request = Request::new(());
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap();

@@ -39,10 +39,7 @@ pub struct Embedded {
 
 impl Default for Embedded {
     fn default() -> Self {
-        let guest = User {
-            passcode: Secret::new("guest"),
-            vhosts: None,
-        };
+        let guest = User { passcode: Secret::new("guest"), vhosts: None };
         Self {
             vhosts: vec!["/".to_owned()],
             memory_limit: ByteSize(256 << 20),

@@ -22,11 +22,7 @@ const SHORTEST_HEARTBEAT: Millis = Millis(Duration::from_millis(100));
 
 /// Every problem, in the order of sections and tables.
 pub(super) fn problems(config: &Config, registry: &Registry) -> Vec<(KeyPath, Problem)> {
-    let mut check = Check {
-        config,
-        registry,
-        problems: Vec::new(),
-    };
+    let mut check = Check { config, registry, problems: Vec::new() };
     check.names();
     for (name, listener) in &config.listener {
         check.listener(&KeyPath::from(["listener", name]), listener);
@@ -53,10 +49,9 @@ struct Check<'a> {
 impl<'a> Check<'a> {
     fn names(&mut self) {
         let config = self.config;
-        for (section, is_empty) in [
-            ("listener", config.listener.is_empty()),
-            ("route", config.route.is_empty()),
-        ] {
+        for (section, is_empty) in
+            [("listener", config.listener.is_empty()), ("route", config.route.is_empty())]
+        {
             if is_empty {
                 self.add(KeyPath::from([section]), Problem::NoTable(section));
             }
@@ -87,10 +82,7 @@ impl<'a> Check<'a> {
             .listener
             .iter()
             .map(|(name, listener)| (KeyPath::from(["listener", name, "bind"]), listener.bind));
-        let admin = config
-            .admin
-            .bind
-            .map(|bind| (KeyPath::from(["admin", "bind"]), bind));
+        let admin = config.admin.bind.map(|bind| (KeyPath::from(["admin", "bind"]), bind));
         let mut taken: Vec<(KeyPath, SocketAddr)> = Vec::new();
         for (key, address) in listeners.chain(admin) {
             match taken.iter().find(|(_, earlier)| clash(*earlier, address)) {
@@ -106,26 +98,13 @@ impl<'a> Check<'a> {
 
     fn route(&mut self, at: &KeyPath, route: &'a Route) {
         let config = self.config;
-        self.refer(
-            at.join("listener"),
-            "listener",
-            &route.listener,
-            config.listener.keys(),
-        );
-        self.refer(
-            at.join("broker"),
-            "broker",
-            &route.broker,
-            config.broker.keys(),
-        );
+        self.refer(at.join("listener"), "listener", &route.listener, config.listener.keys());
+        self.refer(at.join("broker"), "broker", &route.broker, config.broker.keys());
         // As it stands in a request line: anything else could never be asked for.
         let is_in_url = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#');
         if !route.path.starts_with('/') || !route.path.chars().all(is_in_url) {
             let expected = "a path such as \"/ws\", percent-encoded, without \"?\" and \"#\"";
-            self.add(
-                at.join("path"),
-                Problem::mismatch(expected, quoted(&route.path)),
-            );
+            self.add(at.join("path"), Problem::mismatch(expected, quoted(&route.path)));
         }
         self.protocols(at.join("protocols"), &route.protocols);
         if let Some(size) = route.max_message_size {
@@ -140,10 +119,7 @@ impl<'a> Check<'a> {
         if protocols.is_empty() {
             self.add(at.clone(), Problem::at_least("one protocol", "none"));
         }
-        for id in protocols
-            .iter()
-            .filter(|id| self.registry.find(id).is_none())
-        {
+        for id in protocols.iter().filter(|id| self.registry.find(id).is_none()) {
             let problem = unknown("protocol", id, self.registry.ids());
             self.add(at.clone(), problem);
         }
@@ -162,58 +138,31 @@ impl<'a> Check<'a> {
         };
         let name = &route.broker;
         let vhosts = broker.vhosts.iter();
-        self.refer(
-            at.join("vhost"),
-            &format!("virtual host of {name:?}"),
-            &route.vhost,
-            vhosts,
-        );
+        self.refer(at.join("vhost"), &format!("virtual host of {name:?}"), &route.vhost, vhosts);
         let (Some(login), Some(passcode)) = (&route.default_login, &route.default_passcode) else {
             return;
         };
         let users = broker.user.keys();
-        self.refer(
-            at.join("default_login"),
-            &format!("user of {name:?}"),
-            login,
-            users,
-        );
+        self.refer(at.join("default_login"), &format!("user of {name:?}"), login, users);
         let Some(user) = broker.user.get(login) else {
             return;
         };
         let (user_name, broker) = (login.clone(), name.clone());
         if user.passcode != *passcode {
-            let problem = Problem::OtherPasscode {
-                user: user_name,
-                broker,
-            };
+            let problem = Problem::OtherPasscode { user: user_name, broker };
             self.add(at.join("default_passcode"), problem);
-        } else if user
-            .vhosts
-            .as_ref()
-            .is_some_and(|vhosts| !vhosts.contains(&route.vhost))
-        {
+        } else if user.vhosts.as_ref().is_some_and(|vhosts| !vhosts.contains(&route.vhost)) {
             let vhost = route.vhost.clone();
-            let problem = Problem::NoAccess {
-                user: user_name,
-                broker,
-                vhost,
-            };
+            let problem = Problem::NoAccess { user: user_name, broker, vhost };
             self.add(at.join("default_login"), problem);
         }
     }
 
     fn limits(&mut self, at: &KeyPath, limits: &Limits) {
-        self.size(
-            at.join("frame_size_before_login"),
-            limits.frame_size_before_login,
-        );
+        self.size(at.join("frame_size_before_login"), limits.frame_size_before_login);
         if limits.frame_size < limits.frame_size_before_login {
             let bound = named("frame_size_before_login", limits.frame_size_before_login);
-            self.add(
-                at.join("frame_size"),
-                Problem::at_least(bound, limits.frame_size),
-            );
+            self.add(at.join("frame_size"), Problem::at_least(bound, limits.frame_size));
         }
         self.count(at.join("header_count"), limits.header_count);
         self.size(at.join("header_size"), limits.header_size);
@@ -226,12 +175,8 @@ impl<'a> Check<'a> {
     }
 
     fn stomp(&mut self, at: &KeyPath, stomp: &Stomp) {
-        let Stomp {
-            heartbeat_min: min,
-            heartbeat_max: max,
-            heartbeat_default: default,
-            ..
-        } = *stomp;
+        let Stomp { heartbeat_min: min, heartbeat_max: max, heartbeat_default: default, .. } =
+            *stomp;
         if min < SHORTEST_HEARTBEAT {
             let problem = Problem::at_least(SHORTEST_HEARTBEAT, min);
             self.add(at.join("heartbeat_min"), problem);
@@ -283,10 +228,7 @@ impl<'a> Check<'a> {
 
     fn embedded(&mut self, at: &KeyPath, broker: &Embedded) {
         if broker.vhosts.is_empty() {
-            self.add(
-                at.join("vhosts"),
-                Problem::at_least("one virtual host", "none"),
-            );
+            self.add(at.join("vhosts"), Problem::at_least("one virtual host", "none"));
         }
         self.no_repeats(&at.join("vhosts"), &broker.vhosts);
         self.size(at.join("memory_limit"), broker.memory_limit);
@@ -299,18 +241,10 @@ impl<'a> Check<'a> {
                 self.add(at.clone(), Problem::mismatch("a login", "an empty name"));
             }
             if user.passcode.expose().is_empty() {
-                self.add(
-                    at.join("passcode"),
-                    Problem::mismatch("a passcode", "an empty text"),
-                );
+                self.add(at.join("passcode"), Problem::mismatch("a passcode", "an empty text"));
             }
             for vhost in user.vhosts.iter().flatten() {
-                self.refer(
-                    at.join("vhosts"),
-                    "virtual host",
-                    vhost,
-                    broker.vhosts.iter(),
-                );
+                self.refer(at.join("vhosts"), "virtual host", vhost, broker.vhosts.iter());
             }
         }
     }
@@ -355,10 +289,7 @@ impl<'a> Check<'a> {
 
     fn no_repeats(&mut self, at: &KeyPath, entries: &[String]) {
         let mut seen = BTreeSet::new();
-        let repeated: BTreeSet<_> = entries
-            .iter()
-            .filter(|entry| !seen.insert(*entry))
-            .collect();
+        let repeated: BTreeSet<_> = entries.iter().filter(|entry| !seen.insert(*entry)).collect();
         for entry in repeated {
             self.add(at.clone(), Problem::Repeated(entry.clone()));
         }
@@ -384,11 +315,7 @@ impl<'a> Check<'a> {
 
 fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> Problem {
     let suggestion = Suggestion::for_name(name, known);
-    Problem::UnknownName {
-        what: what.to_owned(),
-        name: name.to_owned(),
-        suggestion,
-    }
+    Problem::UnknownName { what: what.to_owned(), name: name.to_owned(), suggestion }
 }
 
 /// A bound together with the key that sets it.

@@ -54,8 +54,7 @@ impl Layers {
 
     /// Whether a value was written as plain text, outside the file.
     pub(super) fn is_plain_text(&self, tag: Tag) -> bool {
-        self.source(tag)
-            .is_some_and(|source| source != self.file.name)
+        self.source(tag).is_some_and(|source| source != self.file.name)
     }
 
     /// Where the value of `key` was written; if nobody wrote it, where its table was.
@@ -73,21 +72,12 @@ impl Layers {
         };
         let is_table = value.as_dict().is_some();
         // A table of the file to which a variable added a key is still the file's.
-        let is_of_file = is_table
-            && self
-                .file
-                .lines
-                .get(&known)
-                .is_some_and(|line| line.is_table);
+        let is_of_file = is_table && self.file.lines.get(&known).is_some_and(|line| line.is_table);
         match self.source(value.tag()) {
             Some(source) if source != self.file.name && !is_of_file => {
                 let is_named_by_source = depth == parts.len() && !is_table;
                 let key = (!is_named_by_source).then(|| key.clone());
-                Location {
-                    source: Some(source.to_owned()),
-                    line: None,
-                    key,
-                }
+                Location { source: Some(source.to_owned()), line: None, key }
             }
             _ => in_file,
         }
@@ -108,9 +98,7 @@ impl Layers {
     }
 
     fn source(&self, tag: Tag) -> Option<&str> {
-        self.figment
-            .get_metadata(tag)
-            .map(|metadata| metadata.name.as_ref())
+        self.figment.get_metadata(tag).map(|metadata| metadata.name.as_ref())
     }
 }
 
@@ -119,18 +107,12 @@ impl Layers {
 /// *Errors.* Every source that cannot be read.
 pub(super) fn merge(sources: &Sources) -> Result<Layers, ConfigErrors> {
     let mut errors = Vec::new();
-    let file = File::read(sources.file.as_deref())
-        .map_err(|error| errors.push(error))
-        .ok();
+    let file = File::read(sources.file.as_deref()).map_err(|error| errors.push(error)).ok();
     let mut variables: Vec<_> = sources.env.iter().collect();
     variables.sort();
-    let variables = variables
-        .into_iter()
-        .filter_map(|(name, value)| Layer::from_variable(name, value));
-    let flags = sources
-        .set
-        .iter()
-        .map(|assignment| Layer::from_assignment(assignment));
+    let variables =
+        variables.into_iter().filter_map(|(name, value)| Layer::from_variable(name, value));
+    let flags = sources.set.iter().map(|assignment| Layer::from_assignment(assignment));
     let above_file: Vec<Layer> = variables
         .chain(flags)
         .filter_map(|layer| layer.map_err(|error| errors.push(error)).ok())
@@ -138,19 +120,13 @@ pub(super) fn merge(sources: &Sources) -> Result<Layers, ConfigErrors> {
     let Some((file, lowest)) = file.filter(|_| errors.is_empty()) else {
         return Err(ConfigErrors::of(errors));
     };
-    let figment = above_file
-        .into_iter()
-        .fold(Figment::from(lowest), Figment::merge);
+    let figment = above_file.into_iter().fold(Figment::from(lowest), Figment::merge);
     let tree = figment
         .data()
         .ok()
         .and_then(|mut profiles| profiles.remove(&Profile::Default))
         .unwrap_or_default();
-    Ok(Layers {
-        figment,
-        tree,
-        file,
-    })
+    Ok(Layers { figment, tree, file })
 }
 
 /// The file, or what stands for it.
@@ -181,21 +157,14 @@ impl File {
         let failed = |error: toml::de::Error| {
             let line = error.span().map(|span| line_of(text, span.start));
             let sentence = error.message().replace('\n', "; ");
-            let location = Location {
-                source: Some(name.clone()),
-                line,
-                key: None,
-            };
+            let location = Location { source: Some(name.clone()), line, key: None };
             ConfigError::new(location, Problem::Syntax(sentence))
         };
         let document = DeTable::parse(text).map_err(failed)?;
         let mut lines = BTreeMap::new();
         note_lines(text, document.get_ref(), &KeyPath::default(), &mut lines);
         let values = Dict::deserialize(toml::Deserializer::from(document)).map_err(failed)?;
-        let layer = Layer {
-            source: name.clone(),
-            values,
-        };
+        let layer = Layer { source: name.clone(), values };
         Ok((Self { name, lines }, layer))
     }
 }
@@ -210,13 +179,7 @@ fn note_lines(
         let path = path.join(key.get_ref());
         let inner = value.get_ref().as_table();
         let number = line_of(text, key.span().start);
-        lines.insert(
-            path.clone(),
-            Line {
-                number,
-                is_table: inner.is_some(),
-            },
-        );
+        lines.insert(path.clone(), Line { number, is_table: inner.is_some() });
         if let Some(inner) = inner {
             note_lines(text, inner, &path, lines);
         }
@@ -224,11 +187,7 @@ fn note_lines(
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// What one source says. Its name is what the operator is told.
@@ -259,17 +218,11 @@ impl Layer {
     /// `SECTION.NAME.KEY=VALUE`, as given to `--set`.
     fn from_assignment(assignment: &str) -> Result<Self, ConfigError> {
         let Some((path, value)) = assignment.split_once('=') else {
-            return Err(ConfigError::new(
-                Location::of_source("--set"),
-                Problem::NoAssignment,
-            ));
+            return Err(ConfigError::new(Location::of_source("--set"), Problem::NoAssignment));
         };
         let parts: Vec<String> = path.split('.').map(|part| part.trim().to_owned()).collect();
         let source = format!("--set {}", parts.join("."));
-        Ok(Self {
-            source,
-            values: nested(&parts, value),
-        })
+        Ok(Self { source, values: nested(&parts, value) })
     }
 }
 
@@ -284,21 +237,17 @@ impl Provider for Layer {
 }
 
 fn nested(parts: &[String], text: &str) -> Dict {
-    let (last, tables) = parts
-        .split_last()
-        .expect("splitting a text gives at least one part");
+    let (last, tables) = parts.split_last().expect("splitting a text gives at least one part");
     let innermost = Dict::from([(last.clone(), Value::from(text))]);
-    tables.iter().rev().fold(innermost, |inner, name| {
-        Dict::from([(name.clone(), Value::from(inner))])
-    })
+    tables
+        .iter()
+        .rev()
+        .fold(innermost, |inner, name| Dict::from([(name.clone(), Value::from(inner))]))
 }
 
 /// Whether a name such as `log_filter` begins with a section and is not one of the variables by
 /// which orchestrators announce services.
 fn lacks_underscore(name: &str) -> bool {
     let is_service_link = name.contains("_service_") || name.contains("_port");
-    name.split('_')
-        .next()
-        .is_some_and(|first| SECTIONS.contains(&first))
-        && !is_service_link
+    name.split('_').next().is_some_and(|first| SECTIONS.contains(&first)) && !is_service_link
 }

@@ -16,19 +16,11 @@ pub struct Location {
 
 impl Location {
     pub(super) fn of_key(key: &KeyPath) -> Self {
-        Self {
-            source: None,
-            line: None,
-            key: Some(key.clone()),
-        }
+        Self { source: None, line: None, key: Some(key.clone()) }
     }
 
     pub(super) fn of_source(source: &str) -> Self {
-        Self {
-            source: Some(source.to_owned()),
-            line: None,
-            key: None,
-        }
+        Self { source: Some(source.to_owned()), line: None, key: None }
     }
 }
 

@@ -19,11 +19,7 @@ pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
     pub(super) fn unless_empty(errors: Vec<ConfigError>) -> Result<(), Self> {
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Self(errors))
-        }
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
     /// *Order.* There is at least one.
@@ -65,10 +61,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn new(location: Location, problem: Problem) -> Self {
-        Self {
-            location,
-            problem: Box::new(problem),
-        }
+        Self { location, problem: Box::new(problem) }
     }
 
     /// What is wrong.
@@ -192,28 +185,17 @@ pub enum Problem {
 
 impl Problem {
     pub(super) fn mismatch(expected: impl Into<String>, got: impl Into<String>) -> Self {
-        Self::Mismatch {
-            expected: expected.into(),
-            got: got.into(),
-        }
+        Self::Mismatch { expected: expected.into(), got: got.into() }
     }
 
     pub(super) fn at_least(bound: impl fmt::Display, got: impl fmt::Display) -> Self {
         let (bound, got) = (bound.to_string(), got.to_string());
-        Self::OutOfBounds {
-            relation: "at least",
-            bound,
-            got,
-        }
+        Self::OutOfBounds { relation: "at least", bound, got }
     }
 
     pub(super) fn at_most(bound: impl fmt::Display, got: impl fmt::Display) -> Self {
         let (bound, got) = (bound.to_string(), got.to_string());
-        Self::OutOfBounds {
-            relation: "at most",
-            bound,
-            got,
-        }
+        Self::OutOfBounds { relation: "at most", bound, got }
     }
 
     /// A mismatch in the words of serde, put into the operator's.
@@ -244,10 +226,7 @@ impl Suggestion {
         let nearest = known
             .iter()
             .map(|candidate| {
-                (
-                    strsim::damerau_levenshtein(&name.to_lowercase(), candidate),
-                    *candidate,
-                )
+                (strsim::damerau_levenshtein(&name.to_lowercase(), candidate), *candidate)
             })
             .min()
             .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1));

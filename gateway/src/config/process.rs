@@ -21,9 +21,7 @@ pub struct Admin {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            bind: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 15_679))),
-        }
+        Self { bind: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 15_679))) }
     }
 }
 
@@ -39,10 +37,7 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self {
-            spread: Millis::seconds(1),
-            grace: Millis::seconds(10),
-        }
+        Self { spread: Millis::seconds(1), grace: Millis::seconds(10) }
     }
 }
 
@@ -59,10 +54,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            filter: "info".to_owned(),
-            format: LogFormat::Text,
-        }
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
     }
 }
 

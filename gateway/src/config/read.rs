@@ -39,17 +39,10 @@ impl Table for Log {}
 
 /// Reads the whole configuration. *Errors.* Every value that does not fit.
 pub(super) fn config(layers: &Layers) -> Result<Config, ConfigErrors> {
-    let mut reader = Reader {
-        layers,
-        errors: Vec::new(),
-        reported: BTreeSet::new(),
-    };
+    let mut reader = Reader { layers, errors: Vec::new(), reported: BTreeSet::new() };
     for section in layers.sections().filter(|name| !SECTIONS.contains(name)) {
         let suggestion = Suggestion::for_name(section, SECTIONS.into_iter());
-        reader.report(
-            KeyPath::from([section]),
-            Problem::UnknownSection(suggestion),
-        );
+        reader.report(KeyPath::from([section]), Problem::UnknownSection(suggestion));
     }
     let config = Config {
         listener: reader.tables("listener", Reader::table),
@@ -173,10 +166,9 @@ impl Reader<'_> {
             Kind::InvalidType(got, expected) | Kind::InvalidValue(got, expected) => {
                 self.report(key.clone(), Problem::wrong_type(&expected, &got));
             }
-            other => self.report(
-                key.clone(),
-                Problem::mismatch("another value", other.to_string()),
-            ),
+            other => {
+                self.report(key.clone(), Problem::mismatch("another value", other.to_string()))
+            }
         }
     }
 
@@ -184,8 +176,7 @@ impl Reader<'_> {
     /// missing.
     fn report(&mut self, key: KeyPath, problem: Problem) {
         if self.reported.insert(key.clone()) {
-            self.errors
-                .push(ConfigError::new(self.layers.locate(&key), problem));
+            self.errors.push(ConfigError::new(self.layers.locate(&key), problem));
         }
     }
 }

@@ -80,18 +80,13 @@ impl Route {
 
     /// What the sessions of this route work under.
     pub fn policy(&self) -> Policy {
-        Policy {
-            limits: (&self.limits).into(),
-            stomp: (&self.stomp).into(),
-        }
+        Policy { limits: (&self.limits).into(), stomp: (&self.stomp).into() }
     }
 
     /// Bytes of one WebSocket message after the login.
     pub fn max_message_size(&self) -> usize {
-        self.max_message_size.map_or_else(
-            || self.limits.frame_size.0.saturating_add(MESSAGE_SLACK),
-            |size| size.0,
-        )
+        self.max_message_size
+            .map_or_else(|| self.limits.frame_size.0.saturating_add(MESSAGE_SLACK), |size| size.0)
     }
 }
 
@@ -190,13 +185,8 @@ pub struct Stomp {
 
 impl Default for Stomp {
     fn default() -> Self {
-        let stomp::Settings {
-            heartbeat,
-            prefetch,
-            max_prefetch,
-            outgoing,
-            server,
-        } = stomp::Settings::default();
+        let stomp::Settings { heartbeat, prefetch, max_prefetch, outgoing, server } =
+            stomp::Settings::default();
         Self {
             heartbeat_min: Millis(heartbeat.min),
             heartbeat_max: Millis(heartbeat.max),
@@ -265,10 +255,7 @@ mod tests {
     fn a_route_that_says_nothing_works_under_the_defaults_of_the_protocols() {
         let route = Route::between("web", &["stomp"], "main");
         assert_eq!(route.policy(), Policy::default());
-        assert_eq!(
-            route.max_message_size(),
-            Policy::default().limits.frame_size + 4_096
-        );
+        assert_eq!(route.max_message_size(), Policy::default().limits.frame_size + 4_096);
     }
 
     #[test]

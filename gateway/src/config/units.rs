@@ -48,19 +48,11 @@ impl FromStr for Millis {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (number, unit) = split(text).ok_or(UnitError(A_TIME))?;
-        let (_, factor) = TIME_UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or(UnitError(A_TIME))?;
-        let millis = number
-            .checked_mul(*factor)
-            .ok_or(UnitError(A_SHORTER_TIME))?;
+        let (_, factor) =
+            TIME_UNITS.iter().find(|(name, _)| *name == unit).ok_or(UnitError(A_TIME))?;
+        let millis = number.checked_mul(*factor).ok_or(UnitError(A_SHORTER_TIME))?;
         let time = Self(Duration::from_millis(millis));
-        if time > Self::MAX {
-            Err(UnitError(A_SHORTER_TIME))
-        } else {
-            Ok(time)
-        }
+        if time > Self::MAX { Err(UnitError(A_SHORTER_TIME)) } else { Ok(time) }
     }
 }
 
@@ -99,13 +91,9 @@ impl FromStr for ByteSize {
         if unit.is_empty() {
             return Self::at_most_max(number);
         }
-        let (_, factor) = SIZE_UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or(UnitError(A_SIZE))?;
-        let bytes = number
-            .checked_mul(*factor)
-            .ok_or(UnitError(A_SMALLER_SIZE))?;
+        let (_, factor) =
+            SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or(UnitError(A_SIZE))?;
+        let bytes = number.checked_mul(*factor).ok_or(UnitError(A_SMALLER_SIZE))?;
         Self::at_most_max(bytes)
     }
 }
@@ -205,33 +193,16 @@ mod tests {
 
     #[test]
     fn times_are_read_with_their_unit() {
-        for (text, millis) in [
-            ("0s", 0),
-            ("250ms", 250),
-            ("10s", 10_000),
-            ("5m", 300_000),
-            ("8760h", 31_536_000_000),
-        ] {
-            assert_eq!(
-                text.parse(),
-                Ok(Millis(Duration::from_millis(millis))),
-                "{text}"
-            );
+        for (text, millis) in
+            [("0s", 0), ("250ms", 250), ("10s", 10_000), ("5m", 300_000), ("8760h", 31_536_000_000)]
+        {
+            assert_eq!(text.parse(), Ok(Millis(Duration::from_millis(millis))), "{text}");
         }
     }
 
     #[test]
     fn a_time_without_a_known_unit_or_a_whole_number_is_refused() {
-        for text in [
-            "",
-            "10",
-            "s",
-            "1.5s",
-            "-1s",
-            "10 parsecs",
-            "10S",
-            "99999999999999999999s",
-        ] {
+        for text in ["", "10", "s", "1.5s", "-1s", "10 parsecs", "10S", "99999999999999999999s"] {
             assert_eq!(text.parse::<Millis>(), Err(UnitError(A_TIME)), "{text}");
         }
     }
@@ -239,11 +210,7 @@ mod tests {
     #[test]
     fn a_time_beyond_the_ceiling_is_refused_also_where_the_product_overflows() {
         for text in ["8761h", "18446744073709551615h", "18446744073709551615ms"] {
-            assert_eq!(
-                text.parse::<Millis>(),
-                Err(UnitError(A_SHORTER_TIME)),
-                "{text}"
-            );
+            assert_eq!(text.parse::<Millis>(), Err(UnitError(A_SHORTER_TIME)), "{text}");
         }
     }
 
@@ -270,27 +237,17 @@ mod tests {
     #[test]
     fn a_size_beyond_the_ceiling_is_refused_also_where_the_product_overflows() {
         for text in ["1025GiB", "1099511627777", "18446744073709551615GiB"] {
-            assert_eq!(
-                text.parse::<ByteSize>(),
-                Err(UnitError(A_SMALLER_SIZE)),
-                "{text}"
-            );
+            assert_eq!(text.parse::<ByteSize>(), Err(UnitError(A_SMALLER_SIZE)), "{text}");
         }
     }
 
     #[test]
     fn what_is_shown_is_read_back_as_the_same_value() {
         for text in ["0s", "1ms", "1500ms", "90s", "2m", "3h"] {
-            assert_eq!(
-                text.parse::<Millis>().map(|it| it.to_string()),
-                Ok(text.to_owned())
-            );
+            assert_eq!(text.parse::<Millis>().map(|it| it.to_string()), Ok(text.to_owned()));
         }
         for text in ["0", "1", "1025", "3KiB", "1536KiB", "256MiB", "2GiB"] {
-            assert_eq!(
-                text.parse::<ByteSize>().map(|it| it.to_string()),
-                Ok(text.to_owned())
-            );
+            assert_eq!(text.parse::<ByteSize>().map(|it| it.to_string()), Ok(text.to_owned()));
         }
     }
 }

@@ -23,8 +23,7 @@ where
 /// An IP address with a port.
 pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse()
-        .map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &"address:port"))
+    text.parse().map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &"address:port"))
 }
 
 /// An IP address with a port, or `off`.

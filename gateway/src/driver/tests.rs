@@ -69,10 +69,7 @@ impl Shared {
 
     async fn send(&self, words: &[&'static str]) {
         let units = words.iter().map(|word| {
-            Some(Unit {
-                kind: FrameKind::Text,
-                bytes: Bytes::from_static(word.as_bytes()),
-            })
+            Some(Unit { kind: FrameKind::Text, bytes: Bytes::from_static(word.as_bytes()) })
         });
         let units: Vec<_> = units.collect();
         self.change(|world| world.input.extend(units)).await;
@@ -91,12 +88,7 @@ fn describe(command: &Command) -> String {
     match command {
         Command::Publish { token, .. } => format!("publish {}", token.0),
         Command::Unsubscribe { token, .. } => format!("unsubscribe {}", token.0),
-        Command::Settle {
-            up_to,
-            cumulative,
-            verdict,
-            ..
-        } => {
+        Command::Settle { up_to, cumulative, verdict, .. } => {
             format!("settle {} {cumulative} {verdict:?}", up_to.0)
         }
         Command::Subscribe { token, .. } => format!("subscribe {}", token.0),
@@ -119,9 +111,7 @@ impl Transport for Shared {
     fn queue(&mut self, frame: OutFrame) {
         let mut world = self.lock();
         world.buffered += frame.bytes.len();
-        world
-            .output
-            .push(String::from_utf8(frame.bytes.to_vec()).unwrap());
+        world.output.push(String::from_utf8(frame.bytes.to_vec()).unwrap());
     }
 
     fn buffered(&self) -> usize {
@@ -178,10 +168,7 @@ impl Session for Shared {
                     let login = Text::from("ann");
                     let passcode = protocols::auth::Secret::new("x");
                     let credentials = Some(Credentials { login, passcode });
-                    actions.auth = Some(AuthRequest {
-                        credentials,
-                        vhost: None,
-                    });
+                    actions.auth = Some(AuthRequest { credentials, vhost: None });
                 }
                 "publish" => actions.commands.push(Command::Publish {
                     token,
@@ -190,13 +177,10 @@ impl Session for Shared {
                     confirm: true,
                     mandatory: false,
                 }),
-                "unsubscribe" => actions.commands.push(Command::Unsubscribe {
-                    token,
-                    subscription: SubscriptionId(1),
-                }),
-                "echo" => actions
-                    .frames
-                    .push(OutFrame::new(FrameKind::Text, unit.bytes.clone())),
+                "unsubscribe" => actions
+                    .commands
+                    .push(Command::Unsubscribe { token, subscription: SubscriptionId(1) }),
+                "echo" => actions.frames.push(OutFrame::new(FrameKind::Text, unit.bytes.clone())),
                 "bye" => actions.close = Some(close(CloseCode::Normal, CloseCause::Peer)),
                 "deadline" => {
                     let seconds = Duration::from_secs(token.0);
@@ -208,17 +192,10 @@ impl Session for Shared {
     }
 
     fn handle_event(&mut self, _: Instant, event: Event, actions: &mut Actions) {
-        if let Event::Delivery {
-            subscription, tag, ..
-        } = event
-        {
+        if let Event::Delivery { subscription, tag, .. } = event {
             let bytes = Bytes::from(format!("delivery {}", tag.0));
             let settles = Some(Settled { subscription, tag });
-            actions.frames.push(OutFrame {
-                kind: FrameKind::Text,
-                bytes,
-                settles,
-            });
+            actions.frames.push(OutFrame { kind: FrameKind::Text, bytes, settles });
         }
     }
 
@@ -226,9 +203,7 @@ impl Session for Shared {
         match reply {
             AuthReply::Granted(grant) => {
                 self.lock().told.push(format!("granted {}", grant.user));
-                actions.established = Some(Established {
-                    probe: Duration::from_secs(30),
-                });
+                actions.established = Some(Established { probe: Duration::from_secs(30) });
             }
             AuthReply::Denied(denial) => {
                 let bytes = Bytes::from(format!("denied: {}", denial.text));
@@ -260,28 +235,19 @@ impl Session for Shared {
     }
 
     fn start_drain(&mut self, _: Instant, actions: &mut Actions) {
-        actions
-            .frames
-            .push(OutFrame::new(FrameKind::Text, Bytes::from_static(b"going")));
+        actions.frames.push(OutFrame::new(FrameKind::Text, Bytes::from_static(b"going")));
         actions.close = Some(close(CloseCode::GoingAway, CloseCause::Drain));
     }
 }
 
 fn close(code: CloseCode, cause: CloseCause) -> Close {
-    Close {
-        code,
-        reason: Text::EMPTY,
-        cause,
-    }
+    Close { code, reason: Text::EMPTY, cause }
 }
 
 impl Broker for Shared {
     fn open(&self, _: Text, _: Credentials) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
         let answer: Result<Box<dyn Link>, Denial> = if self.lock().denied {
-            Err(Denial {
-                kind: DenialKind::BadCredentials,
-                text: Text::from("no"),
-            })
+            Err(Denial { kind: DenialKind::BadCredentials, text: Text::from("no") })
         } else {
             Ok(Box::new(FakeLink(self.clone())))
         };
@@ -422,19 +388,11 @@ async fn a_refused_login_is_told_before_the_connection_closes() {
 async fn a_publish_the_broker_does_not_take_stops_reading_and_nothing_overtakes_it() {
     let (world, _driver, _) = logged_in().await;
     world.change(|world| world.refusing = true).await;
-    world
-        .send(&["unsubscribe 1,publish 2,unsubscribe 3", "publish 4", "echo"])
-        .await;
+    world.send(&["unsubscribe 1,publish 2,unsubscribe 3", "publish 4", "echo"]).await;
     assert_eq!(world.submitted(), ["unsubscribe 1"]);
-    assert_eq!(
-        world.told(),
-        ["unsubscribe 1,publish 2,unsubscribe 3", "reading false"]
-    );
+    assert_eq!(world.told(), ["unsubscribe 1,publish 2,unsubscribe 3", "reading false"]);
     world.change(|world| world.refusing = false).await;
-    assert_eq!(
-        world.submitted(),
-        ["unsubscribe 1", "publish 2", "unsubscribe 3", "publish 4"]
-    );
+    assert_eq!(world.submitted(), ["unsubscribe 1", "publish 2", "unsubscribe 3", "publish 4"]);
     assert_eq!(world.told()[2..], ["reading true", "publish 4", "echo"]);
 }
 
@@ -443,9 +401,7 @@ async fn deliveries_go_on_while_a_publish_is_held() {
     let (world, _driver, _) = logged_in().await;
     world.change(|world| world.refusing = true).await;
     world.send(&["publish 1"]).await;
-    world
-        .change(|world| world.events.push_back(delivery(1)))
-        .await;
+    world.change(|world| world.events.push_back(delivery(1))).await;
     assert_eq!(world.lock().output, ["delivery 1"]);
     assert_eq!(world.submitted(), ["settle 1 true Accept"]);
 }
@@ -454,15 +410,11 @@ async fn deliveries_go_on_while_a_publish_is_held() {
 async fn a_delivery_is_accepted_only_once_it_was_written_and_a_run_at_once() {
     let (world, _driver, _) = logged_in().await;
     world.change(|world| world.stuck = true).await;
-    world
-        .change(|world| world.events.push_back(delivery(1)))
-        .await;
+    world.change(|world| world.events.push_back(delivery(1))).await;
     assert_eq!(world.submitted(), [""; 0]);
     world.change(|world| world.stuck = false).await;
     assert_eq!(world.submitted(), ["settle 1 true Accept"]);
-    world
-        .change(|world| world.events.extend([delivery(2), delivery(3)]))
-        .await;
+    world.change(|world| world.events.extend([delivery(2), delivery(3)])).await;
     assert_eq!(world.submitted()[1..], ["settle 3 true Accept"]);
 }
 
@@ -470,9 +422,7 @@ async fn a_delivery_is_accepted_only_once_it_was_written_and_a_run_at_once() {
 async fn above_the_high_water_mark_neither_broker_nor_peer_is_asked() {
     let (world, _driver, _) = logged_in().await;
     world.change(|world| world.stuck = true).await;
-    world
-        .change(|world| world.events.extend((1..=5).map(delivery)))
-        .await;
+    world.change(|world| world.events.extend((1..=5).map(delivery))).await;
     world.send(&["echo"]).await;
     assert_eq!(world.lock().output, ["delivery 1", "delivery 2"]);
     assert_eq!(world.told(), ["reading false"]);
@@ -499,9 +449,7 @@ async fn a_peer_that_takes_nothing_is_cut_and_one_that_takes_little_is_not() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_at_fault_is_told_and_the_goodbye_names_the_code() {
     let (world, driver, _) = logged_in().await;
-    world
-        .change(|world| world.violation = Some(Violation::TextNotUtf8))
-        .await;
+    world.change(|world| world.violation = Some(Violation::TextNotUtf8)).await;
     assert!(world.lock().output[0].starts_with("error: a text message must be UTF-8"));
     assert_eq!(world.lock().goodbye, Some(CloseCode::Invalid));
     assert!(matches!(driver.await.unwrap(), End::Closed(_)));
@@ -559,9 +507,7 @@ async fn what_a_peer_asked_for_before_it_left_is_still_done() {
 async fn a_goodbye_that_nobody_takes_is_cut_short_and_unwritten_deliveries_go_back() {
     let (world, driver, _) = logged_in().await;
     world.change(|world| world.stuck = true).await;
-    world
-        .change(|world| world.events.push_back(delivery(1)))
-        .await;
+    world.change(|world| world.events.push_back(delivery(1))).await;
     world.send(&["bye"]).await;
     assert!(!driver.is_finished());
     tokio::time::sleep(Duration::from_secs(6)).await;

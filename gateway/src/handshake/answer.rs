@@ -22,11 +22,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            text: text.into(),
-            headers: Vec::new(),
-        }
+        Self { status, text: text.into(), headers: Vec::new() }
     }
 
     /// Adds a header.
@@ -50,11 +46,7 @@ impl Refusal {
 
     /// The answer to what is not a request, or not yet.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let Self {
-            status,
-            text,
-            headers,
-        } = self;
+        let Self { status, text, headers } = self;
         let mut head = format!("HTTP/1.1 {status}\r\n");
         for (name, value) in headers {
             let value = value.to_str().expect("every value is one of our literals");

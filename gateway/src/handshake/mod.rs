@@ -113,13 +113,7 @@ where
         .max_buf_size(HEAD_SIZE)
         .half_close(true)
         .header_read_timeout(None)
-        .serve_connection(
-            io,
-            Handshake {
-                routes: &state.routes,
-                decided: decided.clone(),
-            },
-        );
+        .serve_connection(io, Handshake { routes: &state.routes, decided: decided.clone() });
     let stop = tokio::select! {
         biased;
         served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
@@ -142,10 +136,7 @@ fn end(
     state: &ListenerState,
 ) -> End {
     match (stop, decision) {
-        (Stop::Served, Some(Ok(granted))) => End::Granted(Opening {
-            granted,
-            read_ahead,
-        }),
+        (Stop::Served, Some(Ok(granted))) => End::Granted(Opening { granted, read_ahead }),
         (Stop::Served, Some(Err(refusal))) => End::Refused(refusal),
         // The answer could not be written.
         (Stop::Failed(_) | Stop::TooLate | Stop::Draining, Some(_)) => End::Gone,
@@ -176,15 +167,9 @@ fn unreadable(error: &hyper::Error, input: &[u8]) -> End {
         let text = format!("The head of a request may have {HEAD_SIZE} bytes and 100 headers.");
         (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text)
     } else if error.is_incomplete_message() {
-        (
-            StatusCode::BAD_REQUEST,
-            "The request ended before its head was complete.".into(),
-        )
+        (StatusCode::BAD_REQUEST, "The request ended before its head was complete.".into())
     } else if error.is_parse() {
-        (
-            StatusCode::BAD_REQUEST,
-            format!("This is not an HTTP/1.1 request: {error}."),
-        )
+        (StatusCode::BAD_REQUEST, format!("This is not an HTTP/1.1 request: {error}."))
     } else {
         return End::Gone;
     };
@@ -214,22 +199,14 @@ impl Service<Request<Incoming>> for Handshake<'_> {
 /// Opens the session and runs it until it has ended.
 async fn open<S>(
     io: S,
-    Opening {
-        granted,
-        read_ahead,
-    }: Opening,
+    Opening { granted, read_ahead }: Opening,
     opened: Instant,
     peer: SocketAddr,
     state: &ListenerState,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    let Granted {
-        route,
-        negotiated,
-        session_id,
-        ..
-    } = granted;
+    let Granted { route, negotiated, session_id, .. } = granted;
     let protocol = negotiated.name.unwrap_or_else(|| negotiated.protocol.id());
     let span =
         tracing::info_span!("session", id = %session_id, route = route.name, protocol, %peer);

@@ -58,24 +58,16 @@ pub(super) fn decide<B: Body>(
     check_upgrade(request.headers())?;
     let accept = accept(request.headers())?;
     let negotiated = choose(request.headers(), route)?;
-    Ok(Granted {
-        route: route.clone(),
-        negotiated,
-        session_id: session_id()?,
-        accept,
-    })
+    Ok(Granted { route: route.clone(), negotiated, session_id: session_id()?, accept })
 }
 
 fn find<'a>(path: &str, routes: &'a [Arc<Route>]) -> Result<&'a Arc<Route>, Refusal> {
-    routes
-        .iter()
-        .find(|route| route.path == path)
-        .ok_or_else(|| {
-            let paths: Vec<_> = routes.iter().map(|route| route.path.as_str()).collect();
-            let (path, paths) = (shown(path), paths.join(", "));
-            let text = format!("Nothing is served at {path}; there is {paths}.");
-            Refusal::new(StatusCode::NOT_FOUND, text)
-        })
+    routes.iter().find(|route| route.path == path).ok_or_else(|| {
+        let paths: Vec<_> = routes.iter().map(|route| route.path.as_str()).collect();
+        let (path, paths) = (shown(path), paths.join(", "));
+        let text = format!("Nothing is served at {path}; there is {paths}.");
+        Refusal::new(StatusCode::NOT_FOUND, text)
+    })
 }
 
 /// What makes the request one that can be upgraded at all.
@@ -88,21 +80,14 @@ fn check_request<B: Body>(request: &Request<B>) -> Result<(), Refusal> {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text).with(ALLOW, "GET"));
     }
     if request.version() != Version::HTTP_11 {
-        let text = format!(
-            "A WebSocket needs HTTP/1.1, this request is {:?}.",
-            request.version()
-        );
+        let text = format!("A WebSocket needs HTTP/1.1, this request is {:?}.", request.version());
         return Err(Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, text));
     }
     if request.headers().get_all(HOST).iter().count() != 1 {
-        return Err(bad(
-            "A request must have one Host header (RFC 9112 section 3.2).",
-        ));
+        return Err(bad("A request must have one Host header (RFC 9112 section 3.2)."));
     }
     if !request.body().is_end_stream() {
-        return Err(bad(
-            "A request that opens a WebSocket must not have a body.",
-        ));
+        return Err(bad("A request that opens a WebSocket must not have a body."));
     }
     Ok(())
 }
@@ -122,14 +107,10 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// Makes the proof that the handshake was understood.
 fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
-    let key = single(headers, SEC_WEBSOCKET_KEY)
-        .filter(|key| is_key(key))
-        .ok_or_else(|| {
-            bad(
-                "The request must have one header Sec-WebSocket-Key: 16 bytes in base64 (RFC 6455 \
-             section 4.1).",
-            )
-        })?;
+    let key = single(headers, SEC_WEBSOCKET_KEY).filter(|key| is_key(key)).ok_or_else(|| {
+        bad("The request must have one header Sec-WebSocket-Key: 16 bytes in base64 (RFC 6455 \
+             section 4.1).")
+    })?;
     Ok(HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is ASCII"))
 }
 
@@ -139,12 +120,7 @@ fn choose(headers: &HeaderMap, route: &Route) -> Result<Negotiated, Refusal> {
         bad("Sec-WebSocket-Protocol must be a list of names in ASCII, separated by commas.")
     })?;
     negotiate(&offered, &route.protocols).ok_or_else(|| {
-        let spoken: Vec<_> = route
-            .protocols
-            .iter()
-            .flat_map(|it| it.names())
-            .copied()
-            .collect();
+        let spoken: Vec<_> = route.protocols.iter().flat_map(|it| it.names()).copied().collect();
         bad(format!(
             "The sub-protocols offered ({}) are not spoken here; {} speaks {}.",
             shown(&offered.join(", ")),
@@ -182,16 +158,12 @@ fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Option<
     headers.get_all(name).into_iter().flat_map(|line| {
         let line = line.to_str().ok();
         let list = line.unwrap_or_default().split(',').map(str::trim);
-        list.filter(|token| !token.is_empty())
-            .map(Some)
-            .chain(line.is_none().then_some(None))
+        list.filter(|token| !token.is_empty()).map(Some).chain(line.is_none().then_some(None))
     })
 }
 
 fn has_token(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
-    tokens(headers, name)
-        .flatten()
-        .any(|token| token.eq_ignore_ascii_case(wanted))
+    tokens(headers, name).flatten().any(|token| token.eq_ignore_ascii_case(wanted))
 }
 
 /// The value of a header that occurs once.
@@ -205,7 +177,5 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 fn is_key(key: &str) -> bool {
     let letters = key.strip_suffix("==").unwrap_or_default();
     letters.len() == 22
-        && letters
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        && letters.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }

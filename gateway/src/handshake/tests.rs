@@ -71,11 +71,7 @@ impl Session for EchoSession {
 }
 
 fn close(code: CloseCode, cause: CloseCause) -> Close {
-    Close {
-        code,
-        reason: Text::EMPTY,
-        cause,
-    }
+    Close { code, reason: Text::EMPTY, cause }
 }
 
 /// A broker that nobody logs in to.
@@ -101,10 +97,7 @@ fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
     Arc::new(Route {
         name: path.into(),
         path: path.into(),
-        protocols: protocols
-            .iter()
-            .map(|id| registry.find(id).unwrap().clone())
-            .collect(),
+        protocols: protocols.iter().map(|id| registry.find(id).unwrap().clone()).collect(),
         policy: Arc::new(Policy::default()),
         max_message_size: 1 << 20,
         login: Login {
@@ -145,9 +138,8 @@ const HEADERS: [&str; 5] = [
 /// A request with [`HEADERS`], those left out whose name is among `changes`, and these added.
 pub(crate) fn request(line: &str, changes: &[&str]) -> String {
     let name = |header: &str| header.split(':').next().unwrap().to_ascii_lowercase();
-    let kept = HEADERS
-        .iter()
-        .filter(|header| !changes.iter().any(|change| name(change) == name(header)));
+    let kept =
+        HEADERS.iter().filter(|header| !changes.iter().any(|change| name(change) == name(header)));
     // A name without a value leaves the header out.
     let added = changes.iter().filter(|change| change.contains(':'));
     let lines: Vec<_> = [line].iter().chain(kept).chain(added).copied().collect();
@@ -167,20 +159,13 @@ impl Answer {
         let text = std::str::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
         let status = head["HTTP/1.1 ".len()..][..3].parse().unwrap();
-        Self {
-            status,
-            head: head.into(),
-            body: body.into(),
-        }
+        Self { status, head: head.into(), body: body.into() }
     }
 
     /// The values of a header.
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         let headers = self.head.lines().filter_map(|line| line.split_once(": "));
-        headers
-            .filter(|(it, _)| it.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-            .collect()
+        headers.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
     }
 
     /// Checks what every refusal has in common.
@@ -189,10 +174,7 @@ impl Answer {
         assert_eq!(self.header("content-type"), ["text/plain; charset=utf-8"]);
         assert_eq!(self.header("content-length"), [self.body.len().to_string()]);
         let connection = self.header("connection").join(", ");
-        assert!(
-            connection.split(", ").any(|token| token == "close"),
-            "{self:?}"
-        );
+        assert!(connection.split(", ").any(|token| token == "close"), "{self:?}");
         assert!(self.body.ends_with(".\n"), "a sentence: {self:?}");
         self
     }
@@ -225,14 +207,7 @@ pub(crate) async fn head<S: AsyncRead + Unpin>(client: &mut S) -> Answer {
 
 /// A text frame, masked with a key of zeros.
 pub(crate) fn text(payload: &str) -> Vec<u8> {
-    let mut frame = vec![
-        0x81,
-        0x80 | u8::try_from(payload.len()).unwrap(),
-        0,
-        0,
-        0,
-        0,
-    ];
+    let mut frame = vec![0x81, 0x80 | u8::try_from(payload.len()).unwrap(), 0, 0, 0, 0];
     frame.extend(payload.bytes());
     frame
 }
@@ -249,18 +224,12 @@ async fn read_text(client: &mut DuplexStream) -> String {
 async fn a_websocket_opens_and_what_was_sent_right_behind_the_request_is_not_lost() {
     let mut client = connect(&state(1));
     let request = request("GET /echo HTTP/1.1", &["Sec-WebSocket-Protocol: echo.1"]);
-    client
-        .write_all(&[request.as_bytes(), &text("first")].concat())
-        .await
-        .unwrap();
+    client.write_all(&[request.as_bytes(), &text("first")].concat()).await.unwrap();
     let answer = head(&mut client).await;
     assert_eq!(answer.status, 101);
     assert_eq!(answer.header("upgrade"), ["websocket"]);
     assert_eq!(answer.header("connection"), ["Upgrade"]);
-    assert_eq!(
-        answer.header("sec-websocket-accept"),
-        ["s3pPLMBiTxaQ9kYGzzhZRbK+xOo="]
-    );
+    assert_eq!(answer.header("sec-websocket-accept"), ["s3pPLMBiTxaQ9kYGzzhZRbK+xOo="]);
     assert_eq!(answer.header("sec-websocket-protocol"), ["echo.1"]);
     assert_eq!(answer.header("sec-websocket-extensions"), [""; 0]);
     assert_eq!(answer.header("content-length"), [""; 0]);
@@ -277,16 +246,8 @@ async fn a_handshake_is_understood_in_every_form_it_may_have() {
     for changes in [
         &["host: h", "uPGRADE: WebSocket", "connection:upgrade"][..],
         &["Upgrade: h2c, websocket", "Connection: keep-alive, Upgrade"],
-        &[
-            "Upgrade: h2c",
-            "Upgrade: websocket",
-            "Connection: keep-alive",
-            "Connection: Upgrade",
-        ],
-        &[
-            "Sec-WebSocket-Extensions: permessage-deflate",
-            "Origin: https://example.com",
-        ],
+        &["Upgrade: h2c", "Upgrade: websocket", "Connection: keep-alive", "Connection: Upgrade"],
+        &["Sec-WebSocket-Extensions: permessage-deflate", "Origin: https://example.com"],
         &["Sec-WebSocket-Version:13 "],
     ] {
         for target in ["/echo", "/echo?token=x", "http://server.example.com/echo"] {
@@ -303,38 +264,19 @@ async fn the_sub_protocol_is_chosen_from_all_header_lines_and_echoed() {
     for (changes, chosen) in [
         (&[][..], &[][..]),
         (&["Sec-WebSocket-Protocol:"], &[]),
+        (&["Sec-WebSocket-Protocol: v10.stomp, v12.stomp"], &["v12.stomp"]),
         (
-            &["Sec-WebSocket-Protocol: v10.stomp, v12.stomp"],
-            &["v12.stomp"],
-        ),
-        (
-            &[
-                "Sec-WebSocket-Protocol: v10.stomp",
-                "Sec-WebSocket-Protocol: v11.stomp",
-            ],
+            &["Sec-WebSocket-Protocol: v10.stomp", "Sec-WebSocket-Protocol: v11.stomp"],
             &["v11.stomp"],
         ),
         (&["Sec-WebSocket-Protocol: mqtt,, stomp"], &["stomp"]),
-        (
-            &[
-                "Sec-WebSocket-Protocol: echo.1",
-                "Sec-WebSocket-Protocol: v12.stomp",
-            ],
-            &["echo.1"],
-        ),
+        (&["Sec-WebSocket-Protocol: echo.1", "Sec-WebSocket-Protocol: v12.stomp"], &["echo.1"]),
     ] {
         let mut client = connect(&state(1));
-        client
-            .write_all(request("GET /ws HTTP/1.1", changes).as_bytes())
-            .await
-            .unwrap();
+        client.write_all(request("GET /ws HTTP/1.1", changes).as_bytes()).await.unwrap();
         let answer = head(&mut client).await;
         assert_eq!(answer.status, 101, "{changes:?}");
-        assert_eq!(
-            answer.header("sec-websocket-protocol"),
-            chosen,
-            "{changes:?}"
-        );
+        assert_eq!(answer.header("sec-websocket-protocol"), chosen, "{changes:?}");
     }
 }
 
@@ -356,49 +298,16 @@ async fn every_refusal_says_what_would_be_right() {
         (get, &["Upgrade"], 426, "\"Upgrade: websocket\""),
         (get, &["Upgrade: h2c"], 426, "\"Upgrade: websocket\""),
         (get, &["Connection"], 426, "\"Connection: Upgrade\""),
-        (
-            get,
-            &["Connection: keep-alive"],
-            426,
-            "\"Connection: Upgrade\"",
-        ),
-        (
-            get,
-            &["Sec-WebSocket-Version"],
-            426,
-            "\"Sec-WebSocket-Version: 13\"",
-        ),
-        (
-            get,
-            &["Sec-WebSocket-Version: 8"],
-            426,
-            "\"Sec-WebSocket-Version: 13\"",
-        ),
+        (get, &["Connection: keep-alive"], 426, "\"Connection: Upgrade\""),
+        (get, &["Sec-WebSocket-Version"], 426, "\"Sec-WebSocket-Version: 13\""),
+        (get, &["Sec-WebSocket-Version: 8"], 426, "\"Sec-WebSocket-Version: 13\""),
         (get, &["Sec-WebSocket-Key"], 400, "Sec-WebSocket-Key"),
+        (get, &["Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4P"], 400, "16 bytes"),
+        (get, &["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ!=="], 400, "base64"),
+        (get, &["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="; 2], 400, "one header"),
         (
             get,
-            &["Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4P"],
-            400,
-            "16 bytes",
-        ),
-        (
-            get,
-            &["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ!=="],
-            400,
-            "base64",
-        ),
-        (
-            get,
-            &["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="; 2],
-            400,
-            "one header",
-        ),
-        (
-            get,
-            &[
-                "Sec-WebSocket-Protocol: mqtt",
-                "Sec-WebSocket-Protocol: soap",
-            ],
+            &["Sec-WebSocket-Protocol: mqtt", "Sec-WebSocket-Protocol: soap"],
             400,
             "(mqtt, soap) are not spoken here; /ws speaks v12.stomp, v11.stomp, v10.stomp, stomp, \
              echo.2, echo.1.",
@@ -407,10 +316,7 @@ async fn every_refusal_says_what_would_be_right() {
     ] {
         let answer = refusal(request(line, changes)).await;
         answer.assert_refusal(status);
-        assert!(
-            answer.body.contains(named),
-            "{line} {changes:?}: {answer:?}"
-        );
+        assert!(answer.body.contains(named), "{line} {changes:?}: {answer:?}");
         match status {
             405 => assert_eq!(answer.header("allow"), ["GET"]),
             426 => {
@@ -428,40 +334,16 @@ async fn what_is_not_a_request_is_answered_as_well() {
     let long = format!("Cookie: {}", "x".repeat(HEAD_SIZE));
     let many = vec!["X: y"; 100];
     for (input, status, named) in [
-        (
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
-            400,
-            "TLS",
-        ),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), 400, "TLS"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), 505, "HTTP/2"),
-        (
-            b"CONNECT\naccept-version:1.2\n\n\0".to_vec(),
-            400,
-            "not an HTTP/1.1 request",
-        ),
-        (
-            b"GET /ws HTTP/1.1\r\nno colon\r\n\r\n".to_vec(),
-            400,
-            "not an HTTP/1.1 request",
-        ),
-        (
-            request("GET /ws HTTP/1.1", &[&long]).into(),
-            431,
-            "16384 bytes",
-        ),
-        (
-            request("GET /ws HTTP/1.1", &many).into(),
-            431,
-            "100 headers",
-        ),
+        (b"CONNECT\naccept-version:1.2\n\n\0".to_vec(), 400, "not an HTTP/1.1 request"),
+        (b"GET /ws HTTP/1.1\r\nno colon\r\n\r\n".to_vec(), 400, "not an HTTP/1.1 request"),
+        (request("GET /ws HTTP/1.1", &[&long]).into(), 431, "16384 bytes"),
+        (request("GET /ws HTTP/1.1", &many).into(), 431, "100 headers"),
     ] {
         let answer = refusal(&input).await;
         answer.assert_refusal(status);
-        assert!(
-            answer.body.contains(named),
-            "{:?}: {answer:?}",
-            input.escape_ascii().to_string()
-        );
+        assert!(answer.body.contains(named), "{:?}: {answer:?}", input.escape_ascii().to_string());
     }
 }
 
@@ -513,17 +395,10 @@ async fn a_byte_now_and_then_does_not_win_time() {
 async fn an_answer_that_nobody_reads_holds_nothing_for_long() {
     let (server, mut client) = duplex(64);
     let state = state(1);
-    client
-        .write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-        .await
-        .unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
     let start = Instant::now();
     serve(server, PEER.into(), &state).await;
-    assert!(
-        start.elapsed() <= Duration::from_secs(15),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() <= Duration::from_secs(15), "{:?}", start.elapsed());
     drop(client);
 }
 
@@ -544,19 +419,10 @@ async fn a_drain_ends_handshakes_that_are_not_done() {
 #[tokio::test(start_paused = true)]
 async fn the_policy_of_the_route_bounds_the_input() {
     let mut client = connect(&state(1));
-    client
-        .write_all(request("GET /echo HTTP/1.1", &[]).as_bytes())
-        .await
-        .unwrap();
+    client.write_all(request("GET /echo HTTP/1.1", &[]).as_bytes()).await.unwrap();
     assert_eq!(head(&mut client).await.status, 101);
-    client
-        .write_all(b"\x82\xff\0\0\0\0\0\x01\0\x01\0\0\0\0")
-        .await
-        .unwrap();
+    client.write_all(b"\x82\xff\0\0\0\0\0\x01\0\x01\0\0\0\0").await.unwrap();
     let error = read_text(&mut client).await;
-    assert!(
-        error.starts_with("ERROR a client may send 65536 bytes before"),
-        "{error}"
-    );
+    assert!(error.starts_with("ERROR a client may send 65536 bytes before"), "{error}");
     assert!(error.ends_with("65537"), "{error}");
 }

@@ -21,14 +21,8 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: [Target; 2] = [
-    Target {
-        name: "stomp_decoder",
-        run: stomp_decoder,
-    },
-    Target {
-        name: "stomp_session",
-        run: stomp_session,
-    },
+    Target { name: "stomp_decoder", run: stomp_decoder },
+    Target { name: "stomp_session", run: stomp_session },
 ];
 
 /// Runs a target on the files that the program's arguments name, so that what libFuzzer found can

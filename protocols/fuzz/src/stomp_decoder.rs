@@ -25,42 +25,22 @@ pub fn stomp_decoder(data: &[u8]) {
     let (places, stream) = rest.split_at(rest.len().min(usize::from(cuts & 15)));
 
     let whole = decode([stream], limits, escaping);
-    assert_eq!(
-        decode(cut(stream, places), limits, escaping),
-        whole,
-        "cut in some places"
-    );
-    assert_eq!(
-        decode(stream.chunks(1), limits, escaping),
-        whole,
-        "cut everywhere"
-    );
+    assert_eq!(decode(cut(stream, places), limits, escaping), whole, "cut in some places");
+    assert_eq!(decode(stream.chunks(1), limits, escaping), whole, "cut everywhere");
     whole.0.iter().for_each(assert_round_trip);
 }
 
-const GENEROUS: DecoderLimits = DecoderLimits {
-    frame_size: 64 << 10,
-    header_count: 100,
-    header_size: 4 << 10,
-};
+const GENEROUS: DecoderLimits =
+    DecoderLimits { frame_size: 64 << 10, header_count: 100, header_size: 4 << 10 };
 
-const TIGHT: DecoderLimits = DecoderLimits {
-    frame_size: 48,
-    header_count: 2,
-    header_size: 20,
-};
+const TIGHT: DecoderLimits = DecoderLimits { frame_size: 48, header_count: 2, header_size: 20 };
 
 fn cut<'a>(stream: &'a [u8], places: &[u8]) -> Vec<&'a [u8]> {
-    let mut places: Vec<_> = places
-        .iter()
-        .map(|place| usize::from(*place) * stream.len() / 256)
-        .collect();
+    let mut places: Vec<_> =
+        places.iter().map(|place| usize::from(*place) * stream.len() / 256).collect();
     places.extend([0, stream.len()]);
     places.sort_unstable();
-    places
-        .windows(2)
-        .map(|pair| &stream[pair[0]..pair[1]])
-        .collect()
+    places.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
 }
 
 fn decode<'a>(
@@ -78,19 +58,12 @@ fn decode<'a>(
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(violation) => {
-                    assert_eq!(
-                        decoder.next_frame(),
-                        Ok(None),
-                        "there is no frame after a fault"
-                    );
+                    assert_eq!(decoder.next_frame(), Ok(None), "there is no frame after a fault");
                     return (frames, Some(violation));
                 }
             }
         }
-        assert!(
-            decoder.buffered() <= limits.frame_size,
-            "more than a frame is kept"
-        );
+        assert!(decoder.buffered() <= limits.frame_size, "more than a frame is kept");
     }
     for frame in &frames {
         assert!(frame.headers.len() <= limits.header_count);
@@ -101,10 +74,8 @@ fn decode<'a>(
 
 fn assert_round_trip(frame: &Frame) {
     let exempt = matches!(frame.verb, Verb::Connect | Verb::Stomp | Verb::Connected);
-    let replaced = frame
-        .headers
-        .iter()
-        .any(|(name, value)| (name.to_owned() + value).contains('\0'));
+    let replaced =
+        frame.headers.iter().any(|(name, value)| (name.to_owned() + value).contains('\0'));
     if exempt || replaced {
         return; // what cannot be escaped does not come back
     }
@@ -113,24 +84,12 @@ fn assert_round_trip(frame: &Frame) {
         encoder.header(name, value);
     }
     let bytes = encoder.finish(&frame.body);
-    let limits = DecoderLimits {
-        frame_size: usize::MAX,
-        ..GENEROUS
-    };
-    let limits = DecoderLimits {
-        header_count: 101,
-        header_size: usize::MAX,
-        ..limits
-    };
+    let limits = DecoderLimits { frame_size: usize::MAX, ..GENEROUS };
+    let limits = DecoderLimits { header_count: 101, header_size: usize::MAX, ..limits };
     let (again, violation) = decode([&bytes[..]], limits, Escaping::V12);
     assert_eq!(violation, None);
     assert_eq!(again.len(), 1);
     assert_eq!(again[0].verb, frame.verb);
     assert_eq!(again[0].body, frame.body);
-    assert!(
-        frame
-            .headers
-            .iter()
-            .eq(again[0].headers.iter().take(frame.headers.len()))
-    );
+    assert!(frame.headers.iter().eq(again[0].headers.iter().take(frame.headers.len())));
 }

@@ -95,10 +95,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "virtual time must begin somewhere"
-        )]
+        #[allow(clippy::disallowed_methods, reason = "virtual time must begin somewhere")]
         let now = Instant::now();
         let limits = Limits {
             frame_size: 4 << 10,
@@ -113,10 +110,7 @@ impl World {
         let session = Stomp.open(SessionSetup {
             name: None,
             session_id: "s".into(),
-            policy: Arc::new(Policy {
-                limits,
-                ..Policy::default()
-            }),
+            policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,
         });
         Self {
@@ -143,44 +137,28 @@ impl World {
             8 | 9 => self.answer(operand),
             10 | 11 => self.deliver(operand),
             12 => self.pass(Duration::from_millis(u64::from(operand) * 100)),
-            13 => self
-                .session
-                .set_reading(self.now, operand.is_multiple_of(2)),
+            13 => self.session.set_reading(self.now, operand.is_multiple_of(2)),
             _ => self.disturb(operand),
         }
     }
 
     fn input(&mut self, bytes: &[u8]) {
         let is_text = std::str::from_utf8(bytes).is_ok();
-        let kind = if is_text {
-            FrameKind::Text
-        } else {
-            FrameKind::Binary
-        };
-        let unit = Unit {
-            kind,
-            bytes: Bytes::copy_from_slice(bytes),
-        };
+        let kind = if is_text { FrameKind::Text } else { FrameKind::Binary };
+        let unit = Unit { kind, bytes: Bytes::copy_from_slice(bytes) };
         self.session.handle_input(self.now, unit, &mut self.actions);
     }
 
     fn event(&mut self, event: Event) {
-        self.session
-            .handle_event(self.now, event, &mut self.actions);
+        self.session.handle_event(self.now, event, &mut self.actions);
     }
 
     fn answer_login(&mut self, operand: u8) {
         let reply = if operand == 0 {
             let text = "no".into();
-            AuthReply::Denied(Denial {
-                kind: DenialKind::BadCredentials,
-                text,
-            })
+            AuthReply::Denied(Denial { kind: DenialKind::BadCredentials, text })
         } else {
-            AuthReply::Granted(Grant {
-                user: "guest".into(),
-                vhost: "/".into(),
-            })
+            AuthReply::Granted(Grant { user: "guest".into(), vhost: "/".into() })
         };
         self.session.handle_auth(self.now, reply, &mut self.actions);
     }
@@ -190,24 +168,13 @@ impl World {
         if self.waiting.is_empty() {
             return;
         }
-        let token = self
-            .waiting
-            .remove(usize::from(operand / 8) % self.waiting.len());
+        let token = self.waiting.remove(usize::from(operand / 8) % self.waiting.len());
         self.event(match operand % 8 {
-            0 => Event::Failed {
-                token,
-                error: error(),
-            },
-            1 => Event::Confirmed {
-                token,
-                outcome: Outcome::Rejected,
-            },
+            0 => Event::Failed { token, error: error() },
+            1 => Event::Confirmed { token, outcome: Outcome::Rejected },
             2 | 3 => Event::Subscribed { token },
             4 | 5 => Event::Unsubscribed { token },
-            _ => Event::Confirmed {
-                token,
-                outcome: Outcome::Accepted,
-            },
+            _ => Event::Confirmed { token, outcome: Outcome::Accepted },
         });
     }
 
@@ -227,18 +194,10 @@ impl World {
         let publication = Arc::new(Publication {
             exchange: "".into(),
             routing_key: "a/b".into(),
-            message: Message {
-                body: vec![operand; 3].into(),
-                ..Message::default()
-            },
+            message: Message { body: vec![operand; 3].into(), ..Message::default() },
         });
         let redelivered = operand.is_multiple_of(2);
-        self.event(Event::Delivery {
-            subscription,
-            tag,
-            redelivered,
-            publication,
-        });
+        self.event(Event::Delivery { subscription, tag, redelivered, publication });
         let settles = self.actions.frames.iter().find_map(|frame| frame.settles);
         if settles.is_some() {
             assert!(is_auto, "a delivery that the client acknowledges");
@@ -252,10 +211,7 @@ impl World {
             self.now = self.now.max(deadline);
             self.session.handle_timeout(self.now, &mut self.actions);
             let next = self.session.next_timeout();
-            assert!(
-                next.is_none_or(|next| next > self.now),
-                "a deadline that is over stays"
-            );
+            assert!(next.is_none_or(|next| next > self.now), "a deadline that is over stays");
             self.check();
         }
         self.now = target;
@@ -267,25 +223,18 @@ impl World {
             1 => self.event(Event::Down { error: error() }),
             2 => {
                 let subscription = SubscriptionId(u64::from(operand / 4));
-                self.event(Event::Canceled {
-                    subscription,
-                    error: error(),
-                });
+                self.event(Event::Canceled { subscription, error: error() });
             }
             _ => {
                 let violation = Violation::TextNotUtf8;
-                self.session
-                    .handle_violation(self.now, violation, &mut self.actions);
+                self.session.handle_violation(self.now, violation, &mut self.actions);
             }
         }
     }
 
     /// What must hold after each operation.
     fn check(&mut self) {
-        assert!(
-            !self.is_closed || self.actions.is_empty(),
-            "something after the close"
-        );
+        assert!(!self.is_closed || self.actions.is_empty(), "something after the close");
         if self.actions.auth.take().is_some() {
             assert!(!self.has_asked, "a second login");
             self.has_asked = true;
@@ -329,33 +278,17 @@ impl World {
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Publish { token, confirm, .. } => self.note(token, confirm),
-            Command::Unsubscribe {
-                token,
-                subscription,
-            } => {
+            Command::Unsubscribe { token, subscription } => {
                 assert!(self.subscriptions.contains_key(&subscription));
                 self.note(token, true);
             }
-            Command::Subscribe {
-                token,
-                subscription,
-                prefetch,
-                settle,
-                ..
-            } => {
+            Command::Subscribe { token, subscription, prefetch, settle, .. } => {
                 assert!(prefetch > 0);
                 self.note(token, true);
-                let before = self
-                    .subscriptions
-                    .insert(subscription, (settle, BTreeSet::new()));
+                let before = self.subscriptions.insert(subscription, (settle, BTreeSet::new()));
                 assert_eq!(before, None, "a subscription id is used once");
             }
-            Command::Settle {
-                subscription,
-                up_to,
-                cumulative,
-                ..
-            } => {
+            Command::Settle { subscription, up_to, cumulative, .. } => {
                 self.settle(subscription, up_to, cumulative);
             }
         }
@@ -369,10 +302,7 @@ impl World {
     }
 
     fn settle(&mut self, subscription: SubscriptionId, up_to: DeliveryTag, cumulative: bool) {
-        let (_, outstanding) = self
-            .subscriptions
-            .get_mut(&subscription)
-            .expect("a subscription");
+        let (_, outstanding) = self.subscriptions.get_mut(&subscription).expect("a subscription");
         assert!(outstanding.remove(&up_to), "a delivery is settled once");
         if cumulative {
             *outstanding = outstanding.split_off(&up_to);

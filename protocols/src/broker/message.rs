@@ -70,12 +70,7 @@ pub enum Value {
 impl Message {
     /// Bytes of the body and of every text.
     pub fn size(&self) -> usize {
-        self.body.len()
-            + self
-                .properties
-                .texts()
-                .map(|text| text.len())
-                .sum::<usize>()
+        self.body.len() + self.properties.texts().map(|text| text.len()).sum::<usize>()
     }
 
     /// A copy that keeps no input buffer alive.
@@ -130,13 +125,10 @@ impl Properties {
 
     /// Every text there is.
     fn texts_mut(&mut self) -> impl Iterator<Item = &mut Text> {
-        let headers = self
-            .headers
-            .iter_mut()
-            .flat_map(|(name, value)| match value {
-                Value::Text(text) => [Some(name), Some(text)],
-                Value::Integer(_) => [Some(name), None],
-            });
+        let headers = self.headers.iter_mut().flat_map(|(name, value)| match value {
+            Value::Text(text) => [Some(name), Some(text)],
+            Value::Integer(_) => [Some(name), None],
+        });
         let fields = [
             &mut self.content_type,
             &mut self.content_encoding,
@@ -191,15 +183,8 @@ mod tests {
             user_id: Some(text(11, 13)),
             app_id: Some(text(12, 14)),
         };
-        let message = Message {
-            body: buffer.slice(14..20),
-            properties,
-        };
-        Publication {
-            exchange: text(0, 1),
-            routing_key: text(1, 3),
-            message,
-        }
+        let message = Message { body: buffer.slice(14..20), properties };
+        Publication { exchange: text(0, 1), routing_key: text(1, 3), message }
     }
 
     #[test]

@@ -209,10 +209,7 @@ pub struct BrokerError {
 impl BrokerError {
     /// An error of this kind with these words.
     pub fn new(kind: BrokerErrorKind, text: impl Into<Text>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-        }
+        Self { kind, text: text.into() }
     }
 }
 

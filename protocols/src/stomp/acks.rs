@@ -63,8 +63,7 @@ impl Ledger {
 
     /// Whether this delivery is outstanding and held by no transaction.
     pub(super) fn is_free(&self, tag: DeliveryTag) -> bool {
-        self.place(tag)
-            .is_some_and(|place| self.0[place].held_by.is_none())
+        self.place(tag).is_some_and(|place| self.0[place].held_by.is_none())
     }
 
     /// Whether nothing is outstanding.
@@ -112,11 +111,7 @@ impl Ledger {
             }
             return;
         }
-        if self
-            .0
-            .range(..=last)
-            .all(|delivery| delivery.held_by == holder)
-        {
+        if self.0.range(..=last).all(|delivery| delivery.held_by == holder) {
             self.0.drain(..=last);
             settle(up_to, true);
             return;
@@ -131,9 +126,7 @@ impl Ledger {
     }
 
     fn place(&self, tag: DeliveryTag) -> Option<usize> {
-        self.0
-            .binary_search_by_key(&tag, |delivery| delivery.tag)
-            .ok()
+        self.0.binary_search_by_key(&tag, |delivery| delivery.tag).ok()
     }
 }
 
@@ -143,8 +136,7 @@ mod tests {
 
     fn ledger(tags: impl IntoIterator<Item = u64>) -> Ledger {
         let mut ledger = Ledger::default();
-        tags.into_iter()
-            .for_each(|tag| ledger.record(DeliveryTag(tag)));
+        tags.into_iter().for_each(|tag| ledger.record(DeliveryTag(tag)));
         ledger
     }
 
@@ -175,10 +167,7 @@ mod tests {
     fn a_cumulative_settlement_leaves_out_what_a_transaction_holds() {
         let mut ledger = ledger(1..=4);
         ledger.hold(DeliveryTag(2), false, Holder(7));
-        assert_eq!(
-            settled(&mut ledger, 3, true, None),
-            [(1, false), (3, false)]
-        );
+        assert_eq!(settled(&mut ledger, 3, true, None), [(1, false), (3, false)]);
         assert!(!ledger.is_free(DeliveryTag(2)));
         assert_eq!(settled(&mut ledger, 2, true, Some(Holder(7))), [(2, true)]);
         assert!(ledger.is_free(DeliveryTag(4)));

@@ -47,25 +47,18 @@ impl<'a> ClientFrame<'a> {
     /// All headers in their order, repeated ones included.
     pub(super) fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let version = self.version;
-        self.frame
-            .headers
-            .iter()
-            .map(move |(name, value)| (name, without_blanks(version, value)))
+        self.frame.headers.iter().map(move |(name, value)| (name, without_blanks(version, value)))
     }
 
     /// The value of the first header of this name.
     pub(super) fn get(&self, name: &str) -> Option<&'a str> {
-        self.frame
-            .headers
-            .get(name)
-            .map(|value| without_blanks(self.version, value))
+        self.frame.headers.get(name).map(|value| without_blanks(self.version, value))
     }
 
     /// As [`get`](Self::get). *Errors.* [`Violation::MissingHeader`].
     pub(super) fn require(&self, header: &'static str) -> Result<&'a str, Violation> {
         let verb = self.frame.verb.as_str();
-        self.get(header)
-            .ok_or(Violation::MissingHeader { verb, header })
+        self.get(header).ok_or(Violation::MissingHeader { verb, header })
     }
 
     /// The receipt it asks for, kept apart from the input. *Errors.* As [`name`](Self::name).
@@ -95,17 +88,12 @@ impl<'a> ClientFrame<'a> {
         if self.frame.body.is_empty() || self.version == Version::V10 {
             return Ok(());
         }
-        Err(Violation::BodyNotAllowed {
-            verb: self.frame.verb.as_str(),
-        })
+        Err(Violation::BodyNotAllowed { verb: self.frame.verb.as_str() })
     }
 
     /// Bytes of its headers and its body.
     pub(super) fn size(&self) -> usize {
-        let headers: usize = self
-            .headers()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
+        let headers: usize = self.headers().map(|(name, value)| name.len() + value.len()).sum();
         headers + self.frame.body.len()
     }
 
@@ -136,20 +124,12 @@ impl<'a> ClientFrame<'a> {
         value: &str,
     ) -> Violation {
         let verb = self.frame.verb.as_str();
-        Violation::BadHeader {
-            verb,
-            header,
-            expected,
-            got: shown(value),
-        }
+        Violation::BadHeader { verb, header, expected, got: shown(value) }
     }
 
     /// A header that only the server sets.
     pub(super) const fn forbidden(&self, header: &'static str) -> Violation {
-        Violation::ForbiddenHeader {
-            verb: self.frame.verb.as_str(),
-            header,
-        }
+        Violation::ForbiddenHeader { verb: self.frame.verb.as_str(), header }
     }
 }
 

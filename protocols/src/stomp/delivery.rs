@@ -39,11 +39,7 @@ impl MessageEncoder {
             frame.header("subscription", id);
         }
         self.destination.clear();
-        destination::write(
-            &publication.exchange,
-            &publication.routing_key,
-            &mut self.destination,
-        );
+        destination::write(&publication.exchange, &publication.routing_key, &mut self.destination);
         frame.header("destination", &self.destination);
         let has_ack = version >= Version::V12 && subscription.mode != AckMode::Auto;
         let message_id = subscription.message_id(tag);

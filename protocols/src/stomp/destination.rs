@@ -44,9 +44,9 @@ pub(super) fn parse(destination: &Text) -> Result<Address, Violation> {
         "topic" => parts("topic").only(rest).map(Address::Topic),
         "exchange" => parts("exchange").exchange(rest),
         "amq" if rest == "queue" => parts("queue").only("").map(Address::ExistingQueue),
-        "amq" if rest.starts_with("queue/") => parts("queue")
-            .only(&rest["queue/".len()..])
-            .map(Address::ExistingQueue),
+        "amq" if rest.starts_with("queue/") => {
+            parts("queue").only(&rest["queue/".len()..]).map(Address::ExistingQueue)
+        }
         _ => Err(unknown(destination)),
     }
 }
@@ -98,19 +98,11 @@ fn bare(destination: &Text) -> Result<Address, Violation> {
     if destination.contains('/') {
         return Err(unknown(destination));
     }
-    Parts {
-        destination,
-        kind: "queue",
-    }
-    .only(destination)
-    .map(Address::Queue)
+    Parts { destination, kind: "queue" }.only(destination).map(Address::Queue)
 }
 
 fn unknown(destination: &str) -> Violation {
-    Violation::UnknownDestination {
-        got: shown(destination),
-        valid: VALID,
-    }
+    Violation::UnknownDestination { got: shown(destination), valid: VALID }
 }
 
 /// Reads the parts of one destination.
@@ -140,10 +132,7 @@ impl Parts<'_> {
         if key.contains('/') {
             return Err(self.invalid("it has two parts at most; write %2F for a slash in a key"));
         }
-        Ok(Address::Exchange {
-            name: self.decoded(name)?,
-            key: self.decoded(key)?,
-        })
+        Ok(Address::Exchange { name: self.decoded(name)?, key: self.decoded(key)? })
     }
 
     fn decoded(&self, part: &str) -> Result<Text, Violation> {
@@ -160,11 +149,7 @@ impl Parts<'_> {
     }
 
     fn invalid(&self, hint: &'static str) -> Violation {
-        Violation::InvalidDestination {
-            got: shown(self.destination),
-            kind: self.kind,
-            hint,
-        }
+        Violation::InvalidDestination { got: shown(self.destination), kind: self.kind, hint }
     }
 }
 
@@ -186,9 +171,7 @@ fn percent_decode(part: &str) -> Option<Text> {
 }
 
 fn hex_digit(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// Encodes slashes, percent signs, control characters and whatever is not ASCII.
@@ -228,15 +211,10 @@ mod tests {
     fn each_prefix_is_its_address() {
         assert_eq!(parsed("/queue/a.b"), Ok(Address::Queue("a.b".into())));
         assert_eq!(parsed("a"), Ok(Address::Queue("a".into())));
-        assert_eq!(
-            parsed("/amq/queue/a"),
-            Ok(Address::ExistingQueue("a".into()))
-        );
+        assert_eq!(parsed("/amq/queue/a"), Ok(Address::ExistingQueue("a".into())));
         assert_eq!(parsed("/topic/a.*.#"), Ok(Address::Topic("a.*.#".into())));
-        let exchange = |name: &str, key: &str| Address::Exchange {
-            name: name.into(),
-            key: key.into(),
-        };
+        let exchange =
+            |name: &str, key: &str| Address::Exchange { name: name.into(), key: key.into() };
         assert_eq!(parsed("/exchange/x"), Ok(exchange("x", "")));
         assert_eq!(parsed("/exchange/x/"), Ok(exchange("x", "")));
         assert_eq!(parsed("/exchange/x/k"), Ok(exchange("x", "k")));
@@ -244,10 +222,7 @@ mod tests {
 
     #[test]
     fn parts_are_percent_decoded() {
-        assert_eq!(
-            parsed("/queue/a%2Fb%2fc%25"),
-            Ok(Address::Queue("a/b/c%".into()))
-        );
+        assert_eq!(parsed("/queue/a%2Fb%2fc%25"), Ok(Address::Queue("a/b/c%".into())));
         assert_eq!(parsed("/topic/%C3%BC"), Ok(Address::Topic("ü".into())));
         assert_eq!(parsed("a%2Fb"), Ok(Address::Queue("a/b".into())));
     }
@@ -317,12 +292,8 @@ mod tests {
     #[test]
     fn the_last_destination_is_parsed_once() {
         let mut last = LastDestination::default();
-        let Ok(Address::Queue(first)) = last.parse("/queue/a") else {
-            panic!("a queue")
-        };
-        let Ok(Address::Queue(second)) = last.parse("/queue/a") else {
-            panic!("a queue")
-        };
+        let Ok(Address::Queue(first)) = last.parse("/queue/a") else { panic!("a queue") };
+        let Ok(Address::Queue(second)) = last.parse("/queue/a") else { panic!("a queue") };
         assert_eq!(first.as_ptr(), second.as_ptr());
         assert_eq!(last.parse("/queue/b"), Ok(Address::Queue("b".into())));
     }

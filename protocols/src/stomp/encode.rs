@@ -147,9 +147,7 @@ enum Part {
 /// Whether a byte is in there that some version has a substitute for.
 fn may_need_substitutes(bytes: &[u8]) -> bool {
     // Without leaving early: names and values are short, and hardly one needs a substitute.
-    bytes
-        .iter()
-        .fold(false, |found, &byte| found | SUBSTITUTED[usize::from(byte)])
+    bytes.iter().fold(false, |found, &byte| found | SUBSTITUTED[usize::from(byte)])
 }
 
 /// The bytes that some version has a substitute for: 1.2 has one for each of them.
@@ -189,9 +187,7 @@ mod tests {
     #[test]
     fn a_frame_is_verb_headers_blank_line_body_nul_and_line_feed() {
         let mut encoder = Encoder::new(Verb::Message, Escaping::V12, 3);
-        encoder
-            .header("destination", "/queue/a")
-            .number("subscription", 7);
+        encoder.header("destination", "/queue/a").number("subscription", 7);
         let expected =
             "MESSAGE\ndestination:/queue/a\nsubscription:7\ncontent-length:3\n\na\0b\0\n";
         assert_eq!(encoder.finish(b"a\0b"), expected);
@@ -199,10 +195,7 @@ mod tests {
 
     #[test]
     fn an_empty_body_has_no_content_length() {
-        assert_eq!(
-            Encoder::new(Verb::Receipt, Escaping::V12, 0).finish(b""),
-            "RECEIPT\n\n\0\n"
-        );
+        assert_eq!(Encoder::new(Verb::Receipt, Escaping::V12, 0).finish(b""), "RECEIPT\n\n\0\n");
     }
 
     #[test]
@@ -228,10 +221,7 @@ mod tests {
     #[test]
     fn no_version_lets_a_header_end_the_frame() {
         for escaping in [Escaping::None, Escaping::V11, Escaping::V12] {
-            assert_eq!(
-                with_header(escaping, "a\0", "b\0ERROR"),
-                "MESSAGE\na :b ERROR\n\n\0\n"
-            );
+            assert_eq!(with_header(escaping, "a\0", "b\0ERROR"), "MESSAGE\na :b ERROR\n\n\0\n");
         }
     }
 
@@ -248,9 +238,7 @@ mod tests {
     fn usual_frames_are_built_in_one_buffer() {
         let mut encoder = Encoder::new(Verb::Message, Escaping::V12, 1_000);
         let before = encoder.buffer.as_ptr();
-        encoder
-            .header("destination", "/queue/a")
-            .header("message-id", "T_1@@session@@1");
+        encoder.header("destination", "/queue/a").header("message-id", "T_1@@session@@1");
         assert_eq!(encoder.finish(&[b'x'; 1_000]).as_ptr(), before);
     }
 }

@@ -111,10 +111,7 @@ impl Verb {
 
     /// Whether only servers send it.
     pub const fn is_server_only(self) -> bool {
-        matches!(
-            self,
-            Self::Connected | Self::Message | Self::Receipt | Self::Error
-        )
+        matches!(self, Self::Connected | Self::Message | Self::Receipt | Self::Error)
     }
 }
 
@@ -162,17 +159,12 @@ impl Headers {
     /// a look-up panics otherwise.
     #[inline]
     pub fn from_lines(head: Text, lines: &[HeaderLine]) -> Self {
-        Self {
-            head,
-            lines: SmallVec::from_slice(lines),
-        }
+        Self { head, lines: SmallVec::from_slice(lines) }
     }
 
     /// The value of the first header of this name (STOMP 1.2 §Repeated Header Entries).
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value)
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// As [`get`](Self::get), sharing the frame's buffer.
@@ -198,8 +190,7 @@ impl Headers {
 
     /// As [`iter`](Self::iter), sharing the frame's buffer.
     pub fn iter_text(&self) -> impl Iterator<Item = (Text, Text)> {
-        self.iter()
-            .map(|(name, value)| (self.head.slice(name), self.head.slice(value)))
+        self.iter().map(|(name, value)| (self.head.slice(name), self.head.slice(value)))
     }
 
     /// How many there are.
@@ -228,21 +219,9 @@ mod tests {
 
     fn headers() -> Headers {
         let lines = [
-            HeaderLine {
-                start: 0,
-                colon: 1,
-                end: 3,
-            },
-            HeaderLine {
-                start: 4,
-                colon: 5,
-                end: 7,
-            },
-            HeaderLine {
-                start: 8,
-                colon: 8,
-                end: 9,
-            },
+            HeaderLine { start: 0, colon: 1, end: 3 },
+            HeaderLine { start: 4, colon: 5, end: 7 },
+            HeaderLine { start: 8, colon: 8, end: 9 },
         ];
         Headers::from_lines(Text::from_static("a:1\na:2\n:\n"), &lines)
     }
@@ -252,10 +231,7 @@ mod tests {
         let headers = headers();
         assert_eq!(headers.get("a"), Some("1"));
         assert_eq!(headers.get("b"), None);
-        assert_eq!(
-            headers.iter().collect::<Vec<_>>(),
-            [("a", "1"), ("a", "2"), ("", "")]
-        );
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [("a", "1"), ("a", "2"), ("", "")]);
         assert_eq!(headers.len(), 3);
     }
 
@@ -264,11 +240,7 @@ mod tests {
         let headers = headers();
         let value = headers.text("a").unwrap();
         assert_eq!(value.as_ptr(), headers.get("a").unwrap().as_ptr());
-        assert!(
-            headers
-                .iter_text()
-                .all(|(name, _)| name == "a" || name.is_empty())
-        );
+        assert!(headers.iter_text().all(|(name, _)| name == "a" || name.is_empty()));
     }
 
     #[test]

@@ -29,12 +29,7 @@ impl Wish {
         let number = |text: &str| text.trim().parse().ok();
         value
             .split_once(',')
-            .and_then(|(sends, wants)| {
-                Some(Self {
-                    sends: number(sends)?,
-                    wants: number(wants)?,
-                })
-            })
+            .and_then(|(sends, wants)| Some(Self { sends: number(sends)?, wants: number(wants)? }))
             .ok_or_else(|| Violation::BadHeader {
                 verb,
                 header: "heart-beat",
@@ -65,32 +60,20 @@ impl Agreement {
             } else {
                 wished(wish.wants).min(settings.max)
             },
-            expects: if wish.sends == 0 {
-                Duration::ZERO
-            } else {
-                wished(wish.sends)
-            },
+            expects: if wish.sends == 0 { Duration::ZERO } else { wished(wish.sends) },
             default: settings.default,
         }
     }
 
     /// The `heart-beat` header of CONNECTED.
     pub(super) fn header(&self) -> String {
-        let offered = if self.expects.is_zero() {
-            self.default
-        } else {
-            self.expects
-        };
+        let offered = if self.expects.is_zero() { self.default } else { self.expects };
         format!("{},{}", millis(self.sends), millis(offered))
     }
 
     /// How often the transport probes the client; zero: never, for it sends heart-beats.
     pub(super) const fn probe(&self) -> Duration {
-        if self.expects.is_zero() {
-            self.default
-        } else {
-            Duration::ZERO
-        }
+        if self.expects.is_zero() { self.default } else { Duration::ZERO }
     }
 }
 
@@ -166,11 +149,7 @@ impl Heartbeat {
     /// The earlier of the two deadlines.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let due = self.ours.as_ref().map(Beat::due);
-        let missed = self
-            .theirs
-            .as_ref()
-            .filter(|_| !self.is_paused)
-            .map(Beat::missed);
+        let missed = self.theirs.as_ref().filter(|_| !self.is_paused).map(Beat::missed);
         due.into_iter().chain(missed).min()
     }
 }
@@ -230,22 +209,9 @@ mod tests {
 
     #[test]
     fn a_header_is_two_numbers() {
-        for value in [
-            "",
-            "1",
-            "1,",
-            ",1",
-            "a,b",
-            "1,2,3",
-            "-1,0",
-            "1.5,0",
-            "4294967296,0",
-        ] {
+        for value in ["", "1", "1,", ",1", "a,b", "1,2,3", "-1,0", "1.5,0", "4294967296,0"] {
             assert!(Wish::parse(value, "CONNECT").is_err(), "{value}");
         }
-        assert_eq!(
-            Wish::parse(" 1 , 2", "CONNECT"),
-            Ok(Wish { sends: 1, wants: 2 })
-        );
+        assert_eq!(Wish::parse(" 1 , 2", "CONNECT"), Ok(Wish { sends: 1, wants: 2 }));
     }
 }

@@ -34,11 +34,7 @@ pub(super) struct ErrorFrame<'a> {
 impl Output {
     /// Before a version is agreed on.
     pub(super) const fn new(outgoing: OutgoingKind) -> Self {
-        Self {
-            outgoing,
-            peer_sends_text: false,
-            escaping: Escaping::None,
-        }
+        Self { outgoing, peer_sends_text: false, escaping: Escaping::None }
     }
 
     /// The version is agreed on.
@@ -59,14 +55,7 @@ impl Output {
             OutgoingKind::Binary => false,
         };
         let is_text = wants_text && std::str::from_utf8(body).is_ok();
-        OutFrame::new(
-            if is_text {
-                FrameKind::Text
-            } else {
-                FrameKind::Binary
-            },
-            bytes,
-        )
+        OutFrame::new(if is_text { FrameKind::Text } else { FrameKind::Binary }, bytes)
     }
 
     /// A heart-beat: one line feed.

@@ -33,10 +33,7 @@ struct Pending {
 impl Receipts {
     /// None, and never more than `limit`.
     pub(super) const fn new(limit: usize) -> Self {
-        Self {
-            pending: VecDeque::new(),
-            limit,
-        }
+        Self { pending: VecDeque::new(), limit }
     }
 
     /// *Errors.* [`Violation::TooManyReceipts`] if there is no room for `count` more.
@@ -50,12 +47,7 @@ impl Receipts {
     /// A receipt that waits for the answer to `token`. *Order.* After [`reserve`](Self::reserve);
     /// tokens grow.
     pub(super) fn wait(&mut self, token: Token, receipt: Text) {
-        self.pending.push_back(Pending {
-            token,
-            receipt,
-            is_done: false,
-            is_part: false,
-        });
+        self.pending.push_back(Pending { token, receipt, is_done: false, is_part: false });
     }
 
     /// A publish of a transaction that the receipt of its COMMIT waits for.
@@ -70,12 +62,7 @@ impl Receipts {
 
     /// A receipt that waits for nothing but its turn.
     pub(super) fn ready(&mut self, token: Token, receipt: Text) {
-        self.pending.push_back(Pending {
-            token,
-            receipt,
-            is_done: true,
-            is_part: false,
-        });
+        self.pending.push_back(Pending { token, receipt, is_done: true, is_part: false });
     }
 
     /// The answer to `token` has come.
@@ -107,9 +94,7 @@ impl Receipts {
     }
 
     fn place(&self, token: Token) -> Option<usize> {
-        self.pending
-            .binary_search_by_key(&token, |pending| pending.token)
-            .ok()
+        self.pending.binary_search_by_key(&token, |pending| pending.token).ok()
     }
 }
 
@@ -151,10 +136,7 @@ mod tests {
         let mut receipts = Receipts::new(2);
         receipts.wait(Token(1), "a".into());
         assert_eq!(receipts.reserve(1), Ok(()));
-        assert_eq!(
-            receipts.reserve(2),
-            Err(Violation::TooManyReceipts { limit: 2 })
-        );
+        assert_eq!(receipts.reserve(2), Err(Violation::TooManyReceipts { limit: 2 }));
         assert!(receipts.reserve(usize::MAX).is_err());
     }
 }

@@ -152,14 +152,9 @@ impl Subscriptions {
                     && subscription.ledger.is_free(delivery.tag)
             })
         };
-        let active = self
-            .active
-            .get(delivery.consumer_tag)
-            .filter(|id| is_free(id));
+        let active = self.active.get(delivery.consumer_tag).filter(|id| is_free(id));
         // Rarely: an ACK that comes after UNSUBSCRIBE.
-        active
-            .or_else(|| self.all.keys().find(|id| is_free(id)))
-            .copied()
+        active.or_else(|| self.all.keys().find(|id| is_free(id))).copied()
     }
 
     /// Forgets a subscription that is stopped and has nothing outstanding.
@@ -240,11 +235,7 @@ impl MessageId {
     fn new(consumer_tag: &str, session_id: &str) -> Self {
         let buffer = [consumer_tag, SEPARATOR, session_id, SEPARATOR].concat();
         let prefix_length = buffer.len();
-        Self {
-            buffer,
-            consumer_tag_length: consumer_tag.len(),
-            prefix_length,
-        }
+        Self { buffer, consumer_tag_length: consumer_tag.len(), prefix_length }
     }
 
     fn consumer_tag(&self) -> &str {

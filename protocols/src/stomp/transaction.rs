@@ -87,18 +87,11 @@ impl Transactions {
             return Err(Violation::TransactionInUse { id: shown(id) });
         }
         if self.open.len() >= self.max_open {
-            return Err(Violation::TooManyTransactions {
-                limit: self.max_open,
-            });
+            return Err(Violation::TooManyTransactions { limit: self.max_open });
         }
         self.last_holder += 1;
         let holder = Holder(self.last_holder);
-        self.open.push(Transaction {
-            id: Text::from(id),
-            holder,
-            frames: Vec::new(),
-            bytes: 0,
-        });
+        self.open.push(Transaction { id: Text::from(id), holder, frames: Vec::new(), bytes: 0 });
         Ok(())
     }
 
@@ -110,16 +103,11 @@ impl Transactions {
         let place = self.place(id)?;
         let transaction = &mut self.open[place];
         if transaction.frames.len() >= self.max_frames {
-            return Err(Violation::TransactionTooLong {
-                limit: self.max_frames,
-            });
+            return Err(Violation::TransactionTooLong { limit: self.max_frames });
         }
         let got = self.bytes.saturating_add(size);
         if got > self.max_bytes {
-            return Err(Violation::TransactionTooLarge {
-                limit: self.max_bytes,
-                got,
-            });
+            return Err(Violation::TransactionTooLarge { limit: self.max_bytes, got });
         }
         self.bytes = got;
         transaction.bytes += size;
@@ -162,10 +150,7 @@ mod tests {
         transactions.begin("a").unwrap();
         transactions.begin("b").unwrap();
         transactions.admit("a", 60).unwrap();
-        let too_large = Violation::TransactionTooLarge {
-            limit: 100,
-            got: 101,
-        };
+        let too_large = Violation::TransactionTooLarge { limit: 100, got: 101 };
         assert_eq!(transactions.admit("b", 41).unwrap_err(), too_large);
         transactions.end("a").unwrap();
         transactions.admit("b", 100).unwrap();

@@ -63,12 +63,7 @@ impl Broker {
     /// Carries out a command; what it settled, for settlements.
     pub(crate) fn submit(&mut self, command: Command) -> Settled {
         match command {
-            Command::Publish {
-                token,
-                confirm,
-                mandatory,
-                ..
-            } => {
+            Command::Publish { token, confirm, mandatory, .. } => {
                 assert!(self.tokens.insert(token), "a token is used once");
                 assert!(!mandatory);
                 self.published += 1;
@@ -77,13 +72,7 @@ impl Broker {
                     self.waiting.push(Waiting::Confirm(token));
                 }
             }
-            Command::Subscribe {
-                token,
-                subscription,
-                prefetch,
-                settle,
-                ..
-            } => {
+            Command::Subscribe { token, subscription, prefetch, settle, .. } => {
                 assert!(self.tokens.insert(token), "a token is used once");
                 assert!(prefetch > 0);
                 let consumer = Consumer {
@@ -96,20 +85,12 @@ impl Broker {
                 assert!(before.is_none(), "a subscription id is used once");
                 self.waiting.push(Waiting::Subscribe(token, subscription));
             }
-            Command::Unsubscribe {
-                token,
-                subscription,
-            } => {
+            Command::Unsubscribe { token, subscription } => {
                 assert!(self.tokens.insert(token), "a token is used once");
                 assert!(self.consumers.contains_key(&subscription));
                 self.waiting.push(Waiting::Unsubscribe(token, subscription));
             }
-            Command::Settle {
-                subscription,
-                up_to,
-                verdict,
-                cumulative,
-            } => {
+            Command::Settle { subscription, up_to, verdict, cumulative } => {
                 return self.settle(subscription, up_to, verdict, cumulative);
             }
         }
@@ -124,24 +105,12 @@ impl Broker {
         verdict: Verdict,
         cumulative: bool,
     ) -> Settled {
-        let consumer = self
-            .consumers
-            .get_mut(&subscription)
-            .expect("a known subscription");
-        assert!(
-            consumer.outstanding.contains(&up_to),
-            "{up_to:?} is settled once"
-        );
-        let earlier = consumer
-            .outstanding
-            .range(..up_to)
-            .copied()
-            .filter(|_| cumulative);
+        let consumer = self.consumers.get_mut(&subscription).expect("a known subscription");
+        assert!(consumer.outstanding.contains(&up_to), "{up_to:?} is settled once");
+        let earlier = consumer.outstanding.range(..up_to).copied().filter(|_| cumulative);
         let tags: Vec<_> = earlier.chain([up_to]).collect();
         consumer.outstanding.retain(|tag| !tags.contains(tag));
-        tags.into_iter()
-            .map(|tag| (subscription, tag, verdict.into()))
-            .collect()
+        tags.into_iter().map(|tag| (subscription, tag, verdict.into())).collect()
     }
 
     /// A delivery for one of the running consumers that has room for it.

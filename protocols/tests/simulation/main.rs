@@ -33,17 +33,7 @@ fn a_session_keeps_its_promises_whatever_client_and_broker_do() {
     }
     // The simulation is worth nothing if it does not get anywhere.
     assert!(steps > 20_000, "{steps} steps");
-    for end in [
-        "still open",
-        "Peer",
-        "Broker",
-        "Drain",
-        "LoginRefused",
-        "Violation",
-    ] {
-        assert!(
-            ends.contains_key(end),
-            "no connection ended as {end}: {ends:?}"
-        );
+    for end in ["still open", "Peer", "Broker", "Drain", "LoginRefused", "Violation"] {
+        assert!(ends.contains_key(end), "no connection ended as {end}: {ends:?}");
     }
 }

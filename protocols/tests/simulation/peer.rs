@@ -39,14 +39,8 @@ pub(crate) struct Received {
 /// A frame of an open transaction.
 #[derive(Debug)]
 pub(crate) enum Held {
-    Send {
-        receipt: Option<String>,
-    },
-    Ack {
-        covers: Vec<DeliveryTag>,
-        said: Said,
-        receipt: Option<String>,
-    },
+    Send { receipt: Option<String> },
+    Ack { covers: Vec<DeliveryTag>, said: Said, receipt: Option<String> },
 }
 
 #[derive(Debug, Default)]
@@ -76,11 +70,7 @@ impl Peer {
                 && it.held_by.is_none()
                 && (it.tag == message.tag || (message.cumulative && it.tag < message.tag))
         };
-        self.received
-            .iter()
-            .filter(is_covered)
-            .map(|it| it.tag)
-            .collect()
+        self.received.iter().filter(is_covered).map(|it| it.tag).collect()
     }
 
     /// The client has settled these.

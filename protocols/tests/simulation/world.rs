@@ -38,16 +38,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let limits = Limits {
-            subscriptions: 6,
-            transactions: 3,
-            ..Limits::default()
-        };
-        let stomp = Settings {
-            prefetch: 5,
-            max_prefetch: 8,
-            ..Settings::default()
-        };
+        let limits = Limits { subscriptions: 6, transactions: 3, ..Limits::default() };
+        let stomp = Settings { prefetch: 5, max_prefetch: 8, ..Settings::default() };
         let version = random.of(&["1.0", "1.1", "1.2"]);
         Self {
             seed,
@@ -78,27 +70,18 @@ impl World {
     fn connect(&mut self) {
         self.send(
             "CONNECT",
-            &[
-                ("accept-version", self.version),
-                ("heart-beat", "10000,10000"),
-            ],
+            &[("accept-version", self.version), ("heart-beat", "10000,10000")],
             b"",
         );
         assert!(self.pair.auth.take().is_some());
         if self.random.once_in(40) {
             let text = "no".into();
-            self.pair.reply(AuthReply::Denied(Denial {
-                kind: DenialKind::BadCredentials,
-                text,
-            }));
+            self.pair.reply(AuthReply::Denied(Denial { kind: DenialKind::BadCredentials, text }));
             self.must_close = true;
             self.check();
             return;
         }
-        let grant = Grant {
-            user: "guest".into(),
-            vhost: "/".into(),
-        };
+        let grant = Grant { user: "guest".into(), vhost: "/".into() };
         self.pair.reply(AuthReply::Granted(grant));
         assert!(self.pair.established.take().is_some());
         let connected = self.pair.frames.pop_front().expect("CONNECTED");
@@ -165,11 +148,7 @@ impl World {
         self.send("SEND", &headers, body);
         if let Some(id) = transaction {
             let held = Held::Send { receipt };
-            self.peer
-                .transactions
-                .get_mut(&id)
-                .expect("open")
-                .push(held);
+            self.peer.transactions.get_mut(&id).expect("open").push(held);
             assert_eq!(self.carry_out(), Settled::new());
             assert_eq!(self.broker.published, published);
             return;
@@ -183,13 +162,8 @@ impl World {
     }
 
     fn acknowledge(&mut self) {
-        let free: Vec<Received> = self
-            .peer
-            .received
-            .iter()
-            .filter(|it| it.held_by.is_none())
-            .cloned()
-            .collect();
+        let free: Vec<Received> =
+            self.peer.received.iter().filter(|it| it.held_by.is_none()).cloned().collect();
         if free.is_empty() {
             return;
         }
@@ -200,19 +174,14 @@ impl World {
             ("NACK", None, Said::Requeue),
             ("NACK", Some("false"), Said::Discard),
         ]);
-        let (verb, said) = if self.version == "1.0" {
-            ("ACK", Said::Accept)
-        } else {
-            (verb, said)
-        };
+        let (verb, said) = if self.version == "1.0" { ("ACK", Said::Accept) } else { (verb, said) };
         let receipt = self.random.once_in(4).then(|| self.peer.new_name());
         let transaction = self.open_transaction().filter(|_| self.random.once_in(3));
         let mut headers = match self.version {
             "1.2" => vec![("id", message.message_id.as_str())],
-            "1.1" => vec![
-                ("message-id", message.message_id.as_str()),
-                ("subscription", &message.id),
-            ],
+            "1.1" => {
+                vec![("message-id", message.message_id.as_str()), ("subscription", &message.id)]
+            }
             _ => vec![("message-id", message.message_id.as_str())],
         };
         headers.extend(requeue.map(|requeue| ("requeue", requeue)));
@@ -222,24 +191,11 @@ impl World {
 
         let covers = self.peer.covered(&message);
         if let Some(id) = transaction {
-            for held in self
-                .peer
-                .received
-                .iter_mut()
-                .filter(|it| covers.contains(&it.tag))
-            {
+            for held in self.peer.received.iter_mut().filter(|it| covers.contains(&it.tag)) {
                 held.held_by = Some(id.clone());
             }
-            let held = Held::Ack {
-                covers,
-                said,
-                receipt,
-            };
-            self.peer
-                .transactions
-                .get_mut(&id)
-                .expect("open")
-                .push(held);
+            let held = Held::Ack { covers, said, receipt };
+            self.peer.transactions.get_mut(&id).expect("open").push(held);
             assert_eq!(self.carry_out(), Settled::new());
             return;
         }
@@ -255,11 +211,7 @@ impl World {
         let mode = *self.random.of(&AckMode::ALL);
         let prefetch = *self.random.of(&["1", "3", "0", "99"]);
         let receipt = self.random.once_in(2).then(|| self.peer.new_name());
-        let on_wire = if self.version == "1.0" {
-            id.clone()
-        } else {
-            id.replace(':', "\\c")
-        };
+        let on_wire = if self.version == "1.0" { id.clone() } else { id.replace(':', "\\c") };
         let mut headers = vec![
             ("id", on_wire.as_str()),
             ("destination", "/queue/a"),
@@ -275,11 +227,7 @@ impl World {
         if is_refused {
             return self.expect_error(receipt.as_deref());
         }
-        let Some(Command::Subscribe {
-            subscription,
-            prefetch,
-            ..
-        }) = self.pair.commands.front()
+        let Some(Command::Subscribe { subscription, prefetch, .. }) = self.pair.commands.front()
         else {
             panic!("seed {}: {:?}", self.seed, self.pair.commands)
         };
@@ -295,11 +243,7 @@ impl World {
             return;
         };
         let receipt = self.random.once_in(2).then(|| self.peer.new_name());
-        let on_wire = if self.version == "1.0" {
-            id.clone()
-        } else {
-            id.replace(':', "\\c")
-        };
+        let on_wire = if self.version == "1.0" { id.clone() } else { id.replace(':', "\\c") };
         let mut headers = vec![("id", on_wire.as_str())];
         headers.extend(receipt.as_deref().map(|receipt| ("receipt", receipt)));
         self.send("UNSUBSCRIBE", &headers, b"");
@@ -340,12 +284,7 @@ impl World {
                 self.expect_committed(held, receipt.as_deref(), &mut expected);
             }
         }
-        for it in self
-            .peer
-            .received
-            .iter_mut()
-            .filter(|it| it.held_by.as_ref() == Some(&id))
-        {
+        for it in self.peer.received.iter_mut().filter(|it| it.held_by.as_ref() == Some(&id)) {
             it.held_by = None;
         }
         self.peer.receipts.extend(receipt);
@@ -374,11 +313,7 @@ impl World {
                 *publishes += 1;
                 self.peer.receipts.extend(receipt);
             }
-            Held::Ack {
-                covers,
-                said,
-                receipt,
-            } => {
+            Held::Ack { covers, said, receipt } => {
                 settled.extend(self.peer.settled(&covers, said));
                 self.peer.forget(&covers);
                 self.peer.receipts.extend(receipt);
@@ -388,11 +323,8 @@ impl World {
 
     fn disconnect(&mut self) {
         let receipt = self.random.once_in(2).then(|| self.peer.new_name());
-        let headers: Vec<_> = receipt
-            .as_deref()
-            .into_iter()
-            .map(|receipt| ("receipt", receipt))
-            .collect();
+        let headers: Vec<_> =
+            receipt.as_deref().into_iter().map(|receipt| ("receipt", receipt)).collect();
         self.send("DISCONNECT", &headers, b"");
         self.peer.receipts.extend(receipt);
         self.is_leaving = true;
@@ -402,23 +334,8 @@ impl World {
         let (verb, headers): (&str, &[(&str, &str)]) = *self.random.of(&[
             ("SEND", &[("receipt", "bad")][..]),
             ("SEND", &[("destination", "/nowhere"), ("receipt", "bad")]),
-            (
-                "SEND",
-                &[
-                    ("destination", "/queue/a"),
-                    ("transaction", "?"),
-                    ("receipt", "bad"),
-                ],
-            ),
-            (
-                "ACK",
-                &[
-                    ("id", "?"),
-                    ("message-id", "?"),
-                    ("subscription", "?"),
-                    ("receipt", "bad"),
-                ],
-            ),
+            ("SEND", &[("destination", "/queue/a"), ("transaction", "?"), ("receipt", "bad")]),
+            ("ACK", &[("id", "?"), ("message-id", "?"), ("subscription", "?"), ("receipt", "bad")]),
             ("UNSUBSCRIBE", &[("id", "?"), ("receipt", "bad")]),
             ("COMMIT", &[("transaction", "?"), ("receipt", "bad")]),
             ("CONNECT", &[("receipt", "bad")]),
@@ -439,79 +356,43 @@ impl World {
         let publication = Arc::new(Publication {
             exchange: "".into(),
             routing_key: "a".into(),
-            message: Message {
-                body: body.into(),
-                ..Message::default()
-            },
+            message: Message { body: body.into(), ..Message::default() },
         });
         let redelivered = self.random.once_in(2);
-        self.pair.event(Event::Delivery {
-            subscription,
-            tag,
-            redelivered,
-            publication,
-        });
+        self.pair.event(Event::Delivery { subscription, tag, redelivered, publication });
         if self.is_leaving {
             assert!(self.pair.frames.is_empty() && self.pair.commands.is_empty());
             return;
         }
         if self.peer.given_up.contains(&subscription) {
             assert!(self.pair.frames.is_empty());
-            assert_eq!(
-                self.carry_out(),
-                Settled::from([(subscription, tag, Said::Requeue)])
-            );
+            assert_eq!(self.carry_out(), Settled::from([(subscription, tag, Said::Requeue)]));
             return;
         }
         let unit = self.pair.frames.pop_front().expect("a MESSAGE");
         let message = WireFrame::read(&unit);
-        assert_eq!(
-            (message.verb.as_str(), message.body.as_slice()),
-            ("MESSAGE", body)
-        );
+        assert_eq!((message.verb.as_str(), message.body.as_slice()), ("MESSAGE", body));
         let is_text = std::str::from_utf8(body).is_ok();
-        assert_eq!(
-            message.kind == FrameKind::Text,
-            is_text,
-            "the client has sent text"
-        );
+        assert_eq!(message.kind == FrameKind::Text, is_text, "the client has sent text");
         let of = |(_, known): &(&String, &(SubscriptionId, AckMode))| known.0 == subscription;
-        let (id, (_, mode)) = self
-            .peer
-            .subscriptions
-            .iter()
-            .find(of)
-            .expect("a subscription");
+        let (id, (_, mode)) = self.peer.subscriptions.iter().find(of).expect("a subscription");
         let (id, mode) = (id.clone(), *mode);
         let message_id = message.header("message-id").expect("an id").to_owned();
-        let escaped = if self.version == "1.0" {
-            id
-        } else {
-            id.replace(':', "\\c")
-        };
+        let escaped = if self.version == "1.0" { id } else { id.replace(':', "\\c") };
         assert_eq!(message_id, format!("T_{escaped}@@{SESSION_ID}@@{}", tag.0));
         let settle = self.broker.consumers[&subscription].settle;
         if mode == AckMode::Auto {
             assert_eq!(settle, SettleMode::WhenWritten);
             assert!(
-                unit.settles
-                    .is_some_and(|it| (it.subscription, it.tag) == (subscription, tag))
+                unit.settles.is_some_and(|it| (it.subscription, it.tag) == (subscription, tag))
             );
-            self.broker
-                .settle(subscription, tag, Verdict::Accept, false);
+            self.broker.settle(subscription, tag, Verdict::Accept, false);
             return;
         }
         assert_eq!((settle, unit.settles), (SettleMode::Manual, None));
         let cumulative = mode == AckMode::Client;
         let id = escaped;
-        let received = Received {
-            subscription,
-            tag,
-            id,
-            message_id,
-            cumulative,
-            held_by: None,
-        };
+        let received = Received { subscription, tag, id, message_id, cumulative, held_by: None };
         self.peer.received.push(received);
     }
 
@@ -539,11 +420,8 @@ impl World {
         }
         match waiting {
             Waiting::Confirm(token) => {
-                let outcome = if self.random.once_in(300) {
-                    Outcome::Rejected
-                } else {
-                    Outcome::Accepted
-                };
+                let outcome =
+                    if self.random.once_in(300) { Outcome::Rejected } else { Outcome::Accepted };
                 self.pair.event(Event::Confirmed { token, outcome });
                 if outcome == Outcome::Rejected {
                     let blamed = self.peer.blamed.get(&token).cloned();
@@ -567,18 +445,12 @@ impl World {
             return;
         };
         let error = BrokerError::new(BrokerErrorKind::NotFound, "deleted");
-        self.pair.event(Event::Canceled {
-            subscription: *subscription,
-            error,
-        });
+        self.pair.event(Event::Canceled { subscription: *subscription, error });
         self.must_close = true;
     }
 
     fn consumer(&mut self, subscription: SubscriptionId) -> &mut crate::broker::Consumer {
-        self.broker
-            .consumers
-            .get_mut(&subscription)
-            .expect("a known subscription")
+        self.broker.consumers.get_mut(&subscription).expect("a known subscription")
     }
 
     /// Subscriptions that count no more: given up, stopped, and nothing of them outstanding.
@@ -641,11 +513,7 @@ impl World {
 
     fn input(&mut self, bytes: &[u8]) {
         let is_text = std::str::from_utf8(bytes).is_ok();
-        let kind = if is_text {
-            FrameKind::Text
-        } else {
-            FrameKind::Binary
-        };
+        let kind = if is_text { FrameKind::Text } else { FrameKind::Binary };
         self.pair.input(kind, bytes.to_vec());
         if let Some(silence) = &mut self.silence {
             *silence = Duration::ZERO;
@@ -689,10 +557,7 @@ impl World {
     fn check(&mut self) {
         let seed = self.seed;
         for consumer in self.broker.consumers.values() {
-            assert!(
-                consumer.outstanding.len() <= consumer.prefetch,
-                "seed {seed}"
-            );
+            assert!(consumer.outstanding.len() <= consumer.prefetch, "seed {seed}");
         }
         while let Some(unit) = self.pair.frames.pop_front() {
             if unit.bytes == "\n" {
@@ -702,24 +567,13 @@ impl World {
             match frame.verb.as_str() {
                 "RECEIPT" => {
                     let expected = self.peer.receipts.pop_front();
-                    assert_eq!(
-                        frame.header("receipt-id"),
-                        expected.as_deref(),
-                        "seed {seed}"
-                    );
+                    assert_eq!(frame.header("receipt-id"), expected.as_deref(), "seed {seed}");
                 }
-                "ERROR" => assert!(
-                    self.pair.frames.is_empty(),
-                    "seed {seed}: ERROR is the last"
-                ),
+                "ERROR" => assert!(self.pair.frames.is_empty(), "seed {seed}: ERROR is the last"),
                 other => panic!("seed {seed}: {other}"),
             }
         }
-        assert!(
-            self.pair.commands.is_empty(),
-            "seed {seed}: {:?}",
-            self.pair.commands
-        );
+        assert!(self.pair.commands.is_empty(), "seed {seed}: {:?}", self.pair.commands);
         assert!(!self.pair.is_overdue(), "seed {seed}");
         let is_closed = self.pair.close.is_some();
         let says_goodbye = self.is_leaving && self.peer.receipts.is_empty();
@@ -758,31 +612,20 @@ impl World {
         while let Some(waiting) = self.broker.waiting.pop() {
             let token = waiting.token();
             self.pair.event(match waiting {
-                Waiting::Confirm(_) => Event::Confirmed {
-                    token,
-                    outcome: Outcome::Accepted,
-                },
+                Waiting::Confirm(_) => Event::Confirmed { token, outcome: Outcome::Accepted },
                 Waiting::Subscribe(..) => Event::Subscribed { token },
                 Waiting::Unsubscribe(..) => Event::Unsubscribed { token },
             });
         }
         self.check();
-        assert!(
-            self.peer.receipts.is_empty(),
-            "seed {}: {:?}",
-            self.seed,
-            self.peer.receipts
-        );
+        assert!(self.peer.receipts.is_empty(), "seed {}: {:?}", self.seed, self.peer.receipts);
     }
 
     /// A closed session is silent; the pair asserts it.
     fn answer_silently(&mut self) {
         if let Some(waiting) = self.broker.waiting.pop() {
             let token = waiting.token();
-            self.pair.event(Event::Confirmed {
-                token,
-                outcome: Outcome::Accepted,
-            });
+            self.pair.event(Event::Confirmed { token, outcome: Outcome::Accepted });
         }
         self.pair.advance(Duration::from_secs(1));
     }

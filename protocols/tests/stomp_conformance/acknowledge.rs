@@ -61,10 +61,7 @@ fn v11_ack_client_individual_mode_is_not_cumulative() {
     assert_eq!(client.settlements(), [(2, Accept, false)]);
     acknowledge(&mut client, "ACK", 1);
     acknowledge(&mut client, "ACK", 3);
-    assert_eq!(
-        client.settlements(),
-        [(1, Accept, false), (3, Accept, false)]
-    );
+    assert_eq!(client.settlements(), [(1, Accept, false), (3, Accept, false)]);
 }
 
 #[test]
@@ -97,11 +94,7 @@ fn v11_ack_needs_a_message_id() {
 fn v11_ack_of_another_subscription_than_the_messages_is_refused() {
     let (mut client, _) = with_deliveries("1.1", "client");
     client.subscribe("1", "client");
-    refused(
-        &mut client,
-        "ACK",
-        &[("message-id", &id(1)), ("subscription", "1")],
-    );
+    refused(&mut client, "ACK", &[("message-id", &id(1)), ("subscription", "1")]);
 }
 
 #[test]
@@ -114,16 +107,10 @@ fn v10_ack_names_the_message_by_message_id() {
 #[test]
 fn v10_ack_of_a_subscription_without_id() {
     let mut client = Client::connected("1.0");
-    client.send(
-        "SUBSCRIBE",
-        &[("destination", "/queue/a"), ("ack", "client")],
-    );
+    client.send("SUBSCRIBE", &[("destination", "/queue/a"), ("ack", "client")]);
     let subscription = client.agree();
     let message = client.deliver(subscription, 1);
-    client.send(
-        "ACK",
-        &[("message-id", message.header("message-id").unwrap())],
-    );
+    client.send("ACK", &[("message-id", message.header("message-id").unwrap())]);
     assert_eq!(client.settlements(), [(1, Accept, true)]);
 }
 
@@ -155,10 +142,7 @@ fn server_nack_may_discard() {
     let (mut client, _) = with_deliveries("1.2", "client-individual");
     client.send("NACK", &[("id", &id(1)), ("requeue", "false")]);
     client.send("NACK", &[("id", &id(2)), ("requeue", "true")]);
-    assert_eq!(
-        client.settlements(),
-        [(1, Discard, false), (2, Requeue, false)]
-    );
+    assert_eq!(client.settlements(), [(1, Discard, false), (2, Requeue, false)]);
     client.send("NACK", &[("id", &id(3)), ("requeue", "maybe")]);
     client.policy_violation("Invalid header");
 }
@@ -207,18 +191,13 @@ fn v12_ack_of_an_auto_subscriptions_message_is_refused() {
 fn server_ack_after_unsubscribe_still_counts() {
     let (mut client, subscription) = with_deliveries("1.2", "client");
     client.send("UNSUBSCRIBE", &[("id", "0")]);
-    let Command::Unsubscribe { token, .. } = client.command() else {
-        panic!()
-    };
+    let Command::Unsubscribe { token, .. } = client.command() else { panic!() };
     acknowledge(&mut client, "ACK", 1);
     assert_eq!(client.settlements(), [(1, Accept, true)]);
     client.pair.event(Event::Unsubscribed { token });
     acknowledge(&mut client, "ACK", 2);
     match client.command() {
-        Command::Settle {
-            subscription: settled,
-            ..
-        } => assert_eq!(settled, subscription),
+        Command::Settle { subscription: settled, .. } => assert_eq!(settled, subscription),
         other => panic!("{other:?}"),
     }
     acknowledge(&mut client, "NACK", 3);
@@ -239,12 +218,9 @@ fn server_ack_finds_its_subscription_although_the_id_was_used_again() {
         .commands()
         .into_iter()
         .map(|command| match command {
-            Command::Settle {
-                subscription,
-                up_to,
-                cumulative,
-                ..
-            } => (subscription, up_to.0, cumulative),
+            Command::Settle { subscription, up_to, cumulative, .. } => {
+                (subscription, up_to.0, cumulative)
+            }
             other => panic!("{other:?}"),
         })
         .collect();

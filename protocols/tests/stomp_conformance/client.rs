@@ -33,9 +33,7 @@ impl Client {
     }
 
     pub(crate) fn with_policy(policy: Policy) -> Self {
-        Self {
-            pair: Pair::open(None, policy),
-        }
+        Self { pair: Pair::open(None, policy) }
     }
 
     /// Logged in, CONNECTED looked at.
@@ -57,11 +55,8 @@ impl Client {
     }
 
     pub(crate) fn send_body(&mut self, verb: &str, headers: &[(&str, &str)], body: &[u8]) {
-        let kind = if std::str::from_utf8(body).is_ok() {
-            FrameKind::Text
-        } else {
-            FrameKind::Binary
-        };
+        let kind =
+            if std::str::from_utf8(body).is_ok() { FrameKind::Text } else { FrameKind::Binary };
         self.pair.input(kind, frame(verb, headers, body));
     }
 
@@ -85,21 +80,14 @@ impl Client {
     }
 
     pub(crate) fn grant(&mut self) {
-        let grant = Grant {
-            user: "guest".into(),
-            vhost: "/".into(),
-        };
+        let grant = Grant { user: "guest".into(), vhost: "/".into() };
         self.pair.reply(AuthReply::Granted(grant));
     }
 
     /// The frames sent since the last look. Heart-beats are not among them: see `beats`.
     pub(crate) fn frames(&mut self) -> Vec<WireFrame> {
         let units: Vec<_> = self.pair.frames.drain(..).collect();
-        units
-            .iter()
-            .filter(|unit| unit.bytes != "\n")
-            .map(WireFrame::read)
-            .collect()
+        units.iter().filter(|unit| unit.bytes != "\n").map(WireFrame::read).collect()
     }
 
     /// The one frame sent since the last look.
@@ -124,24 +112,14 @@ impl Client {
     /// The one command given since the last look.
     pub(crate) fn command(&mut self) -> Command {
         let mut commands = self.commands();
-        assert_eq!(
-            commands.len(),
-            1,
-            "{commands:#?}, frames {:#?}",
-            self.frames()
-        );
+        assert_eq!(commands.len(), 1, "{commands:#?}, frames {:#?}", self.frames());
         commands.remove(0)
     }
 
     /// The one publish since the last look: its token, and whether it is to be confirmed.
     pub(crate) fn publish(&mut self) -> (Token, bool) {
         match self.command() {
-            Command::Publish {
-                token,
-                confirm,
-                mandatory: false,
-                ..
-            } => (token, confirm),
+            Command::Publish { token, confirm, mandatory: false, .. } => (token, confirm),
             other => panic!("a publish, not {other:?}"),
         }
     }
@@ -169,21 +147,14 @@ impl Client {
 
     /// Subscribes to `/queue/a`, and lets the broker agree.
     pub(crate) fn subscribe(&mut self, id: &str, ack: &str) -> SubscriptionId {
-        self.send(
-            "SUBSCRIBE",
-            &[("id", id), ("destination", "/queue/a"), ("ack", ack)],
-        );
+        self.send("SUBSCRIBE", &[("id", id), ("destination", "/queue/a"), ("ack", ack)]);
         self.agree()
     }
 
     /// The broker agrees to the SUBSCRIBE that was sent last.
     pub(crate) fn agree(&mut self) -> SubscriptionId {
         match self.command() {
-            Command::Subscribe {
-                token,
-                subscription,
-                ..
-            } => {
+            Command::Subscribe { token, subscription, .. } => {
                 self.pair.event(Event::Subscribed { token });
                 subscription
             }
@@ -205,29 +176,16 @@ impl Client {
         tag: u64,
         message: Message,
     ) {
-        let publication = Arc::new(Publication {
-            exchange: "".into(),
-            routing_key: "a".into(),
-            message,
-        });
+        let publication =
+            Arc::new(Publication { exchange: "".into(), routing_key: "a".into(), message });
         let (tag, redelivered) = (DeliveryTag(tag), false);
-        self.pair.event(Event::Delivery {
-            subscription,
-            tag,
-            redelivered,
-            publication,
-        });
+        self.pair.event(Event::Delivery { subscription, tag, redelivered, publication });
     }
 
     /// The settlements since the last look, as (tag, verdict, cumulative); nothing else was asked.
     pub(crate) fn settlements(&mut self) -> Vec<(u64, protocols::broker::Verdict, bool)> {
         let settlement = |command| match command {
-            Command::Settle {
-                up_to,
-                verdict,
-                cumulative,
-                ..
-            } => (up_to.0, verdict, cumulative),
+            Command::Settle { up_to, verdict, cumulative, .. } => (up_to.0, verdict, cumulative),
             other => panic!("a settlement, not {other:?}"),
         };
         self.commands().into_iter().map(settlement).collect()
@@ -270,10 +228,7 @@ impl Client {
 }
 
 pub(crate) fn not_found() -> BrokerError {
-    BrokerError::new(
-        BrokerErrorKind::NotFound,
-        "NOT_FOUND - no queue 'a' in vhost '/'",
-    )
+    BrokerError::new(BrokerErrorKind::NotFound, "NOT_FOUND - no queue 'a' in vhost '/'")
 }
 
 /// The body of a frame as text.

@@ -7,13 +7,9 @@ use protocols::stomp::Settings;
 use crate::client::{Client, Pair, SESSION_ID, sentence};
 
 fn version_for(name: Option<&'static str>, accept_version: Option<&str>) -> String {
-    let mut client = Client {
-        pair: Pair::open(name, Policy::default()),
-    };
-    let headers: Vec<_> = accept_version
-        .into_iter()
-        .map(|versions| ("accept-version", versions))
-        .collect();
+    let mut client = Client { pair: Pair::open(name, Policy::default()) };
+    let headers: Vec<_> =
+        accept_version.into_iter().map(|versions| ("accept-version", versions)).collect();
     client.send("CONNECT", &headers);
     client.granted().header("version").unwrap().to_owned()
 }
@@ -23,12 +19,7 @@ fn v12_connect_asks_for_a_login_and_connected_follows_the_grant() {
     let mut client = Client::new();
     client.send(
         "CONNECT",
-        &[
-            ("accept-version", "1.2"),
-            ("host", "/x"),
-            ("login", "ann"),
-            ("passcode", "pw"),
-        ],
+        &[("accept-version", "1.2"), ("host", "/x"), ("login", "ann"), ("passcode", "pw")],
     );
     assert_eq!(client.frames(), []);
     let login = client.login();
@@ -72,14 +63,8 @@ fn v12_connect_with_a_login_and_no_passcode_has_an_empty_one() {
 #[test]
 fn v12_connect_frame_is_not_unescaped() {
     let mut client = Client::new();
-    client.send(
-        "CONNECT",
-        &[
-            ("accept-version", "1.2"),
-            ("login", r"a\cb"),
-            ("passcode", r"c:\n\x"),
-        ],
-    );
+    client
+        .send("CONNECT", &[("accept-version", "1.2"), ("login", r"a\cb"), ("passcode", r"c:\n\x")]);
     let credentials = client.login().credentials.unwrap();
     assert_eq!(credentials.login, r"a\cb");
     assert_eq!(credentials.passcode.expose(), r"c:\n\x");
@@ -87,14 +72,8 @@ fn v12_connect_frame_is_not_unescaped() {
 
 #[test]
 fn v12_connected_frame_is_not_escaped() {
-    let stomp = Settings {
-        server: Some("gateway/1:0\\".into()),
-        ..Settings::default()
-    };
-    let mut client = Client::with_policy(Policy {
-        stomp,
-        ..Policy::default()
-    });
+    let stomp = Settings { server: Some("gateway/1:0\\".into()), ..Settings::default() };
+    let mut client = Client::with_policy(Policy { stomp, ..Policy::default() });
     client.send("CONNECT", &[("accept-version", "1.2")]);
     assert_eq!(client.granted().header("server"), Some("gateway/1:0\\"));
 }
@@ -169,30 +148,17 @@ fn v12_a_second_connect_is_refused() {
 #[test]
 fn v12_the_first_of_repeated_headers_counts() {
     let mut client = Client::new();
-    client.send(
-        "CONNECT",
-        &[
-            ("accept-version", "1.1"),
-            ("host", "/a"),
-            ("accept-version", "1.2"),
-        ],
-    );
+    client.send("CONNECT", &[("accept-version", "1.1"), ("host", "/a"), ("accept-version", "1.2")]);
     assert_eq!(client.granted().header("version"), Some("1.1"));
 }
 
 #[test]
 fn v10_blanks_before_a_value_are_dropped() {
     let mut client = Client::new();
-    client.send(
-        "CONNECT",
-        &[("login", "  ann"), ("passcode", " pw "), ("host", " /")],
-    );
+    client.send("CONNECT", &[("login", "  ann"), ("passcode", " pw "), ("host", " /")]);
     let login = client.login();
     let credentials = login.credentials.unwrap();
-    assert_eq!(
-        (&*credentials.login, credentials.passcode.expose()),
-        ("ann", "pw ")
-    );
+    assert_eq!((&*credentials.login, credentials.passcode.expose()), ("ann", "pw "));
     assert_eq!(login.vhost.as_deref(), Some("/"));
 }
 
@@ -200,10 +166,7 @@ fn v10_blanks_before_a_value_are_dropped() {
 fn v11_blanks_of_a_value_are_kept() {
     for version in ["1.1", "1.2"] {
         let mut client = Client::new();
-        client.send(
-            "CONNECT",
-            &[("accept-version", version), ("login", " ann ")],
-        );
+        client.send("CONNECT", &[("accept-version", version), ("login", " ann ")]);
         assert_eq!(client.login().credentials.unwrap().login, " ann ");
     }
 }
@@ -239,14 +202,11 @@ fn server_a_frame_may_come_in_any_number_of_units() {
 
 #[test]
 fn server_frames_go_out_as_text_once_the_client_has_sent_text() {
-    for (kind, expected) in [
-        (FrameKind::Text, FrameKind::Text),
-        (FrameKind::Binary, FrameKind::Binary),
-    ] {
+    for (kind, expected) in
+        [(FrameKind::Text, FrameKind::Text), (FrameKind::Binary, FrameKind::Binary)]
+    {
         let mut client = Client::new();
-        client
-            .pair
-            .input(kind, b"CONNECT\naccept-version:1.2\n\n\0".to_vec());
+        client.pair.input(kind, b"CONNECT\naccept-version:1.2\n\n\0".to_vec());
         assert_eq!(client.granted().kind, expected);
     }
 }

@@ -7,11 +7,7 @@ use protocols::session::{Close, CloseCause, CloseCode, FrameKind};
 use crate::client::{Client, Refusal, sentence};
 
 fn closed_normally(client: &Client) -> bool {
-    let close = Close {
-        code: CloseCode::Normal,
-        reason: "".into(),
-        cause: CloseCause::Peer,
-    };
+    let close = Close { code: CloseCode::Normal, reason: "".into(), cause: CloseCause::Peer };
     client.pair.close == Some(close)
 }
 
@@ -115,10 +111,7 @@ fn server_drain_is_an_error_and_going_away() {
     let Refusal { error, close } = client.refusal();
     assert_eq!(error.header("message"), Some("Server shutting down"));
     assert!(sentence(&error).contains("connect again"));
-    assert_eq!(
-        (close.code, close.cause),
-        (CloseCode::GoingAway, CloseCause::Drain)
-    );
+    assert_eq!((close.code, close.cause), (CloseCode::GoingAway, CloseCause::Drain));
 }
 
 #[test]
@@ -131,11 +124,7 @@ fn server_drain_lets_receipts_out_first_and_takes_no_new_work() {
     client.send("SEND", &[("destination", "/queue/a")]);
     assert_eq!(client.commands(), []);
     client.confirm(token, Outcome::Accepted);
-    let verbs: Vec<_> = client
-        .frames()
-        .into_iter()
-        .map(|frame| frame.verb)
-        .collect();
+    let verbs: Vec<_> = client.frames().into_iter().map(|frame| frame.verb).collect();
     assert_eq!(verbs, ["RECEIPT", "ERROR"]);
     assert_eq!(client.pair.close.unwrap().code, CloseCode::GoingAway);
 }
@@ -150,10 +139,7 @@ fn server_drain_before_the_login_is_just_going_away() {
         client.pair.start_drain();
         assert_eq!(client.frames(), []);
         let close = client.pair.close.clone().unwrap();
-        assert_eq!(
-            (close.code, close.cause),
-            (CloseCode::GoingAway, CloseCause::Drain)
-        );
+        assert_eq!((close.code, close.cause), (CloseCode::GoingAway, CloseCause::Drain));
         client.grant();
         assert_eq!(client.frames(), []);
     }
@@ -184,9 +170,6 @@ fn server_a_broker_that_goes_away_is_an_error_and_try_again_later() {
         let Refusal { error, close } = client.refusal();
         assert_eq!(error.header("message"), Some("Broker unavailable"));
         assert_eq!(sentence(&error), "connection reset");
-        assert_eq!(
-            (close.code, close.cause),
-            (CloseCode::TryAgainLater, CloseCause::Broker)
-        );
+        assert_eq!((close.code, close.cause), (CloseCode::TryAgainLater, CloseCause::Broker));
     }
 }

@@ -12,37 +12,13 @@ fn v12_a_fault_of_the_framing_is_an_error_and_a_close() {
         (b"NONSENSE\n\n\0", "Bad command", CloseCode::Protocol),
         (b"send\n\n\0", "Bad command", CloseCode::Protocol),
         (b"THISISMUCHTOOLONG", "Bad command", CloseCode::Protocol),
-        (
-            b"SEND\ndestination\n\n\0",
-            "Invalid header",
-            CloseCode::Protocol,
-        ),
-        (
-            b"SEND\ndestination:\\x\n\n\0",
-            "Invalid header",
-            CloseCode::Protocol,
-        ),
-        (
-            b"SEND\ndestination:\\t\n\n\0",
-            "Invalid header",
-            CloseCode::Protocol,
-        ),
+        (b"SEND\ndestination\n\n\0", "Invalid header", CloseCode::Protocol),
+        (b"SEND\ndestination:\\x\n\n\0", "Invalid header", CloseCode::Protocol),
+        (b"SEND\ndestination:\\t\n\n\0", "Invalid header", CloseCode::Protocol),
         (b"SEND\nk:\xff\n\n\0", "Invalid header", CloseCode::Protocol),
-        (
-            b"SEND\ncontent-length:many\n\n\0",
-            "Invalid header",
-            CloseCode::Protocol,
-        ),
-        (
-            b"SEND\ncontent-length:1\n\nabc\0",
-            "Invalid frame",
-            CloseCode::Protocol,
-        ),
-        (
-            b"SEND\ncontent-length:99999999\n\n",
-            "Frame too large",
-            CloseCode::TooBig,
-        ),
+        (b"SEND\ncontent-length:many\n\n\0", "Invalid header", CloseCode::Protocol),
+        (b"SEND\ncontent-length:1\n\nabc\0", "Invalid frame", CloseCode::Protocol),
+        (b"SEND\ncontent-length:99999999\n\n", "Frame too large", CloseCode::TooBig),
     ];
     for (input, message, code) in cases {
         let mut client = Client::connected("1.2");
@@ -55,27 +31,15 @@ fn v12_a_fault_of_the_framing_is_an_error_and_a_close() {
 
 #[test]
 fn v12_size_limits_are_settings_and_are_named() {
-    let limits = Limits {
-        header_count: 3,
-        header_size: 100,
-        frame_size: 1_000,
-        ..Limits::default()
-    };
-    let policy = Policy {
-        limits,
-        ..Policy::default()
-    };
+    let limits =
+        Limits { header_count: 3, header_size: 100, frame_size: 1_000, ..Limits::default() };
+    let policy = Policy { limits, ..Policy::default() };
     let many = "k:v\n".repeat(4);
     let long = format!("k:{}\n", "v".repeat(100));
     for (headers, message, code, limit) in [
         (many.as_str(), "Too many headers", CloseCode::Protocol, "3"),
         (long.as_str(), "Header too long", CloseCode::TooBig, "100"),
-        (
-            "content-length:2000\n",
-            "Frame too large",
-            CloseCode::TooBig,
-            "1000",
-        ),
+        ("content-length:2000\n", "Frame too large", CloseCode::TooBig, "1000"),
     ] {
         let mut client = Client::connected_with("1.2", policy.clone());
         client.send_raw(format!("SEND\n{headers}\n\0").as_bytes());
@@ -116,11 +80,7 @@ fn v12_an_error_before_connect_is_not_escaped_nor_unescaped() {
 fn server_a_fault_below_the_protocol_is_told_in_its_words() {
     let violation = Violation::MessageTooLarge { limit: 10, got: 20 };
     for connected in [false, true] {
-        let mut client = if connected {
-            Client::connected("1.2")
-        } else {
-            Client::new()
-        };
+        let mut client = if connected { Client::connected("1.2") } else { Client::new() };
         client.pair.step(|session, now, actions| {
             session.handle_violation(now, violation.clone(), actions);
         });
@@ -171,22 +131,13 @@ fn server_what_is_shown_of_input_is_bounded() {
 fn server_names_that_a_client_gives_are_bounded() {
     let at_most = "n".repeat(255);
     let too_long = "n".repeat(256);
-    for (verb, header) in [
-        ("SUBSCRIBE", "id"),
-        ("BEGIN", "transaction"),
-        ("SEND", "receipt"),
-    ] {
+    for (verb, header) in [("SUBSCRIBE", "id"), ("BEGIN", "transaction"), ("SEND", "receipt")] {
         let frame = |value| {
-            [
-                ("destination", "/queue/a"),
-                ("id", "0"),
-                ("transaction", "t"),
-                ("receipt", "r"),
-            ]
-            .map(|(name, usual)| (name, if name == header { value } else { usual }))
-            .into_iter()
-            .filter(|(name, _)| verb != "SEND" || *name != "transaction")
-            .collect::<Vec<_>>()
+            [("destination", "/queue/a"), ("id", "0"), ("transaction", "t"), ("receipt", "r")]
+                .map(|(name, usual)| (name, if name == header { value } else { usual }))
+                .into_iter()
+                .filter(|(name, _)| verb != "SEND" || *name != "transaction")
+                .collect::<Vec<_>>()
         };
         let mut client = Client::connected("1.2");
         client.send(verb, &frame(&at_most));

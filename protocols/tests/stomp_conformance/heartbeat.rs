@@ -16,14 +16,8 @@ fn connected_with(
     heartbeat: Option<&str>,
     settings: HeartbeatSettings,
 ) -> (Client, WireFrame) {
-    let stomp = Settings {
-        heartbeat: settings,
-        ..Settings::default()
-    };
-    let mut client = Client::with_policy(Policy {
-        stomp,
-        ..Policy::default()
-    });
+    let stomp = Settings { heartbeat: settings, ..Settings::default() };
+    let mut client = Client::with_policy(Policy { stomp, ..Policy::default() });
     let mut headers = vec![("accept-version", version)];
     headers.extend(heartbeat.map(|value| ("heart-beat", value)));
     client.send("CONNECT", &headers);
@@ -76,10 +70,7 @@ fn v10_heart_beat_is_not_mentioned_unless_the_client_does() {
 fn v11_heart_beat_that_is_malformed_is_refused() {
     for value in ["", "5000", "a,b", "5000,", "-1,0", "1,2,3", "99999999999,0"] {
         let mut client = Client::new();
-        client.send(
-            "CONNECT",
-            &[("accept-version", "1.1"), ("heart-beat", value)],
-        );
+        client.send("CONNECT", &[("accept-version", "1.1"), ("heart-beat", value)]);
         let error = client.policy_violation("Invalid header");
         assert!(sentence(&error).contains("heart-beat"), "{value}");
     }
@@ -95,10 +86,7 @@ fn server_a_client_that_promises_nothing_is_probed_by_the_transport() {
 
 #[test]
 fn server_probes_can_be_switched_off() {
-    let settings = HeartbeatSettings {
-        default: Duration::ZERO,
-        ..HeartbeatSettings::default()
-    };
+    let settings = HeartbeatSettings { default: Duration::ZERO, ..HeartbeatSettings::default() };
     let (client, frame) = connected_with("1.2", Some("0,0"), settings);
     assert_eq!(frame.header("heart-beat"), Some("0,0"));
     assert_eq!(probe(&client), Duration::ZERO);
@@ -148,12 +136,7 @@ fn v11_a_client_is_dead_after_two_intervals_of_silence() {
 #[test]
 fn v11_any_input_stands_for_a_heart_beat() {
     let (mut client, _) = connected("1.1", Some("10000,0"));
-    for input in [
-        &b"\n"[..],
-        b"\r\n",
-        b"SEND\ndesti",
-        b"nation:/queue/a\n\n\0",
-    ] {
+    for input in [&b"\n"[..], b"\r\n", b"SEND\ndesti", b"nation:/queue/a\n\n\0"] {
         client.advance(19_999);
         client.send_raw(input);
     }
@@ -194,9 +177,5 @@ fn v11_a_heart_beat_of_the_server_is_one_line_feed() {
     client.advance(900);
     let unit = client.pair.frames.pop_front().unwrap();
     assert_eq!(&unit.bytes[..], b"\n");
-    assert_eq!(
-        unit.kind,
-        protocols::session::FrameKind::Text,
-        "as the client speaks"
-    );
+    assert_eq!(unit.kind, protocols::session::FrameKind::Text, "as the client speaks");
 }

@@ -11,10 +11,7 @@ use crate::client::{Client, Refusal, frame, sentence};
 const CONNECT: &[(&str, &str)] = &[("accept-version", "1.2"), ("login", "ann")];
 
 fn limited(limits: Limits) -> Client {
-    Client::with_policy(Policy {
-        limits,
-        ..Policy::default()
-    })
+    Client::with_policy(Policy { limits, ..Policy::default() })
 }
 
 fn denied(kind: DenialKind) -> Refusal {
@@ -28,18 +25,11 @@ fn denied(kind: DenialKind) -> Refusal {
 
 #[test]
 fn v12_a_refused_login_is_an_error_and_a_close() {
-    for kind in [
-        DenialKind::BadCredentials,
-        DenialKind::NotLoopback,
-        DenialKind::VhostRefused,
-    ] {
+    for kind in [DenialKind::BadCredentials, DenialKind::NotLoopback, DenialKind::VhostRefused] {
         let Refusal { error, close } = denied(kind);
         assert_eq!(error.header("message"), Some("Bad CONNECT"));
         assert_eq!(sentence(&error), "access refused for user 'ann'");
-        assert_eq!(
-            (close.code, close.cause),
-            (CloseCode::Policy, CloseCause::LoginRefused)
-        );
+        assert_eq!((close.code, close.cause), (CloseCode::Policy, CloseCause::LoginRefused));
     }
 }
 
@@ -47,10 +37,7 @@ fn v12_a_refused_login_is_an_error_and_a_close() {
 fn v12_a_login_that_cannot_be_decided_now_may_be_tried_later() {
     let Refusal { error, close } = denied(DenialKind::Unavailable);
     assert_eq!(error.header("message"), Some("Broker unavailable"));
-    assert_eq!(
-        (close.code, close.cause),
-        (CloseCode::TryAgainLater, CloseCause::LoginRefused)
-    );
+    assert_eq!((close.code, close.cause), (CloseCode::TryAgainLater, CloseCause::LoginRefused));
 }
 
 #[test]
@@ -97,11 +84,7 @@ fn server_the_login_deadline_is_over_with_the_login() {
 fn server_frames_behind_connect_wait_for_the_login() {
     let mut client = Client::new();
     let mut unit = frame("CONNECT", CONNECT, b"");
-    unit.extend(frame(
-        "SEND",
-        &[("destination", "/queue/a"), ("receipt", "r")],
-        b"x",
-    ));
+    unit.extend(frame("SEND", &[("destination", "/queue/a"), ("receipt", "r")], b"x"));
     unit.extend(b"SEND\ndestination:/queue/b\nk:a");
     client.send_raw(&unit);
     client.login();
@@ -122,20 +105,14 @@ fn server_frames_behind_a_refused_connect_are_dropped() {
     unit.extend(frame("SEND", &[("destination", "/queue/a")], b"x"));
     client.send_raw(&unit);
     let text = "no".into();
-    client.pair.reply(AuthReply::Denied(Denial {
-        kind: DenialKind::BadCredentials,
-        text,
-    }));
+    client.pair.reply(AuthReply::Denied(Denial { kind: DenialKind::BadCredentials, text }));
     client.refusal();
     assert_eq!(client.commands(), []);
 }
 
 #[test]
 fn server_little_is_kept_while_the_login_is_decided() {
-    let limits = Limits {
-        frame_size_before_login: 100,
-        ..Limits::default()
-    };
+    let limits = Limits { frame_size_before_login: 100, ..Limits::default() };
     let mut client = limited(limits);
     client.send("CONNECT", CONNECT);
     client.login();
@@ -148,11 +125,7 @@ fn server_little_is_kept_while_the_login_is_decided() {
 
 #[test]
 fn server_a_frame_before_login_is_small_and_one_after_it_need_not_be() {
-    let limits = Limits {
-        frame_size_before_login: 100,
-        frame_size: 1_000,
-        ..Limits::default()
-    };
+    let limits = Limits { frame_size_before_login: 100, frame_size: 1_000, ..Limits::default() };
     let mut client = limited(limits.clone());
     client.send("CONNECT", &[("login", &"a".repeat(100))]);
     client.violation("Frame too large", CloseCode::TooBig);
@@ -168,10 +141,7 @@ fn server_a_frame_before_login_is_small_and_one_after_it_need_not_be() {
 
 #[test]
 fn server_the_login_timeout_is_a_setting() {
-    let limits = Limits {
-        login_timeout: Duration::from_millis(50),
-        ..Limits::default()
-    };
+    let limits = Limits { login_timeout: Duration::from_millis(50), ..Limits::default() };
     let mut client = limited(limits);
     client.advance(50);
     client.policy_violation("Login timeout");

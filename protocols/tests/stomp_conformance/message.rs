@@ -10,11 +10,7 @@ use protocols::stomp::{OutgoingKind, Settings};
 use crate::client::{Client, WireFrame};
 
 fn published(exchange: &str, key: &str, message: Message) -> Arc<Publication> {
-    Arc::new(Publication {
-        exchange: exchange.into(),
-        routing_key: key.into(),
-        message,
-    })
+    Arc::new(Publication { exchange: exchange.into(), routing_key: key.into(), message })
 }
 
 /// What a client gets of this message through an `ack` subscription.
@@ -22,35 +18,18 @@ fn received(version: &str, ack: &str, publication: Arc<Publication>) -> WireFram
     let mut client = Client::connected(version);
     let subscription = client.subscribe("0", ack);
     let (tag, redelivered) = (DeliveryTag(1), false);
-    client.pair.event(Event::Delivery {
-        subscription,
-        tag,
-        redelivered,
-        publication,
-    });
+    client.pair.event(Event::Delivery { subscription, tag, redelivered, publication });
     client.frame()
 }
 
 fn body(body: &'static [u8]) -> Message {
-    Message {
-        body: body.into(),
-        ..Message::default()
-    }
+    Message { body: body.into(), ..Message::default() }
 }
 
 fn with_headers(headers: &[(&str, &str)]) -> Message {
     let value = |value: &str| Value::Text(value.into());
-    let headers = headers
-        .iter()
-        .map(|(name, of)| ((*name).into(), value(of)))
-        .collect();
-    Message {
-        properties: Properties {
-            headers,
-            ..Properties::default()
-        },
-        ..Message::default()
-    }
+    let headers = headers.iter().map(|(name, of)| ((*name).into(), value(of))).collect();
+    Message { properties: Properties { headers, ..Properties::default() }, ..Message::default() }
 }
 
 #[test]
@@ -76,11 +55,7 @@ fn v12_ack_is_there_if_the_client_must_acknowledge() {
     ] {
         let message = received(version, ack, published("", "a", Message::default()));
         let id = message.header("message-id");
-        assert_eq!(
-            message.header("ack"),
-            if expected { id } else { None },
-            "{version} {ack}"
-        );
+        assert_eq!(message.header("ack"), if expected { id } else { None }, "{version} {ack}");
     }
 }
 
@@ -106,12 +81,7 @@ fn server_a_delivery_that_comes_again_says_so() {
     let subscription = client.subscribe("0", "client");
     let publication = published("", "a", Message::default());
     let (tag, redelivered) = (DeliveryTag(1), true);
-    client.pair.event(Event::Delivery {
-        subscription,
-        tag,
-        redelivered,
-        publication,
-    });
+    client.pair.event(Event::Delivery { subscription, tag, redelivered, publication });
     assert_eq!(client.frame().header("redelivered"), Some("true"));
 }
 
@@ -136,10 +106,7 @@ fn server_properties_are_headers() {
         user_id: Some("guest".into()),
         app_id: Some("shop".into()),
     };
-    let message = Message {
-        properties,
-        ..Message::default()
-    };
+    let message = Message { properties, ..Message::default() };
     let got = received("1.2", "auto", published("", "a", message));
     for (name, value) in [
         ("content-type", "text/plain"),
@@ -166,10 +133,7 @@ fn server_properties_are_headers() {
 fn server_properties_that_are_not_set_are_not_mentioned() {
     let got = received("1.2", "auto", published("", "a", Message::default()));
     let names: Vec<_> = got.headers.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(
-        names,
-        ["subscription", "destination", "message-id", "redelivered"]
-    );
+    assert_eq!(names, ["subscription", "destination", "message-id", "redelivered"]);
 }
 
 #[test]
@@ -198,30 +162,19 @@ fn server_a_header_of_the_servers_is_never_the_publishers() {
     let forged: Vec<_> = names.iter().map(|name| (*name, "forged")).collect();
     for version in ["1.0", "1.1", "1.2"] {
         let got = received(version, "client", published("", "a", with_headers(&forged)));
-        assert!(
-            got.headers.iter().all(|(_, value)| value != "forged"),
-            "{got:?}"
-        );
+        assert!(got.headers.iter().all(|(_, value)| value != "forged"), "{got:?}");
     }
 }
 
 #[test]
 fn v12_headers_are_escaped() {
-    let got = received(
-        "1.2",
-        "auto",
-        published("", "a", with_headers(&[("a:b", "c\\d\ne\rf:g")])),
-    );
+    let got = received("1.2", "auto", published("", "a", with_headers(&[("a:b", "c\\d\ne\rf:g")])));
     assert_eq!(got.header(r"a\cb"), Some(r"c\\d\ne\rf\cg"));
 }
 
 #[test]
 fn v11_headers_are_escaped_except_for_carriage_return() {
-    let got = received(
-        "1.1",
-        "auto",
-        published("", "a", with_headers(&[("a:b", "c\\d\ne\rf:g")])),
-    );
+    let got = received("1.1", "auto", published("", "a", with_headers(&[("a:b", "c\\d\ne\rf:g")])));
     assert_eq!(got.header(r"a\cb"), Some("c\\\\d\\ne\rf\\cg"));
 }
 
@@ -236,14 +189,7 @@ fn v10_headers_are_not_escaped_and_cannot_forge_others() {
 #[test]
 fn v12_the_subscription_id_is_escaped_on_the_way_back() {
     let mut client = Client::connected("1.2");
-    client.send(
-        "SUBSCRIBE",
-        &[
-            ("id", r"a\c\n@@"),
-            ("destination", "/queue/a"),
-            ("ack", "client"),
-        ],
-    );
+    client.send("SUBSCRIBE", &[("id", r"a\c\n@@"), ("destination", "/queue/a"), ("ack", "client")]);
     let subscription = client.agree();
     let message = client.deliver(subscription, 1);
     assert_eq!(message.header("subscription"), Some(r"a\c\n@@"));
@@ -258,13 +204,7 @@ fn v12_message_ids_are_unique() {
     let mut client = Client::connected("1.2");
     let subscription = client.subscribe("0", "client");
     let ids: Vec<_> = [1, 9, 10, 11, 100]
-        .map(|tag| {
-            client
-                .deliver(subscription, tag)
-                .header("message-id")
-                .unwrap()
-                .to_owned()
-        })
+        .map(|tag| client.deliver(subscription, tag).header("message-id").unwrap().to_owned())
         .into();
     assert_eq!(ids[4], "T_0@@session-1@@100");
     let unique: std::collections::BTreeSet<_> = ids.iter().collect();
@@ -273,18 +213,11 @@ fn v12_message_ids_are_unique() {
 
 #[test]
 fn server_an_auto_subscription_is_settled_when_written_and_another_is_not() {
-    for (ack, expected) in [
-        ("auto", true),
-        ("client", false),
-        ("client-individual", false),
-    ] {
+    for (ack, expected) in [("auto", true), ("client", false), ("client-individual", false)] {
         let mut client = Client::connected("1.2");
         let subscription = client.subscribe("0", ack);
         client.event_delivery(subscription, 5, Message::default());
-        let settled = Settled {
-            subscription,
-            tag: DeliveryTag(5),
-        };
+        let settled = Settled { subscription, tag: DeliveryTag(5) };
         assert_eq!(client.pair.frames[0].settles, expected.then_some(settled));
         assert_eq!(client.commands(), [], "the driver settles");
     }
@@ -295,10 +228,7 @@ fn server_a_delivery_for_a_subscription_that_never_was_goes_back() {
     let mut client = Client::connected("1.2");
     client.event_delivery(protocols::broker::SubscriptionId(99), 1, Message::default());
     assert_eq!(client.frames(), []);
-    assert_eq!(
-        client.settlements(),
-        [(1, protocols::broker::Verdict::Requeue, false)]
-    );
+    assert_eq!(client.settlements(), [(1, protocols::broker::Verdict::Requeue, false)]);
 }
 
 #[test]
@@ -310,18 +240,10 @@ fn v12_a_binary_body_is_sent_as_it_is_and_in_a_binary_unit() {
 }
 
 fn kind_of(outgoing: OutgoingKind, client_sends: FrameKind, of_body: &'static [u8]) -> FrameKind {
-    let stomp = Settings {
-        outgoing,
-        ..Settings::default()
-    };
-    let mut client = Client::with_policy(Policy {
-        stomp,
-        ..Policy::default()
-    });
+    let stomp = Settings { outgoing, ..Settings::default() };
+    let mut client = Client::with_policy(Policy { stomp, ..Policy::default() });
     let unit = |verb, headers: &[_]| crate::client::frame(verb, headers, b"");
-    client
-        .pair
-        .input(client_sends, unit("CONNECT", &[("accept-version", "1.2")]));
+    client.pair.input(client_sends, unit("CONNECT", &[("accept-version", "1.2")]));
     client.granted();
     let headers = [("id", "0"), ("destination", "/queue/a")];
     client.pair.input(client_sends, unit("SUBSCRIBE", &headers));
@@ -344,10 +266,6 @@ fn server_a_unit_is_text_if_it_is_utf8_and_the_client_has_sent_text() {
         (OutgoingKind::Binary, Binary, b"x", Binary),
     ];
     for (outgoing, sends, body, expected) in cases {
-        assert_eq!(
-            kind_of(outgoing, sends, body),
-            expected,
-            "{outgoing:?} {sends:?} {body:?}"
-        );
+        assert_eq!(kind_of(outgoing, sends, body), expected, "{outgoing:?} {sends:?} {body:?}");
     }
 }

@@ -30,10 +30,7 @@ fn v12_receipts_come_in_the_order_of_the_frames() {
     let first = send_asking(&mut client, "1");
     let second = send_asking(&mut client, "2");
     client.send("BEGIN", &[("transaction", "t"), ("receipt", "3")]);
-    client.send(
-        "SUBSCRIBE",
-        &[("id", "0"), ("destination", "/queue/a"), ("receipt", "4")],
-    );
+    client.send("SUBSCRIBE", &[("id", "0"), ("destination", "/queue/a"), ("receipt", "4")]);
     client.agree();
     client.confirm(second, Outcome::Accepted);
     assert_eq!(client.frames(), [], "none overtakes the first");
@@ -72,9 +69,7 @@ fn v12_every_frame_but_connect_may_ask_for_a_receipt() {
     }
     client.commands();
     client.send("UNSUBSCRIBE", &[("id", "0"), ("receipt", "UNSUBSCRIBE")]);
-    let Command::Unsubscribe { token, .. } = client.command() else {
-        panic!()
-    };
+    let Command::Unsubscribe { token, .. } = client.command() else { panic!() };
     client.pair.event(Event::Unsubscribed { token });
     client.send("DISCONNECT", &[("receipt", "DISCONNECT")]);
     assert_eq!(client.receipts(), ["UNSUBSCRIBE", "DISCONNECT"]);
@@ -103,10 +98,9 @@ fn v12_an_empty_receipt_is_a_receipt() {
 
 #[test]
 fn server_a_message_that_the_broker_does_not_take_is_an_error() {
-    for (outcome, message) in [
-        (Outcome::Rejected, "Message rejected"),
-        (Outcome::Unroutable, "Message unroutable"),
-    ] {
+    for (outcome, message) in
+        [(Outcome::Rejected, "Message rejected"), (Outcome::Unroutable, "Message unroutable")]
+    {
         let mut client = Client::connected("1.2");
         let earlier = send_asking(&mut client, "earlier");
         let token = send_asking(&mut client, "r");
@@ -114,10 +108,7 @@ fn server_a_message_that_the_broker_does_not_take_is_an_error() {
         let Refusal { error, close } = client.refusal();
         assert_eq!(error.header("message"), Some(message));
         assert_eq!(error.header("receipt-id"), Some("r"));
-        assert_eq!(
-            (close.code, close.cause),
-            (CloseCode::Policy, CloseCause::Broker)
-        );
+        assert_eq!((close.code, close.cause), (CloseCode::Policy, CloseCause::Broker));
         client.confirm(earlier, Outcome::Accepted);
         assert_eq!(client.frames(), [], "nothing comes after the close");
     }
@@ -127,38 +118,15 @@ fn server_a_message_that_the_broker_does_not_take_is_an_error() {
 fn v12_a_send_that_the_broker_refuses_is_an_error_with_its_receipt() {
     for (kind, message, code) in [
         (BrokerErrorKind::NotFound, "not_found", CloseCode::Policy),
-        (
-            BrokerErrorKind::AccessRefused,
-            "access_refused",
-            CloseCode::Policy,
-        ),
-        (
-            BrokerErrorKind::ResourceLocked,
-            "resource_locked",
-            CloseCode::Policy,
-        ),
-        (
-            BrokerErrorKind::PreconditionFailed,
-            "precondition_failed",
-            CloseCode::Policy,
-        ),
-        (
-            BrokerErrorKind::ResourceError,
-            "resource_error",
-            CloseCode::Policy,
-        ),
-        (
-            BrokerErrorKind::Unavailable,
-            "Broker unavailable",
-            CloseCode::TryAgainLater,
-        ),
+        (BrokerErrorKind::AccessRefused, "access_refused", CloseCode::Policy),
+        (BrokerErrorKind::ResourceLocked, "resource_locked", CloseCode::Policy),
+        (BrokerErrorKind::PreconditionFailed, "precondition_failed", CloseCode::Policy),
+        (BrokerErrorKind::ResourceError, "resource_error", CloseCode::Policy),
+        (BrokerErrorKind::Unavailable, "Broker unavailable", CloseCode::TryAgainLater),
     ] {
         let mut client = Client::connected("1.2");
         let token = send_asking(&mut client, "r");
-        client.pair.event(Event::Failed {
-            token,
-            error: BrokerError::new(kind, "the words"),
-        });
+        client.pair.event(Event::Failed { token, error: BrokerError::new(kind, "the words") });
         let Refusal { error, close } = client.refusal();
         assert_eq!(error.header("message"), Some(message));
         assert_eq!(error.header("receipt-id"), Some("r"));
@@ -180,20 +148,11 @@ fn v12_a_send_without_receipt_that_the_broker_refuses_is_an_error_as_well() {
 
 #[test]
 fn server_receipts_that_wait_are_bounded() {
-    let limits = Limits {
-        pending_receipts: 2,
-        ..Limits::default()
-    };
-    let policy = Policy {
-        limits,
-        ..Policy::default()
-    };
+    let limits = Limits { pending_receipts: 2, ..Limits::default() };
+    let policy = Policy { limits, ..Policy::default() };
     for (verb, headers) in [
         ("SEND", &[("destination", "/queue/a"), ("receipt", "3")][..]),
-        (
-            "SUBSCRIBE",
-            &[("id", "0"), ("destination", "/queue/a"), ("receipt", "3")],
-        ),
+        ("SUBSCRIBE", &[("id", "0"), ("destination", "/queue/a"), ("receipt", "3")]),
         ("BEGIN", &[("transaction", "t"), ("receipt", "3")]),
         ("DISCONNECT", &[("receipt", "3")]),
     ] {
@@ -214,9 +173,7 @@ fn server_answers_to_nothing_are_ignored() {
     let mut client = Client::connected("1.2");
     let token = send_asking(&mut client, "r");
     client.confirm(Token(token.0 + 100), Outcome::Accepted);
-    client.pair.event(Event::Subscribed {
-        token: Token(token.0 + 100),
-    });
+    client.pair.event(Event::Subscribed { token: Token(token.0 + 100) });
     client.pair.event(Event::Unsubscribed { token: Token(0) });
     assert!(client.frames().is_empty() && client.is_open());
     client.confirm(token, Outcome::Accepted);

@@ -21,12 +21,7 @@ fn v12_send_without_receipt_is_a_publish_without_confirm() {
     let mut client = Client::connected("1.2");
     client.send_body("SEND", &[("destination", "/queue/a")], b"hello");
     match client.command() {
-        Command::Publish {
-            message,
-            confirm,
-            mandatory,
-            ..
-        } => {
+        Command::Publish { message, confirm, mandatory, .. } => {
             assert_eq!(message.body, "hello");
             assert!(!confirm && !mandatory);
             assert_eq!(message.properties, Properties::default());
@@ -103,12 +98,7 @@ fn server_known_headers_are_properties() {
 
 #[test]
 fn v12_other_headers_travel_with_the_message_in_their_order() {
-    let got = properties(&[
-        ("x", "1"),
-        ("a", ""),
-        ("Content-Type", "upper"),
-        ("id", "i"),
-    ]);
+    let got = properties(&[("x", "1"), ("a", ""), ("Content-Type", "upper"), ("id", "i")]);
     let expected = [
         ("x".into(), text("1")),
         ("a".into(), text("")),
@@ -121,11 +111,7 @@ fn v12_other_headers_travel_with_the_message_in_their_order() {
 #[test]
 fn server_headers_of_the_protocol_do_not_travel() {
     let mut client = Client::connected("1.2");
-    let headers = [
-        ("destination", "/queue/a"),
-        ("receipt", "r"),
-        ("content-length", "1"),
-    ];
+    let headers = [("destination", "/queue/a"), ("receipt", "r"), ("content-length", "1")];
     client.send_raw(&frame("SEND", &headers, b"x"));
     assert_eq!(client.message().properties, Properties::default());
 }
@@ -158,14 +144,8 @@ fn v12_headers_are_unescaped() {
 #[test]
 fn v11_headers_are_unescaped_except_for_carriage_return() {
     let mut client = Client::connected("1.1");
-    client.send(
-        "SEND",
-        &[("destination", "/queue/a"), (r"a\cb", r"c\\d\ne")],
-    );
-    assert_eq!(
-        client.message().properties.headers,
-        [("a:b".into(), text("c\\d\ne"))]
-    );
+    client.send("SEND", &[("destination", "/queue/a"), (r"a\cb", r"c\\d\ne")]);
+    assert_eq!(client.message().properties.headers, [("a:b".into(), text("c\\d\ne"))]);
     client.send("SEND", &[("destination", "/queue/a"), ("k", r"\r")]);
     client.violation("Invalid header", protocols::session::CloseCode::Protocol);
 }
@@ -174,23 +154,13 @@ fn v11_headers_are_unescaped_except_for_carriage_return() {
 fn v10_headers_are_not_unescaped() {
     let mut client = Client::connected("1.0");
     client.send("SEND", &[("destination", "/queue/a"), ("k", r"a\nb:\x")]);
-    assert_eq!(
-        client.message().properties.headers,
-        [("k".into(), text(r"a\nb:\x"))]
-    );
+    assert_eq!(client.message().properties.headers, [("k".into(), text(r"a\nb:\x"))]);
 }
 
 #[test]
 fn v10_blanks_before_a_value_are_dropped() {
     let mut client = Client::connected("1.0");
-    client.send(
-        "SEND",
-        &[
-            ("destination", " /queue/a"),
-            ("k", "  v "),
-            ("priority", " 3"),
-        ],
-    );
+    client.send("SEND", &[("destination", " /queue/a"), ("k", "  v "), ("priority", " 3")]);
     let properties = client.message().properties;
     assert_eq!(properties.headers, [("k".into(), text("v "))]);
     assert_eq!(properties.priority, Some(3));
@@ -201,10 +171,7 @@ fn v11_blanks_of_a_value_are_kept() {
     for version in ["1.1", "1.2"] {
         let mut client = Client::connected(version);
         client.send("SEND", &[("destination", "/queue/a"), ("k", " v ")]);
-        assert_eq!(
-            client.message().properties.headers,
-            [("k".into(), text(" v "))]
-        );
+        assert_eq!(client.message().properties.headers, [("k".into(), text(" v "))]);
     }
 }
 

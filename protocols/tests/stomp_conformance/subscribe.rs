@@ -17,27 +17,15 @@ struct Subscribed {
 }
 
 fn subscribed_with(settings: Settings, headers: &[(&str, &str)]) -> Subscribed {
-    let policy = Policy {
-        stomp: settings,
-        ..Policy::default()
-    };
+    let policy = Policy { stomp: settings, ..Policy::default() };
     let mut client = Client::connected_with("1.2", policy);
     let mut all = vec![("id", "0"), ("destination", "/topic/a.#")];
     all.extend(headers);
     client.send("SUBSCRIBE", &all);
     match client.command() {
-        Command::Subscribe {
-            from,
-            queue,
-            prefetch,
-            settle,
-            ..
-        } => Subscribed {
-            from,
-            queue,
-            prefetch,
-            settle,
-        },
+        Command::Subscribe { from, queue, prefetch, settle, .. } => {
+            Subscribed { from, queue, prefetch, settle }
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -57,25 +45,16 @@ fn v12_subscribe_starts_a_consumer() {
 
 #[test]
 fn v12_ack_says_who_settles() {
-    assert_eq!(
-        subscribed(&[("ack", "auto")]).settle,
-        SettleMode::WhenWritten
-    );
+    assert_eq!(subscribed(&[("ack", "auto")]).settle, SettleMode::WhenWritten);
     assert_eq!(subscribed(&[("ack", "client")]).settle, SettleMode::Manual);
-    assert_eq!(
-        subscribed(&[("ack", "client-individual")]).settle,
-        SettleMode::Manual
-    );
+    assert_eq!(subscribed(&[("ack", "client-individual")]).settle, SettleMode::Manual);
 }
 
 #[test]
 fn v12_any_other_ack_is_refused() {
     for value in ["", "Client", "individual", "auto "] {
         let mut client = Client::connected("1.2");
-        client.send(
-            "SUBSCRIBE",
-            &[("id", "0"), ("destination", "/queue/a"), ("ack", value)],
-        );
+        client.send("SUBSCRIBE", &[("id", "0"), ("destination", "/queue/a"), ("ack", value)]);
         let error = client.policy_violation("Invalid header");
         assert!(sentence(&error).contains("client-individual"));
     }
@@ -108,10 +87,7 @@ fn v10_a_subscription_without_id_is_known_by_its_destination() {
     let subscription = client.agree();
     let message = client.deliver(subscription, 1);
     assert_eq!(message.header("subscription"), None);
-    assert_eq!(
-        message.header("message-id"),
-        Some("Q_/queue/a@@session-1@@1")
-    );
+    assert_eq!(message.header("message-id"), Some("Q_/queue/a@@session-1@@1"));
     client.send("UNSUBSCRIBE", &[("destination", "/queue/a")]);
     assert!(
         matches!(client.command(), Command::Unsubscribe { subscription: s, .. } if s == subscription)
@@ -133,10 +109,7 @@ fn v10_a_second_subscription_to_the_same_destination_needs_an_id() {
 fn v12_a_second_subscription_of_the_same_id_is_refused() {
     let mut client = Client::connected("1.2");
     client.subscribe("0", "auto");
-    client.send(
-        "SUBSCRIBE",
-        &[("id", "0"), ("destination", "/queue/b"), ("receipt", "r")],
-    );
+    client.send("SUBSCRIBE", &[("id", "0"), ("destination", "/queue/b"), ("receipt", "r")]);
     let error = client.policy_violation("Duplicated subscription identifier");
     assert_eq!(error.header("receipt-id"), Some("r"));
     assert_eq!(client.commands(), []);
@@ -154,17 +127,9 @@ fn v12_subscriptions_to_the_same_destination_are_several() {
 
 #[test]
 fn server_prefetch_count_is_clamped() {
-    let settings = Settings {
-        prefetch: 10,
-        max_prefetch: 50,
-        ..Settings::default()
-    };
+    let settings = Settings { prefetch: 10, max_prefetch: 50, ..Settings::default() };
     let prefetch = |value| {
-        subscribed_with(
-            settings.clone(),
-            &[("ack", "client"), ("prefetch-count", value)],
-        )
-        .prefetch
+        subscribed_with(settings.clone(), &[("ack", "client"), ("prefetch-count", value)]).prefetch
     };
     assert_eq!(subscribed_with(settings.clone(), &[]).prefetch, 10);
     assert_eq!(prefetch("1"), 1);
@@ -176,11 +141,7 @@ fn server_prefetch_count_is_clamped() {
 
 #[test]
 fn server_prefetch_is_never_zero() {
-    let settings = Settings {
-        prefetch: 0,
-        max_prefetch: 0,
-        ..Settings::default()
-    };
+    let settings = Settings { prefetch: 0, max_prefetch: 0, ..Settings::default() };
     for value in ["0", "1"] {
         let headers = [("prefetch-count", value)];
         assert_eq!(subscribed_with(settings.clone(), &headers).prefetch, 1);
@@ -192,11 +153,7 @@ fn server_prefetch_is_never_zero() {
 fn server_prefetch_count_must_be_a_number() {
     for value in ["", "many", "-1", "1.5"] {
         let mut client = Client::connected("1.2");
-        let headers = [
-            ("id", "0"),
-            ("destination", "/queue/a"),
-            ("prefetch-count", value),
-        ];
+        let headers = [("id", "0"), ("destination", "/queue/a"), ("prefetch-count", value)];
         client.send("SUBSCRIBE", &headers);
         client.policy_violation("Invalid header");
     }
@@ -204,29 +161,15 @@ fn server_prefetch_count_must_be_a_number() {
 
 #[test]
 fn server_queue_options_are_headers() {
-    let all = QueueOptions {
-        durable: Some(true),
-        exclusive: Some(false),
-        auto_delete: Some(true),
-    };
-    let headers = [
-        ("durable", "true"),
-        ("exclusive", "false"),
-        ("auto-delete", "True"),
-    ];
+    let all = QueueOptions { durable: Some(true), exclusive: Some(false), auto_delete: Some(true) };
+    let headers = [("durable", "true"), ("exclusive", "false"), ("auto-delete", "True")];
     assert_eq!(subscribed(&headers).queue, all);
     let durable = |headers: &[(&str, &str)]| subscribed(headers).queue.durable;
     assert_eq!(durable(&[("persistent", "true")]), Some(true));
-    assert_eq!(
-        durable(&[("persistent", "true"), ("durable", "false")]),
-        Some(false)
-    );
+    assert_eq!(durable(&[("persistent", "true"), ("durable", "false")]), Some(false));
     for name in ["durable", "persistent", "exclusive", "auto-delete"] {
         let mut client = Client::connected("1.2");
-        client.send(
-            "SUBSCRIBE",
-            &[("id", "0"), ("destination", "/queue/a"), (name, "1")],
-        );
+        client.send("SUBSCRIBE", &[("id", "0"), ("destination", "/queue/a"), (name, "1")]);
         let error = client.policy_violation("Invalid header");
         assert!(sentence(&error).contains(name));
     }
@@ -234,27 +177,14 @@ fn server_queue_options_are_headers() {
 
 #[test]
 fn server_unknown_headers_of_subscribe_are_ignored() {
-    let got = subscribed(&[
-        ("selector", "a = 1"),
-        ("x-queue-name", "q"),
-        ("transaction", "t"),
-    ]);
+    let got = subscribed(&[("selector", "a = 1"), ("x-queue-name", "q"), ("transaction", "t")]);
     assert_eq!(got.queue, QueueOptions::default());
 }
 
 #[test]
 fn server_subscriptions_are_bounded() {
-    let limits = Limits {
-        subscriptions: 2,
-        ..Limits::default()
-    };
-    let mut client = Client::connected_with(
-        "1.2",
-        Policy {
-            limits,
-            ..Policy::default()
-        },
-    );
+    let limits = Limits { subscriptions: 2, ..Limits::default() };
+    let mut client = Client::connected_with("1.2", Policy { limits, ..Policy::default() });
     client.subscribe("0", "auto");
     client.subscribe("1", "auto");
     client.send("SUBSCRIBE", &[("id", "2"), ("destination", "/queue/a")]);
@@ -264,23 +194,12 @@ fn server_subscriptions_are_bounded() {
 
 #[test]
 fn server_subscriptions_given_up_count_until_nothing_of_them_is_left() {
-    let limits = Limits {
-        subscriptions: 1,
-        ..Limits::default()
-    };
-    let mut client = Client::connected_with(
-        "1.2",
-        Policy {
-            limits,
-            ..Policy::default()
-        },
-    );
+    let limits = Limits { subscriptions: 1, ..Limits::default() };
+    let mut client = Client::connected_with("1.2", Policy { limits, ..Policy::default() });
     let first = client.subscribe("0", "client");
     let ack = client.deliver(first, 1).header("ack").unwrap().to_owned();
     client.send("UNSUBSCRIBE", &[("id", "0")]);
-    let Command::Unsubscribe { token, .. } = client.command() else {
-        panic!("an unsubscribe")
-    };
+    let Command::Unsubscribe { token, .. } = client.command() else { panic!("an unsubscribe") };
     client.pair.event(Event::Unsubscribed { token });
     client.send("ACK", &[("id", &ack)]);
     client.settlements();
@@ -293,10 +212,7 @@ fn server_subscriptions_given_up_count_until_nothing_of_them_is_left() {
 #[test]
 fn v12_the_receipt_of_subscribe_waits_for_the_broker() {
     let mut client = Client::connected("1.2");
-    client.send(
-        "SUBSCRIBE",
-        &[("id", "0"), ("destination", "/queue/a"), ("receipt", "r")],
-    );
+    client.send("SUBSCRIBE", &[("id", "0"), ("destination", "/queue/a"), ("receipt", "r")]);
     assert_eq!(client.frames(), []);
     client.agree();
     assert_eq!(client.receipts(), ["r"]);
@@ -309,21 +225,13 @@ fn v12_a_subscription_that_the_broker_refuses_is_an_error() {
         let mut headers = vec![("id", "0"), ("destination", "/amq/queue/a")];
         headers.extend(receipt.map(|receipt| ("receipt", receipt)));
         client.send("SUBSCRIBE", &headers);
-        let Command::Subscribe { token, .. } = client.command() else {
-            panic!("a subscribe")
-        };
-        client.pair.event(Event::Failed {
-            token,
-            error: not_found(),
-        });
+        let Command::Subscribe { token, .. } = client.command() else { panic!("a subscribe") };
+        client.pair.event(Event::Failed { token, error: not_found() });
         let Refusal { error, close } = client.refusal();
         assert_eq!(error.header("message"), Some("not_found"));
         assert_eq!(error.header("receipt-id"), receipt);
         assert_eq!(sentence(&error), "NOT_FOUND - no queue 'a' in vhost '/'");
-        assert_eq!(
-            (close.code, close.cause),
-            (CloseCode::Policy, CloseCause::Broker)
-        );
+        assert_eq!((close.code, close.cause), (CloseCode::Policy, CloseCause::Broker));
     }
 }
 
@@ -332,11 +240,7 @@ fn v12_unsubscribe_stops_the_consumer_and_its_receipt_waits_for_the_broker() {
     let mut client = Client::connected("1.2");
     let subscription = client.subscribe("0", "auto");
     client.send("UNSUBSCRIBE", &[("id", "0"), ("receipt", "r")]);
-    let Command::Unsubscribe {
-        token,
-        subscription: stopped,
-    } = client.command()
-    else {
+    let Command::Unsubscribe { token, subscription: stopped } = client.command() else {
         panic!("an unsubscribe")
     };
     assert_eq!(stopped, subscription);
@@ -376,9 +280,7 @@ fn v12_no_message_comes_after_unsubscribe_and_what_was_on_its_way_goes_back() {
         let mut client = Client::connected("1.2");
         let subscription = client.subscribe("0", ack);
         client.send("UNSUBSCRIBE", &[("id", "0")]);
-        let Command::Unsubscribe { token, .. } = client.command() else {
-            panic!()
-        };
+        let Command::Unsubscribe { token, .. } = client.command() else { panic!() };
         client.event_delivery(subscription, 7, Message::default());
         assert_eq!(client.frames(), []);
         let requeue = Command::Settle {
@@ -411,20 +313,11 @@ fn v12_a_subscription_ended_by_the_broker_is_an_error_that_names_it() {
     let mut client = Client::connected("1.2");
     client.subscribe("0", "auto");
     let second = client.subscribe("1", "auto");
-    client.pair.event(Event::Canceled {
-        subscription: second,
-        error: not_found(),
-    });
+    client.pair.event(Event::Canceled { subscription: second, error: not_found() });
     let Refusal { error, close } = client.refusal();
-    assert_eq!(
-        error.header("message"),
-        Some("Server cancelled subscription")
-    );
+    assert_eq!(error.header("message"), Some("Server cancelled subscription"));
     assert_eq!(error.header("subscription"), Some("1"));
-    assert_eq!(
-        (close.code, close.cause),
-        (CloseCode::Policy, CloseCause::Broker)
-    );
+    assert_eq!((close.code, close.cause), (CloseCode::Policy, CloseCause::Broker));
 }
 
 #[test]
@@ -432,9 +325,6 @@ fn v12_a_subscription_given_up_may_be_ended_by_the_broker_as_well() {
     let mut client = Client::connected("1.2");
     let subscription = client.subscribe("0", "auto");
     client.send("UNSUBSCRIBE", &[("id", "0"), ("receipt", "r")]);
-    client.pair.event(Event::Canceled {
-        subscription,
-        error: not_found(),
-    });
+    client.pair.event(Event::Canceled { subscription, error: not_found() });
     assert!(client.is_open());
 }

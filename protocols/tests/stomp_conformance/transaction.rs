@@ -22,29 +22,16 @@ fn send_in(client: &mut Client, transaction: &str, body: &str, receipt: Option<&
 /// The publishes since the last look: token, body, confirm.
 fn publishes(client: &mut Client) -> Vec<(Token, String, bool)> {
     let publish = |command| match command {
-        Command::Publish {
-            token,
-            message,
-            confirm,
-            ..
-        } => (
-            token,
-            String::from_utf8(message.body.to_vec()).unwrap(),
-            confirm,
-        ),
+        Command::Publish { token, message, confirm, .. } => {
+            (token, String::from_utf8(message.body.to_vec()).unwrap(), confirm)
+        }
         other => panic!("a publish, not {other:?}"),
     };
     client.commands().into_iter().map(publish).collect()
 }
 
 fn limited(limits: Limits) -> Client {
-    Client::connected_with(
-        "1.2",
-        Policy {
-            limits,
-            ..Policy::default()
-        },
-    )
+    Client::connected_with("1.2", Policy { limits, ..Policy::default() })
 }
 
 #[test]
@@ -56,18 +43,8 @@ fn v12_sends_of_a_transaction_wait_for_commit_and_keep_their_order() {
         }
         assert_eq!(client.commands(), []);
         client.send("COMMIT", &[("transaction", "t")]);
-        let bodies: Vec<_> = publishes(&mut client)
-            .into_iter()
-            .map(|it| (it.1, it.2))
-            .collect();
-        assert_eq!(
-            bodies,
-            [
-                ("1".into(), false),
-                ("2".into(), false),
-                ("3".into(), false)
-            ]
-        );
+        let bodies: Vec<_> = publishes(&mut client).into_iter().map(|it| (it.1, it.2)).collect();
+        assert_eq!(bodies, [("1".into(), false), ("2".into(), false), ("3".into(), false)]);
         assert_eq!(client.frames(), []);
     }
 }
@@ -157,18 +134,10 @@ fn server_frames_of_a_transaction_are_checked_when_they_arrive() {
     for (verb, headers, message) in [
         (
             "SEND",
-            &[
-                ("destination", "/nowhere"),
-                ("transaction", "t"),
-                ("receipt", "r"),
-            ][..],
+            &[("destination", "/nowhere"), ("transaction", "t"), ("receipt", "r")][..],
             "Unknown destination",
         ),
-        (
-            "SEND",
-            &[("transaction", "t"), ("receipt", "r")],
-            "Missing header",
-        ),
+        ("SEND", &[("transaction", "t"), ("receipt", "r")], "Missing header"),
         (
             "SEND",
             &[
@@ -179,11 +148,7 @@ fn server_frames_of_a_transaction_are_checked_when_they_arrive() {
             ],
             "Invalid header",
         ),
-        (
-            "ACK",
-            &[("id", "x"), ("transaction", "t"), ("receipt", "r")],
-            "Message not found",
-        ),
+        ("ACK", &[("id", "x"), ("transaction", "t"), ("receipt", "r")], "Message not found"),
     ] {
         let mut client = begun("1.2");
         client.send(verb, headers);
@@ -203,10 +168,7 @@ fn v12_acks_of_a_transaction_wait_for_commit() {
     client.send("NACK", &[("id", "T_0@@session-1@@3"), ("transaction", "t")]);
     assert_eq!(client.commands(), []);
     client.send("COMMIT", &[("transaction", "t")]);
-    assert_eq!(
-        client.settlements(),
-        [(2, Accept, true), (3, Requeue, true)]
-    );
+    assert_eq!(client.settlements(), [(2, Accept, true), (3, Requeue, true)]);
 }
 
 #[test]
@@ -245,10 +207,7 @@ fn server_a_cumulative_ack_leaves_out_what_a_transaction_holds() {
     client.deliver(subscription, 2);
     client.deliver(subscription, 3);
     client.send("ACK", &[("id", "T_0@@session-1@@3")]);
-    assert_eq!(
-        client.settlements(),
-        [(2, Accept, false), (3, Accept, false)]
-    );
+    assert_eq!(client.settlements(), [(2, Accept, false), (3, Accept, false)]);
     client.send("COMMIT", &[("transaction", "t")]);
     assert_eq!(client.settlements(), [(1, Requeue, true)]);
 }
@@ -272,14 +231,7 @@ fn v12_receipts_of_a_transactions_frames_come_after_commit_and_its_own_last() {
     client.deliver(subscription, 1);
     send_in(&mut client, "t", "1", Some("first"));
     send_in(&mut client, "t", "2", None);
-    client.send(
-        "ACK",
-        &[
-            ("id", "T_0@@session-1@@1"),
-            ("transaction", "t"),
-            ("receipt", "ack"),
-        ],
-    );
+    client.send("ACK", &[("id", "T_0@@session-1@@1"), ("transaction", "t"), ("receipt", "ack")]);
     send_in(&mut client, "t", "3", Some("third"));
     assert_eq!(client.frames(), []);
     client.send("COMMIT", &[("transaction", "t"), ("receipt", "commit")]);
@@ -334,14 +286,7 @@ fn v12_a_transaction_that_is_open_at_the_end_is_aborted() {
 #[test]
 fn server_subscribe_knows_no_transaction() {
     let mut client = Client::connected("1.2");
-    client.send(
-        "SUBSCRIBE",
-        &[
-            ("id", "0"),
-            ("destination", "/queue/a"),
-            ("transaction", "x"),
-        ],
-    );
+    client.send("SUBSCRIBE", &[("id", "0"), ("destination", "/queue/a"), ("transaction", "x")]);
     client.agree();
     client.send("UNSUBSCRIBE", &[("id", "0"), ("transaction", "x")]);
     assert_eq!(client.commands().len(), 1);
@@ -349,10 +294,7 @@ fn server_subscribe_knows_no_transaction() {
 
 #[test]
 fn server_open_transactions_are_bounded() {
-    let mut client = limited(Limits {
-        transactions: 2,
-        ..Limits::default()
-    });
+    let mut client = limited(Limits { transactions: 2, ..Limits::default() });
     client.send("BEGIN", &[("transaction", "1")]);
     client.send("BEGIN", &[("transaction", "2")]);
     client.send("ABORT", &[("transaction", "1")]);
@@ -365,10 +307,7 @@ fn server_open_transactions_are_bounded() {
 
 #[test]
 fn server_frames_of_a_transaction_are_bounded() {
-    let mut client = limited(Limits {
-        transaction_frames: 2,
-        ..Limits::default()
-    });
+    let mut client = limited(Limits { transaction_frames: 2, ..Limits::default() });
     client.send("BEGIN", &[("transaction", "t")]);
     send_in(&mut client, "t", "1", None);
     send_in(&mut client, "t", "2", None);
@@ -380,10 +319,7 @@ fn server_frames_of_a_transaction_are_bounded() {
 
 #[test]
 fn server_bytes_of_all_transactions_are_bounded() {
-    let mut client = limited(Limits {
-        transaction_bytes: 200,
-        ..Limits::default()
-    });
+    let mut client = limited(Limits { transaction_bytes: 200, ..Limits::default() });
     client.send("BEGIN", &[("transaction", "t")]);
     client.send("BEGIN", &[("transaction", "u")]);
     let body = "x".repeat(100);
@@ -400,12 +336,7 @@ fn server_bytes_of_all_transactions_are_bounded() {
 #[test]
 fn server_a_transaction_does_not_keep_the_input_alive() {
     let mut client = begun("1.2");
-    let headers = [
-        ("destination", "/queue/a"),
-        ("transaction", "t"),
-        ("k", "v"),
-        ("receipt", "r"),
-    ];
+    let headers = [("destination", "/queue/a"), ("transaction", "t"), ("k", "v"), ("receipt", "r")];
     let unit = bytes::Bytes::from(frame("SEND", &headers, b"body"));
     client.pair.input(FrameKind::Text, unit.clone());
     assert!(unit.is_unique());
@@ -415,10 +346,7 @@ fn server_a_transaction_does_not_keep_the_input_alive() {
 
 #[test]
 fn server_receipts_of_a_commit_are_bounded() {
-    let mut client = limited(Limits {
-        pending_receipts: 2,
-        ..Limits::default()
-    });
+    let mut client = limited(Limits { pending_receipts: 2, ..Limits::default() });
     client.send("BEGIN", &[("transaction", "t")]);
     send_in(&mut client, "t", "1", None);
     send_in(&mut client, "t", "2", None);

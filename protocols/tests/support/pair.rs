@@ -87,8 +87,7 @@ impl Pair {
     }
 
     pub(crate) fn is_overdue(&self) -> bool {
-        self.next_timeout()
-            .is_some_and(|deadline| deadline <= self.now)
+        self.next_timeout().is_some_and(|deadline| deadline <= self.now)
     }
 
     pub(crate) fn set_reading(&mut self, reading: bool) {
@@ -104,11 +103,7 @@ impl Pair {
         let was_closed = self.close.is_some();
         call(&mut *self.session, self.now, &mut self.actions);
         if was_closed {
-            assert!(
-                self.actions.is_empty(),
-                "after the close: {:?}",
-                self.actions
-            );
+            assert!(self.actions.is_empty(), "after the close: {:?}", self.actions);
             assert_eq!(self.session.next_timeout(), None);
         }
         for frame in &self.actions.frames {
@@ -130,10 +125,7 @@ impl Pair {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "virtual time must begin somewhere"
-)]
+#[allow(clippy::disallowed_methods, reason = "virtual time must begin somewhere")]
 fn start() -> Instant {
     Instant::now()
 }

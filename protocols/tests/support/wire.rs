@@ -16,10 +16,7 @@ impl WireFrame {
     /// Reads a unit that holds one frame, and nothing else.
     pub(crate) fn read(unit: &OutFrame) -> Self {
         let bytes = &unit.bytes[..];
-        let head_length = bytes
-            .windows(2)
-            .position(|pair| pair == b"\n\n")
-            .expect("a blank line");
+        let head_length = bytes.windows(2).position(|pair| pair == b"\n\n").expect("a blank line");
         let head = std::str::from_utf8(&bytes[..head_length]).expect("a UTF-8 head");
         let mut lines = head.split('\n');
         let verb = lines.next().expect("a verb").to_owned();
@@ -27,22 +24,11 @@ impl WireFrame {
             .map(|line| line.split_once(':').expect("a colon"))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let body = bytes[head_length + 2..]
-            .strip_suffix(b"\0\n")
-            .expect("NUL, line feed");
+        let body = bytes[head_length + 2..].strip_suffix(b"\0\n").expect("NUL, line feed");
         let declared = headers.iter().find(|(name, _)| name == "content-length");
         let length = declared.map_or(0, |(_, value)| value.parse().expect("a length"));
-        assert_eq!(
-            body.len(),
-            length,
-            "content-length is there if there is a body"
-        );
-        Self {
-            verb,
-            headers,
-            body: body.to_vec(),
-            kind: unit.kind,
-        }
+        assert_eq!(body.len(), length, "content-length is there if there is a body");
+        Self { verb, headers, body: body.to_vec(), kind: unit.kind }
     }
 
     /// The first header of this name.

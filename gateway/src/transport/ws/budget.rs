@@ -50,10 +50,7 @@ pub(super) struct Budget {
 #[derive(Debug)]
 enum Place {
     /// In a header, of which these bytes have come.
-    Header {
-        bytes: [u8; HEADER_SIZE],
-        filled: usize,
-    },
+    Header { bytes: [u8; HEADER_SIZE], filled: usize },
     /// In a payload with so many bytes to come.
     Payload { left: u64 },
     /// In something that is no frame. tungstenite refuses it, at the same byte.
@@ -61,21 +58,13 @@ enum Place {
 }
 
 impl Place {
-    const START: Self = Self::Header {
-        bytes: [0; HEADER_SIZE],
-        filled: 0,
-    };
+    const START: Self = Self::Header { bytes: [0; HEADER_SIZE], filled: 0 };
 }
 
 impl Budget {
     /// A budget of so many bytes.
     pub(super) const fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            declared: 0,
-            place: Place::START,
-            over: None,
-        }
+        Self { limit, declared: 0, place: Place::START, over: None }
     }
 
     /// *Errors.* The limit was exceeded.
@@ -125,10 +114,7 @@ impl Budget {
         let cost = usize::try_from(length.max(1)).unwrap_or(usize::MAX);
         self.declared = self.declared.saturating_add(cost);
         if self.declared > self.limit {
-            self.over = Some(OverBudget {
-                limit: self.limit,
-                got: self.declared,
-            });
+            self.over = Some(OverBudget { limit: self.limit, got: self.declared });
             return false;
         }
         self.place = match length {
@@ -176,42 +162,25 @@ mod tests {
 
     #[test]
     fn what_is_within_the_limit_passes_whole() {
-        let input = [
-            frame(0x01, 100),
-            frame(0x89, 5),
-            frame(0x80, 200),
-            frame(0x82, 0),
-        ]
-        .concat();
+        let input = [frame(0x01, 100), frame(0x89, 5), frame(0x80, 200), frame(0x82, 0)].concat();
         assert_eq!(passing(306, &input, &[]), (input.len(), None));
     }
 
     #[test]
     fn the_header_that_goes_over_the_limit_is_never_complete_however_the_input_is_split() {
-        for last in [
-            frame(0x82, 7),
-            frame(0x82, 300),
-            frame(0x82, 70_000),
-            frame(0x89, 7),
-        ] {
+        for last in [frame(0x82, 7), frame(0x82, 300), frame(0x82, 70_000), frame(0x89, 7)] {
             let before = [frame(0x81, 3), frame(0x81, 126)].concat();
             let input = [&before[..], &last[..]].concat();
             let length = last.iter().filter(|&&byte| byte == b'x').count();
             let header = last.len() - length;
-            let expected = Some(OverBudget {
-                limit: 135,
-                got: 129 + length,
-            });
+            let expected = Some(OverBudget { limit: 135, got: 129 + length });
             for split in 0..=before.len() + header {
                 let (passed, over) = passing(135, &input, &[split]);
                 assert_eq!(passed, before.len() + header - 1, "split at {split}");
                 assert_eq!(over, expected, "split at {split}");
             }
             let everywhere: Vec<_> = (1..input.len()).collect();
-            assert_eq!(
-                passing(135, &input, &everywhere),
-                (before.len() + header - 1, expected)
-            );
+            assert_eq!(passing(135, &input, &everywhere), (before.len() + header - 1, expected));
         }
     }
 
@@ -230,13 +199,7 @@ mod tests {
         header.extend([1, 2, 3, 4]);
         let input = [frame(0x81, 5), header].concat();
         let over = passing(10, &input, &[]).1;
-        assert_eq!(
-            over,
-            Some(OverBudget {
-                limit: 10,
-                got: usize::MAX
-            })
-        );
+        assert_eq!(over, Some(OverBudget { limit: 10, got: usize::MAX }));
     }
 
     #[test]

@@ -104,11 +104,7 @@ where
             .max_message_size(Some(limits.message_size))
             .max_frame_size(Some(limits.message_size));
         let stream = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
-        Self {
-            stream,
-            input: Input::Open,
-            goodbye: Goodbye::Unsaid,
-        }
+        Self { stream, input: Input::Open, goodbye: Goodbye::Unsaid }
     }
 
     fn wire(&mut self) -> &mut Wire<S> {
@@ -175,10 +171,7 @@ where
         self.wire().output.seal();
         if matches!(self.input, Input::Open | Input::Broken) {
             let reason = Utf8Bytes::from(cut(&close.reason, REASON_SIZE));
-            let frame = CloseFrame {
-                code: close.code.value().into(),
-                reason,
-            };
+            let frame = CloseFrame { code: close.code.value().into(), reason };
             if let Err(error) = Pin::new(&mut self.stream).start_send(Message::Close(Some(frame))) {
                 tracing::debug!(%error, "cannot send a close frame");
             }
@@ -297,10 +290,7 @@ where
 fn violation(error: Error) -> Result<Violation, io::Error> {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-            Ok(Violation::MessageTooLarge {
-                limit: max_size,
-                got: size,
-            })
+            Ok(Violation::MessageTooLarge { limit: max_size, got: size })
         }
         Error::Utf8(_) => Ok(Violation::TextNotUtf8),
         Error::Protocol(error) => Ok(Violation::WebSocket(error.to_string())),

@@ -100,10 +100,7 @@ impl Output {
         S: AsyncWrite + Unpin,
     {
         while self.fill() {
-            let parts = [
-                IoSlice::new(&self.batch[self.written..]),
-                IoSlice::new(&self.body),
-            ];
+            let parts = [IoSlice::new(&self.batch[self.written..]), IoSlice::new(&self.body)];
             let taken = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &parts))?;
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -158,12 +155,9 @@ fn encode_header(frame: &OutFrame, batch: &mut Vec<u8>) {
         FrameKind::Binary => Data::Binary,
     });
     let length = u64::try_from(frame.bytes.len()).expect("usize has at most 64 bits");
-    FrameHeader {
-        opcode,
-        ..FrameHeader::default()
-    }
-    .format(length, batch)
-    .expect("a Vec takes every write");
+    FrameHeader { opcode, ..FrameHeader::default() }
+        .format(length, batch)
+        .expect("a Vec takes every write");
 }
 
 #[cfg(test)]
@@ -212,16 +206,9 @@ mod tests {
     }
 
     fn written(output: &mut Output, room: usize) -> Narrow {
-        let mut narrow = Narrow {
-            taken: Vec::new(),
-            room,
-            calls: 0,
-        };
+        let mut narrow = Narrow { taken: Vec::new(), room, calls: 0 };
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(matches!(
-            output.poll_write(&mut narrow, &mut cx),
-            Poll::Ready(Ok(()))
-        ));
+        assert!(matches!(output.poll_write(&mut narrow, &mut cx), Poll::Ready(Ok(()))));
         assert_eq!(output.len(), 0);
         narrow
     }
@@ -237,11 +224,7 @@ mod tests {
             (FrameKind::Text, 125, &[0x81, 125]),
             (FrameKind::Binary, 126, &[0x82, 126, 0, 126]),
             (FrameKind::Binary, 0xffff, &[0x82, 126, 0xff, 0xff]),
-            (
-                FrameKind::Binary,
-                0x1_0000,
-                &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0],
-            ),
+            (FrameKind::Binary, 0x1_0000, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
             let mut output = Output::default();
             output.push(frame(kind, length));
@@ -264,11 +247,7 @@ mod tests {
         let whole = written(&mut output, usize::MAX).taken;
         for room in [1, 2, 3, 1000, COPY_SIZE, COPY_SIZE + 7] {
             fill(&mut output);
-            assert_eq!(
-                written(&mut output, room).taken,
-                whole,
-                "{room} bytes at a time"
-            );
+            assert_eq!(written(&mut output, room).taken, whole, "{room} bytes at a time");
         }
     }
 
@@ -280,10 +259,7 @@ mod tests {
         output.push(frame(FrameKind::Text, 128));
         output.push(frame(FrameKind::Binary, 1 << 20));
         assert_eq!(written(&mut output, usize::MAX).calls, 1);
-        assert!(
-            output.batch.capacity() <= IDLE_CAPACITY,
-            "an idle connection keeps little"
-        );
+        assert!(output.batch.capacity() <= IDLE_CAPACITY, "an idle connection keeps little");
     }
 
     #[test]
@@ -301,9 +277,7 @@ mod tests {
     #[test]
     fn control_frames_are_bounded() {
         let mut output = Output::default();
-        let accepted = (0..CONTROL_SIZE)
-            .take_while(|_| output.push_control(&[0x89, 0]))
-            .count();
+        let accepted = (0..CONTROL_SIZE).take_while(|_| output.push_control(&[0x89, 0])).count();
         assert_eq!(accepted, CONTROL_SIZE / 2);
         assert_eq!(output.len(), CONTROL_SIZE);
     }

@@ -10,10 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-const LIMITS: InputLimits = InputLimits {
-    before_login: 1 << 10,
-    message_size: 2 << 10,
-};
+const LIMITS: InputLimits = InputLimits { before_login: 1 << 10, message_size: 2 << 10 };
 
 /// RFC 6455 §5.2: FIN and opcode in `first`, masked with a key of zeros.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -35,11 +32,7 @@ fn close_frame(code: u16, reason: &str) -> Vec<u8> {
 }
 
 fn close(code: CloseCode, reason: &str) -> Close {
-    Close {
-        code,
-        reason: Text::from(reason),
-        cause: CloseCause::Drain,
-    }
+    Close { code, reason: Text::from(reason), cause: CloseCause::Drain }
 }
 
 fn text(bytes: &'static [u8]) -> OutFrame {
@@ -54,9 +47,7 @@ async fn pair(buffer: usize) -> (Ws<DuplexStream>, DuplexStream) {
 
 async fn tcp_pair() -> (Ws<TcpStream>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap())
-        .await
-        .unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let server = listener.accept().await.unwrap().0;
     (Ws::new(server, Bytes::new(), LIMITS).await, client)
 }
@@ -79,9 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Ws<S> {
     }
 
     async fn flush(&mut self) {
-        std::future::poll_fn(|cx| self.poll_flush(cx))
-            .await
-            .unwrap();
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await.unwrap();
     }
 
     async fn close(&mut self, close: &Close) {
@@ -89,8 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Ws<S> {
     }
 
     fn is_idle(&mut self) -> bool {
-        self.poll_recv(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
+        self.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 }
 
@@ -114,10 +102,7 @@ async fn messages_come_whole_with_control_frames_between_their_fragments() {
         client.write_all(&part).await.unwrap();
     }
     assert_eq!(ws.unit().await, (FrameKind::Text, "grün".as_bytes().into()));
-    assert_eq!(
-        ws.unit().await,
-        (FrameKind::Binary, b"one two three"[..].into())
-    );
+    assert_eq!(ws.unit().await, (FrameKind::Binary, b"one two three"[..].into()));
     assert_eq!(ws.unit().await, (FrameKind::Binary, Bytes::new()));
     ws.flush().await;
     expect(&mut client, b"\x8a\x04ping").await;
@@ -128,10 +113,7 @@ async fn a_ping_is_answered_though_there_is_nothing_else_to_write() {
     let (mut ws, mut client) = pair(1 << 10).await;
     assert!(ws.is_idle());
     assert!(!ws.take_heard());
-    client
-        .write_all(&frame(0x89, b"are you there?"))
-        .await
-        .unwrap();
+    client.write_all(&frame(0x89, b"are you there?")).await.unwrap();
     assert!(ws.is_idle());
     assert!(ws.take_heard());
     assert_eq!(ws.buffered(), 16, "so that it is flushed");
@@ -176,11 +158,7 @@ async fn pings_of_a_peer_that_reads_nothing_take_bounded_memory() {
     while !sender.is_finished() {
         assert!(ws.is_idle());
         let _ = ws.poll_flush(&mut Context::from_waker(Waker::noop()));
-        assert!(
-            ws.buffered() <= (128 << 10) + (16 << 10),
-            "{}",
-            ws.buffered()
-        );
+        assert!(ws.buffered() <= (128 << 10) + (16 << 10), "{}", ws.buffered());
         tokio::task::yield_now().await;
     }
     let mut client = sender.await.unwrap();
@@ -206,12 +184,8 @@ async fn a_large_frame_passes_through_a_narrow_socket() {
     ws.queue(OutFrame::new(FrameKind::Binary, payload.clone()));
     ws.queue(text(b"after"));
     assert_eq!(ws.buffered(), payload.len() + 11);
-    let expected = [
-        b"\x81\x06before\x82\x7f\0\0\0\0\0\x10\0\0",
-        &payload[..],
-        b"\x81\x05after",
-    ]
-    .concat();
+    let expected =
+        [b"\x81\x06before\x82\x7f\0\0\0\0\0\x10\0\0", &payload[..], b"\x81\x05after"].concat();
     let length = u64::try_from(expected.len()).unwrap();
     let reader = tokio::spawn(async move { expect(&mut client, &expected).await });
     ws.flush().await;
@@ -228,37 +202,19 @@ fn faults() -> Vec<(Vec<u8>, Violation)> {
     unmasked.drain(2..6);
     vec![
         (frame(0x81, b"\xff"), Violation::TextNotUtf8),
-        (
-            [frame(0x01, b"\xc3"), frame(0x80, b"x")].concat(),
-            Violation::TextNotUtf8,
-        ),
+        ([frame(0x01, b"\xc3"), frame(0x80, b"x")].concat(), Violation::TextNotUtf8),
         (
             b"\x82\xfe\x08\x01\0\0\0\0".to_vec(),
-            Violation::MessageTooLarge {
-                limit: 2048,
-                got: 2049,
-            },
+            Violation::MessageTooLarge { limit: 2048, got: 2049 },
         ),
         (
             [frame(0x02, &[0; 2000]), frame(0x80, &[0; 49])].concat(),
-            Violation::MessageTooLarge {
-                limit: 2048,
-                got: 2049,
-            },
+            Violation::MessageTooLarge { limit: 2048, got: 2049 },
         ),
-        (
-            unmasked,
-            web_socket("Received an unmasked frame from client"),
-        ),
+        (unmasked, web_socket("Received an unmasked frame from client")),
         (frame(0xc1, b"x"), web_socket("Reserved bits are non-zero")),
-        (
-            frame(0x83, b"x"),
-            web_socket("Encountered invalid opcode: 3"),
-        ),
-        (
-            frame(0x80, b"x"),
-            web_socket("Continue frame but nothing to continue"),
-        ),
+        (frame(0x83, b"x"), web_socket("Encountered invalid opcode: 3")),
+        (frame(0x80, b"x"), web_socket("Continue frame but nothing to continue")),
         (frame(0x09, b"x"), web_socket("Fragmented control frame")),
     ]
 }
@@ -267,10 +223,7 @@ fn faults() -> Vec<(Vec<u8>, Violation)> {
 async fn a_peer_at_fault_is_told_though_it_goes_on_sending() {
     let over_budget = (
         b"\x82\xfe\x04\x01\0\0\0\0".to_vec(),
-        Violation::TooMuchBeforeLogin {
-            limit: 1024,
-            got: 1025,
-        },
+        Violation::TooMuchBeforeLogin { limit: 1024, got: 1025 },
     );
     let cases = faults().into_iter().map(|(input, it)| (input, it, true));
     for (input, expected, logged_in) in cases.chain([(over_budget.0, over_budget.1, false)]) {
@@ -302,15 +255,9 @@ async fn a_peer_at_fault_is_told_though_it_goes_on_sending() {
 async fn the_limit_before_a_login_is_for_all_frames_together_and_for_the_declared_length() {
     let (mut ws, mut client) = pair(4 << 10).await;
     client.write_all(&frame(0x81, &[b'x'; 1000])).await.unwrap();
-    client
-        .write_all(b"\x82\xff\0\0\0\x01\0\0\0\0\0\0\0\0")
-        .await
-        .unwrap();
+    client.write_all(b"\x82\xff\0\0\0\x01\0\0\0\0\0\0\0\0").await.unwrap();
     assert_eq!(ws.unit().await.1.len(), 1000);
-    let expected = Violation::TooMuchBeforeLogin {
-        limit: 1024,
-        got: 1000 + (1 << 32),
-    };
+    let expected = Violation::TooMuchBeforeLogin { limit: 1024, got: 1000 + (1 << 32) };
     assert_eq!(ws.violation().await, expected);
 }
 
@@ -328,10 +275,7 @@ async fn a_login_lifts_the_limit_for_what_has_come_already() {
 async fn a_close_frame_is_answered_after_what_was_queued() {
     let (mut ws, mut client) = pair(1 << 10).await;
     ws.queue(text(b"RECEIPT"));
-    client
-        .write_all(&frame(0x88, &close_frame(1000, "bye")))
-        .await
-        .unwrap();
+    client.write_all(&frame(0x88, &close_frame(1000, "bye"))).await.unwrap();
     assert!(ws.is_idle(), "the receipt is for the driver to flush");
     assert_eq!(ws.buffered(), 7);
     ws.flush().await;
@@ -375,10 +319,7 @@ async fn our_close_frame_waits_for_its_answer_and_passes_over_what_comes_before(
     client.write_all(&frame(0x89, b"")).await.unwrap();
     tokio::task::yield_now().await;
     assert!(!closing.is_finished());
-    client
-        .write_all(&frame(0x88, &close_frame(1001, "")))
-        .await
-        .unwrap();
+    client.write_all(&frame(0x88, &close_frame(1001, ""))).await.unwrap();
     closing.await.unwrap();
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).await.unwrap();
@@ -404,11 +345,7 @@ async fn a_long_reason_is_cut_between_characters() {
     let (mut ws, mut client) = pair(1 << 10).await;
     let reason = format!("{}ü", "r".repeat(REASON_SIZE - 1));
     let closing = tokio::spawn(async move { ws.close(&close(CloseCode::Policy, &reason)).await });
-    let expected = [
-        b"\x88\x7c",
-        &close_frame(1008, &"r".repeat(REASON_SIZE - 1))[..],
-    ]
-    .concat();
+    let expected = [b"\x88\x7c", &close_frame(1008, &"r".repeat(REASON_SIZE - 1))[..]].concat();
     expect(&mut client, &expected).await;
     drop(client);
     closing.await.unwrap();
@@ -432,9 +369,7 @@ async fn a_goodbye_to_a_peer_that_is_gone_ends() {
     drop(client);
     ws.queue(text(b"nobody reads this"));
     let close = close(CloseCode::Normal, "");
-    tokio::time::timeout(Duration::from_secs(60), ws.close(&close))
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(60), ws.close(&close)).await.unwrap();
 }
 
 #[tokio::test]

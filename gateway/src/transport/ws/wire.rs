@@ -34,11 +34,7 @@ impl<S> Wire<S> {
             io,
             output: Output::default(),
             // Else nothing, at the end of hyper's buffer, would keep that buffer.
-            held: if read_ahead.is_empty() {
-                Bytes::new()
-            } else {
-                read_ahead
-            },
+            held: if read_ahead.is_empty() { Bytes::new() } else { read_ahead },
             budget: Some(Budget::new(budget)),
             heard: false,
         }
@@ -160,10 +156,7 @@ mod tests {
             let mut wire = Wire::new(rest, Bytes::copy_from_slice(ahead), 11);
             let mut read = Vec::new();
             let error = wire.read_to_end(&mut read).await.unwrap_err();
-            assert_eq!(
-                OverBudget::of(&error),
-                Some(OverBudget { limit: 11, got: 12 })
-            );
+            assert_eq!(OverBudget::of(&error), Some(OverBudget { limit: 11, got: 12 }));
             assert_eq!(read, INPUT[..SECOND - 1], "{split} bytes read ahead");
         }
     }

@@ -49,10 +49,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// For `map_err` on what was done to `path`.
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        |source| Self::File {
-            path: path.to_owned(),
-            source,
-        }
+        |source| Self::File { path: path.to_owned(), source }
     }
 }
 
@@ -112,11 +109,7 @@ impl Run {
     pub(crate) fn output(mut self) -> Result<String, Failure> {
         let command = self.to_string();
         println!("$ {command}");
-        let output = self
-            .0
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output();
+        let output = self.0.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = match output {
             Err(source) => return Err(Failure::NotStarted { command, source }),
             Ok(output) => output,
@@ -126,19 +119,13 @@ impl Run {
         if output.status.success() {
             Ok(printed)
         } else {
-            Err(Failure::Ended {
-                command,
-                status: output.status,
-            })
+            Err(Failure::Ended { command, status: output.status })
         }
     }
 
     /// Whether it runs and ends well. Says nothing.
     pub(crate) fn succeeds(mut self) -> bool {
-        self.0
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        self.0.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.0.status().is_ok_and(|status| status.success())
     }
 
@@ -160,23 +147,11 @@ impl fmt::Display for Run {
             write!(f, "{}={value:?} ", name.to_string_lossy())?;
         }
         let program = Path::new(self.0.get_program());
-        let shown = if program.ends_with("cargo") {
-            Path::new("cargo")
-        } else {
-            program
-        };
-        write!(
-            f,
-            "{}",
-            shown.strip_prefix(root()).unwrap_or(shown).display()
-        )?;
+        let shown = if program.ends_with("cargo") { Path::new("cargo") } else { program };
+        write!(f, "{}", shown.strip_prefix(root()).unwrap_or(shown).display())?;
         for argument in self.0.get_args() {
             let argument = Path::new(argument);
-            write!(
-                f,
-                " {}",
-                argument.strip_prefix(root()).unwrap_or(argument).display()
-            )?;
+            write!(f, " {}", argument.strip_prefix(root()).unwrap_or(argument).display())?;
         }
         Ok(())
     }

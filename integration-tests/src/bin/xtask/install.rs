@@ -51,9 +51,7 @@ fn rust_component(component: &str, subcommand: &str) -> Result<(), Failure> {
         return Ok(());
     }
     println!("installing {component}, a component of the Rust toolchain (needs no special right)");
-    Run::program("rustup")
-        .args(["component", "add", component])
-        .done()
+    Run::program("rustup").args(["component", "add", component]).done()
 }
 
 fn docker_compose() -> Result<(), Failure> {
@@ -65,10 +63,7 @@ fn docker_compose() -> Result<(), Failure> {
 
 fn python_packages() -> Result<(), Failure> {
     let can_make_environments = ["-c", "import ensurepip, venv"];
-    if !Run::program("python3")
-        .args(can_make_environments)
-        .succeeds()
-    {
+    if !Run::program("python3").args(can_make_environments).succeeds() {
         debian_packages("Python 3 with venv", &["python3", "python3-venv"])?;
     }
 
@@ -79,19 +74,9 @@ fn python_packages() -> Result<(), Failure> {
         return Ok(());
     }
     println!("installing Python packages into target/interop/venv (needs no special right)");
-    Run::program("python3")
-        .args(["-m", "venv", "--clear"])
-        .args([&environment])
-        .done()?;
+    Run::program("python3").args(["-m", "venv", "--clear"]).args([&environment]).done()?;
     Run::program(python())
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-        ])
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
         .args([&requirements])
         .done()?;
     copy(&requirements, &stamp)
@@ -115,10 +100,7 @@ fn node_packages() -> Result<(), Failure> {
     for name in ["package.json", "package-lock.json"] {
         copy(&source.join(name), &directory.join(name))?;
     }
-    Run::program("npm")
-        .args(["ci", "--no-audit", "--no-fund"])
-        .within(&directory)
-        .done()?;
+    Run::program("npm").args(["ci", "--no-audit", "--no-fund"]).within(&directory).done()?;
     copy(&lock, &stamp)
 }
 
@@ -156,7 +138,5 @@ fn debian_packages(what: &'static str, packages: &[&str]) -> Result<(), Failure>
 }
 
 fn is_root() -> bool {
-    Run::program("sh")
-        .args(["-c", "test \"$(id -u)\" = 0"])
-        .succeeds()
+    Run::program("sh").args(["-c", "test \"$(id -u)\" = 0"]).succeeds()
 }

@@ -6,11 +6,7 @@
 //! with a table. What the steps print goes straight through. This program holds no check of its own:
 //! each step is a command that can be typed by hand, and is shown before it runs.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a task runner talks to a terminal"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to a terminal")]
 
 mod command;
 mod install;
@@ -38,17 +34,9 @@ fn main() -> ExitCode {
 
 fn usage() -> ExitCode {
     eprintln!("usage: cargo xtask TASK\n");
-    eprintln!(
-        "  {:<8} installs what is needed, then runs every task marked *",
-        "test"
-    );
+    eprintln!("  {:<8} installs what is needed, then runs every task marked *", "test");
     for step in STEPS {
-        eprintln!(
-            "{} {:<8} {}",
-            if step.in_test { "*" } else { " " },
-            step.name,
-            step.about
-        );
+        eprintln!("{} {:<8} {}", if step.in_test { "*" } else { " " }, step.name, step.about);
     }
     ExitCode::from(2)
 }
@@ -95,28 +83,17 @@ fn timed(name: &'static str, task: impl FnOnce() -> Result<(), Failure>) -> Row 
     if let Err(failure) = &result {
         eprintln!("xtask: {name} failed: {failure}");
     }
-    Row {
-        name,
-        took: start.elapsed(),
-        result,
-    }
+    Row { name, took: start.elapsed(), result }
 }
 
 fn summarise(rows: &[Row]) -> ExitCode {
     println!("\n{:<10} {:<6} {:>9}", "step", "result", "seconds");
     for row in rows {
         let result = if row.result.is_ok() { "pass" } else { "FAIL" };
-        println!(
-            "{:<10} {:<6} {:>9.1}",
-            row.name,
-            result,
-            row.took.as_secs_f64()
-        );
+        println!("{:<10} {:<6} {:>9.1}", row.name, result, row.took.as_secs_f64());
     }
-    let failures: Vec<_> = rows
-        .iter()
-        .filter_map(|row| row.result.as_ref().err().map(|why| (row, why)))
-        .collect();
+    let failures: Vec<_> =
+        rows.iter().filter_map(|row| row.result.as_ref().err().map(|why| (row, why))).collect();
     for (row, failure) in &failures {
         println!("{}: {failure}", row.name);
     }

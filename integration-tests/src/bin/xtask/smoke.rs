@@ -54,12 +54,10 @@ fn await_listening(gateway: &mut Child, address: SocketAddr) -> Result<(), Failu
     });
     match ended {
         Some(None) => Ok(()),
-        Some(Some(status)) => Err(Failure::Unexpected(format!(
-            "the gateway ended with {status} before it listened"
-        ))),
-        None => Err(Failure::Unexpected(format!(
-            "nothing listens on {address} after {CEILING:?}"
-        ))),
+        Some(Some(status)) => {
+            Err(Failure::Unexpected(format!("the gateway ended with {status} before it listened")))
+        }
+        None => Err(Failure::Unexpected(format!("nothing listens on {address} after {CEILING:?}"))),
     }
 }
 
@@ -70,14 +68,12 @@ fn stop(gateway: &mut Child) -> Result<(), Failure> {
     Run::program("sh").args(["-c", &kill]).done()?;
     match poll(|| gateway.try_wait().ok().flatten()) {
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(Failure::Unexpected(format!(
-            "after SIGTERM the gateway ended with {status}"
-        ))),
+        Some(status) => {
+            Err(Failure::Unexpected(format!("after SIGTERM the gateway ended with {status}")))
+        }
         None => {
             let _ = gateway.kill().and_then(|()| gateway.wait());
-            Err(Failure::Unexpected(format!(
-                "SIGTERM did not end the gateway within {CEILING:?}"
-            )))
+            Err(Failure::Unexpected(format!("SIGTERM did not end the gateway within {CEILING:?}")))
         }
     }
 }
@@ -98,10 +94,9 @@ fn run_snippets(address: SocketAddr) -> Result<(), Failure> {
     let path = root().join("README.md");
     let readme = fs::read_to_string(&path).map_err(Failure::file(&path))?;
     let directory = node_directory();
-    for (language, program, name) in [
-        ("js", PathBuf::from("node"), "readme.mjs"),
-        ("python", python(), "readme.py"),
-    ] {
+    for (language, program, name) in
+        [("js", PathBuf::from("node"), "readme.mjs"), ("python", python(), "readme.py")]
+    {
         let snippets = snippets(&readme, language);
         if snippets.is_empty() {
             let text = format!("README.md has no ```{language} block with port {DOCUMENTED_PORT}");
@@ -109,14 +104,10 @@ fn run_snippets(address: SocketAddr) -> Result<(), Failure> {
         }
         for snippet in snippets {
             let file = directory.join(name);
-            fs::write(
-                &file,
-                snippet.replace(DOCUMENTED_PORT, &address.port().to_string()),
-            )
-            .map_err(Failure::file(&file))?;
-            let printed = Run::program("timeout")
-                .args(["60".as_ref(), program.as_path(), &file])
-                .output()?;
+            fs::write(&file, snippet.replace(DOCUMENTED_PORT, &address.port().to_string()))
+                .map_err(Failure::file(&file))?;
+            let printed =
+                Run::program("timeout").args(["60".as_ref(), program.as_path(), &file]).output()?;
             if !printed.lines().any(|line| line.ends_with(GREETING)) {
                 let text = format!("README.md's {language} snippet did not print {GREETING}");
                 return Err(Failure::Unexpected(text));
@@ -151,10 +142,7 @@ mod tests {
     fn only_blocks_of_the_language_that_speak_to_the_gateway_are_snippets() {
         let readme = "a\n```js\nnew Client('ws://127.0.0.1:15674/ws')\ngo()\n```\n\
                       ```sh\ncurl 127.0.0.1:15674\n```\n```js\nother()\n```\n";
-        assert_eq!(
-            snippets(readme, "js"),
-            ["new Client('ws://127.0.0.1:15674/ws')\ngo()"]
-        );
+        assert_eq!(snippets(readme, "js"), ["new Client('ws://127.0.0.1:15674/ws')\ngo()"]);
         assert!(snippets(readme, "python").is_empty());
     }
 }

@@ -89,91 +89,41 @@ const FUZZ: &str = "protocols/fuzz/Cargo.toml";
 
 fn fmt() -> Result<(), Failure> {
     Run::cargo().args(["fmt", "--all", "--check"]).done()?;
-    Run::cargo()
-        .args(["fmt", "--manifest-path", FUZZ, "--check"])
-        .done()
+    Run::cargo().args(["fmt", "--manifest-path", FUZZ, "--check"]).done()
 }
 
 fn clippy() -> Result<(), Failure> {
     let everything = ["clippy", "--workspace", "--all-targets", "--all-features"];
-    Run::cargo()
-        .args(everything)
-        .args(["--", "-D", "warnings"])
-        .done()
+    Run::cargo().args(everything).args(["--", "-D", "warnings"]).done()
 }
 
 fn unit() -> Result<(), Failure> {
-    Run::cargo()
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .done()?;
-    Run::cargo()
-        .args([
-            "test",
-            "-p",
-            "protocols",
-            "-p",
-            "broker-adapters",
-            "--bench",
-            "*",
-        ])
-        .done()
+    Run::cargo().args(["test", "--workspace", "--no-fail-fast"]).done()?;
+    Run::cargo().args(["test", "-p", "protocols", "-p", "broker-adapters", "--bench", "*"]).done()
 }
 
 fn doc() -> Result<(), Failure> {
     Run::cargo()
         .env("RUSTDOCFLAGS", "-D warnings")
-        .args([
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--document-private-items",
-        ])
+        .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
         .done()
 }
 
 fn fuzz() -> Result<(), Failure> {
-    Run::cargo()
-        .args([
-            "test",
-            "--manifest-path",
-            FUZZ,
-            "--target-dir",
-            "target/fuzz",
-        ])
-        .done()
+    Run::cargo().args(["test", "--manifest-path", FUZZ, "--target-dir", "target/fuzz"]).done()
 }
 
 fn interop() -> Result<(), Failure> {
     Run::cargo()
-        .args([
-            "test",
-            "-p",
-            "integration-tests",
-            "--features",
-            "interop",
-            "--test",
-            "interop",
-        ])
+        .args(["test", "-p", "integration-tests", "--features", "interop", "--test", "interop"])
         .args(["--", "--nocapture", "--test-threads", "1"])
         .done()
 }
 
 fn compose() -> Result<(), Failure> {
-    Run::program("docker-compose")
-        .args(["-f", "docker-compose.yml", "config", "-q"])
-        .done()
+    Run::program("docker-compose").args(["-f", "docker-compose.yml", "config", "-q"]).done()
 }
 
 fn bench() -> Result<(), Failure> {
-    Run::cargo()
-        .args([
-            "bench",
-            "-p",
-            "protocols",
-            "-p",
-            "broker-adapters",
-            "--bench",
-            "*",
-        ])
-        .done()
+    Run::cargo().args(["bench", "-p", "protocols", "-p", "broker-adapters", "--bench", "*"]).done()
 }

@@ -105,17 +105,14 @@ impl Decoder {
         };
         let progress = &mut self.progress;
         let bytes = if self.partial.is_empty() {
-            self.unit
-                .split_to(progress.head_len() + progress.body_len + 1)
+            self.unit.split_to(progress.head_len() + progress.body_len + 1)
         } else {
             Bytes::from(std::mem::take(&mut self.partial))
         };
         match head::head_and_body(bytes, verb, progress, self.escaping) {
-            Ok((head, body)) => Ok(Some(Frame {
-                verb,
-                headers: Headers::from_lines(head, &progress.lines),
-                body,
-            })),
+            Ok((head, body)) => {
+                Ok(Some(Frame { verb, headers: Headers::from_lines(head, &progress.lines), body }))
+            }
             Err(violation) => Err(self.fail(violation)),
         }
     }
@@ -151,11 +148,7 @@ impl Decoder {
                 };
                 self.unit = unit;
             }
-            let verb = if self.partial.is_empty() {
-                self.begin()?
-            } else {
-                self.resume()?
-            };
+            let verb = if self.partial.is_empty() { self.begin()? } else { self.resume()? };
             if verb.is_some() {
                 return Ok(verb);
             }
@@ -164,11 +157,7 @@ impl Decoder {
 
     /// Looks for a frame at the beginning of the unit, and keeps what is there of an unfinished one.
     fn begin(&mut self) -> Result<Option<Verb>, Violation> {
-        let line_ends = self
-            .unit
-            .iter()
-            .take_while(|byte| matches!(byte, b'\n' | b'\r'))
-            .count();
+        let line_ends = self.unit.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
         self.unit.advance(line_ends);
         if self.unit.is_empty() {
             self.unit = Bytes::new(); // frees what the line ends came in
@@ -186,9 +175,7 @@ impl Decoder {
     /// Goes on with an unfinished frame, by one line or body.
     fn resume(&mut self) -> Result<Option<Verb>, Violation> {
         let held = self.partial.len();
-        let room = (self.limits.frame_size + 1)
-            .saturating_sub(held)
-            .min(self.unit.len());
+        let room = (self.limits.frame_size + 1).saturating_sub(held).min(self.unit.len());
         let claimed = self.progress.claim(held, &self.unit[..room]);
         let claimed = self.unit.split_to(claimed);
         self.keep(&claimed);
@@ -200,10 +187,7 @@ impl Decoder {
     fn keep(&mut self, bytes: &[u8]) {
         let needed = self.partial.len() + bytes.len();
         if needed > self.partial.capacity() {
-            let most = self
-                .progress
-                .declared_size()
-                .unwrap_or(self.limits.frame_size + 1);
+            let most = self.progress.declared_size().unwrap_or(self.limits.frame_size + 1);
             let wanted = (2 * self.partial.capacity()).min(most).max(needed);
             self.partial.reserve_exact(wanted - self.partial.len());
         }
@@ -218,11 +202,8 @@ const LARGEST_FRAME: usize = u32::MAX as usize - 1;
 mod tests {
     use super::*;
 
-    const LIMITS: DecoderLimits = DecoderLimits {
-        frame_size: 1 << 20,
-        header_count: 8,
-        header_size: 64,
-    };
+    const LIMITS: DecoderLimits =
+        DecoderLimits { frame_size: 1 << 20, header_count: 8, header_size: 64 };
 
     fn decoder(escaping: Escaping) -> Decoder {
         let mut decoder = Decoder::new(LIMITS);
@@ -252,14 +233,9 @@ mod tests {
     #[test]
     fn escaping_holds_for_input_pushed_before_it_was_set() {
         let mut decoder = decoder(Escaping::None);
-        let connect = push(
-            &mut decoder,
-            "CONNECT\npasscode:a\\n\n\n\0SEND\na:\\n\n\n\0SEND\nb:\\c\n\n",
-        );
-        assert_eq!(
-            connect.unwrap().unwrap().headers.get("passcode"),
-            Some("a\\n")
-        );
+        let connect =
+            push(&mut decoder, "CONNECT\npasscode:a\\n\n\n\0SEND\na:\\n\n\n\0SEND\nb:\\c\n\n");
+        assert_eq!(connect.unwrap().unwrap().headers.get("passcode"), Some("a\\n"));
         let first = decoder.next_frame().unwrap().unwrap();
         assert_eq!(first.headers.get("a"), Some("\\n"));
         assert_eq!(decoder.next_frame(), Ok(None));
@@ -271,15 +247,8 @@ mod tests {
     #[test]
     fn connect_stomp_and_connected_are_never_unescaped() {
         let mut decoder = decoder(Escaping::V12);
-        for frame in [
-            "CONNECT\na:\\t\n\n\0",
-            "STOMP\na:\\t\n\n\0",
-            "CONNECTED\na:\\t\n\n\0",
-        ] {
-            assert_eq!(
-                push(&mut decoder, frame).unwrap().unwrap().headers.get("a"),
-                Some("\\t")
-            );
+        for frame in ["CONNECT\na:\\t\n\n\0", "STOMP\na:\\t\n\n\0", "CONNECTED\na:\\t\n\n\0"] {
+            assert_eq!(push(&mut decoder, frame).unwrap().unwrap().headers.get("a"), Some("\\t"));
         }
     }
 
@@ -287,42 +256,19 @@ mod tests {
     fn undefined_escapes_are_fatal_in_each_version() {
         let twelve = push(&mut decoder(Escaping::V12), "SEND\na:x\\ty\n\n\0");
         let allowed = r"\n, \r, \c and \\";
-        assert_eq!(
-            twelve,
-            Err(Violation::BadEscape {
-                got: "\\t".into(),
-                allowed
-            })
-        );
+        assert_eq!(twelve, Err(Violation::BadEscape { got: "\\t".into(), allowed }));
         let allowed = r"\n, \c and \\";
         let eleven = push(&mut decoder(Escaping::V11), "SEND\na:\\r\n\n\0");
-        assert_eq!(
-            eleven,
-            Err(Violation::BadEscape {
-                got: "\\r".into(),
-                allowed
-            })
-        );
+        assert_eq!(eleven, Err(Violation::BadEscape { got: "\\r".into(), allowed }));
         let trailing = push(&mut decoder(Escaping::V11), "SEND\na\\:b\n\n\0");
-        assert_eq!(
-            trailing,
-            Err(Violation::BadEscape {
-                got: "\\".into(),
-                allowed
-            })
-        );
+        assert_eq!(trailing, Err(Violation::BadEscape { got: "\\".into(), allowed }));
     }
 
     #[test]
     fn after_a_violation_there_is_nothing_more() {
         let mut decoder = decoder(Escaping::V12);
         let fault = push(&mut decoder, "HELLO\n\n\0SEND\n\n\0");
-        assert_eq!(
-            fault,
-            Err(Violation::UnknownVerb {
-                got: "HELLO".into()
-            })
-        );
+        assert_eq!(fault, Err(Violation::UnknownVerb { got: "HELLO".into() }));
         assert_eq!(decoder.buffered(), 0);
         assert_eq!(push(&mut decoder, "SEND\n\n\0"), Ok(None));
         decoder.clear();
@@ -333,36 +279,25 @@ mod tests {
     #[test]
     fn the_declared_size_is_refused_before_the_body_comes_and_is_never_reserved_at_once() {
         let mut decoder = decoder(Escaping::V12);
-        assert_eq!(
-            push(&mut decoder, "SEND\ncontent-length:1000000\n\n"),
-            Ok(None)
-        );
+        assert_eq!(push(&mut decoder, "SEND\ncontent-length:1000000\n\n"), Ok(None));
         assert_eq!(decoder.partial.capacity(), 29);
         assert_eq!(push(&mut decoder, "x"), Ok(None));
         assert_eq!(decoder.partial.capacity(), 58);
         let mut decoder = self::decoder(Escaping::V12);
         assert_eq!(
             push(&mut decoder, "SEND\ncontent-length:1048577\n\n"),
-            Err(Violation::FrameTooLarge {
-                limit: 1 << 20,
-                got: (1 << 20) + 30
-            })
+            Err(Violation::FrameTooLarge { limit: 1 << 20, got: (1 << 20) + 30 })
         );
     }
 
     #[test]
     fn an_unfinished_frame_holds_its_own_bytes_only_and_grows_to_its_size_at_most() {
         let mut decoder = decoder(Escaping::V12);
-        assert_eq!(
-            push(&mut decoder, "SEND\ncontent-length:40\n\n0123456789"),
-            Ok(None)
-        );
+        assert_eq!(push(&mut decoder, "SEND\ncontent-length:40\n\n0123456789"), Ok(None));
         assert_eq!(decoder.buffered(), 34);
         assert_eq!(push(&mut decoder, "0123456789"), Ok(None));
         assert_eq!(decoder.partial.capacity(), 65);
-        let frame = push(&mut decoder, "01234567890123456789\0SEND\n\nnext")
-            .unwrap()
-            .unwrap();
+        let frame = push(&mut decoder, "01234567890123456789\0SEND\n\nnext").unwrap().unwrap();
         assert_eq!(frame.body.len(), 40);
         assert_eq!(decoder.next_frame(), Ok(None));
         assert_eq!(decoder.buffered(), "SEND\n\nnext".len());
@@ -382,19 +317,14 @@ mod tests {
 
     #[test]
     fn a_lowered_limit_holds_for_the_frame_that_is_under_way() {
-        for start in [
-            "SEND\n\n0123456789",
-            "SEND\ncontent-length:30\n\n0123456789",
-            "SEND\na:0123456789",
-        ] {
+        for start in
+            ["SEND\n\n0123456789", "SEND\ncontent-length:30\n\n0123456789", "SEND\na:0123456789"]
+        {
             let mut decoder = decoder(Escaping::V12);
             assert_eq!(push(&mut decoder, start), Ok(None));
             decoder.set_frame_size(8);
             let got = push(&mut decoder, "x");
-            assert!(
-                matches!(got, Err(Violation::FrameTooLarge { limit: 8, .. })),
-                "{got:?}"
-            );
+            assert!(matches!(got, Err(Violation::FrameTooLarge { limit: 8, .. })), "{got:?}");
         }
     }
 
@@ -403,9 +333,6 @@ mod tests {
         let mut decoder = decoder(Escaping::V12);
         assert_eq!(push(&mut decoder, "SEND\na:"), Ok(None));
         decoder.push(Bytes::from("x".repeat(1_000) + "\n"));
-        assert_eq!(
-            decoder.next_frame(),
-            Err(Violation::HeaderTooLong { limit: 64, got: 65 })
-        );
+        assert_eq!(decoder.next_frame(), Err(Violation::HeaderTooLong { limit: 64, got: 65 }));
     }
 }

@@ -16,18 +16,11 @@ use crate::violation::{SHOWN_LENGTH, Violation, shown};
 
 /// `verb , eol`
 pub(super) fn command_line(input: &[u8]) -> IResult<&[u8], Verb, Violation> {
-    let too_long = || Violation::VerbTooLong {
-        limit: LONGEST_VERB,
-        got: LONGEST_VERB + 1,
-    };
+    let too_long = || Violation::VerbTooLong { limit: LONGEST_VERB, got: LONGEST_VERB + 1 };
     let (rest, name) = line(input, LONGEST_VERB, 0, too_long).map_err(|error| {
         // A NUL ends a frame that has no lines: to wait for its line feed would be in vain.
         let start = &input[..input.len().min(LONGEST_VERB + 1)];
-        if start.contains(&0) {
-            unknown_verb(start)
-        } else {
-            error
-        }
+        if start.contains(&0) { unknown_verb(start) } else { error }
     })?;
     let verb = Verb::parse(name).ok_or_else(|| unknown_verb(name))?;
     Ok((rest, verb))
@@ -40,19 +33,13 @@ pub(super) fn header_line(
     limit: usize,
     scanned: usize,
 ) -> IResult<&[u8], Option<(usize, usize)>, Violation> {
-    let too_long = || Violation::HeaderTooLong {
-        limit,
-        got: limit + 1,
-    };
+    let too_long = || Violation::HeaderTooLong { limit, got: limit + 1 };
     let (rest, line) = line(input, limit, scanned, too_long)?;
     if line.is_empty() {
         return Ok((rest, None));
     }
-    let colon = memchr(b':', line).ok_or_else(|| {
-        Err::Failure(Violation::HeaderWithoutColon {
-            got: shown_bytes(line),
-        })
-    })?;
+    let colon = memchr(b':', line)
+        .ok_or_else(|| Err::Failure(Violation::HeaderWithoutColon { got: shown_bytes(line) }))?;
     Ok((rest, Some((colon, line.len()))))
 }
 
@@ -67,11 +54,7 @@ pub(super) fn end_of_headers(input: &[u8], limit: usize) -> IResult<&[u8], &[u8]
 pub(super) fn counted_body(input: &[u8], length: usize) -> IResult<&[u8], &[u8], Violation> {
     terminated(take(length), tag("\0"))
         .parse(input)
-        .map_err(|error| {
-            error.map(|()| Violation::MissingNul {
-                content_length: length,
-            })
-        })
+        .map_err(|error| error.map(|()| Violation::MissingNul { content_length: length }))
 }
 
 /// `{ octet - NUL } , NUL`
@@ -86,14 +69,10 @@ pub(super) fn open_body(input: &[u8], scanned: usize) -> IResult<&[u8], &[u8], V
 pub(super) fn length(value: &[u8]) -> Result<usize, Violation> {
     let digits = value.trim_ascii();
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Violation::BadContentLength {
-            got: shown_bytes(value),
-        });
+        return Err(Violation::BadContentLength { got: shown_bytes(value) });
     }
     Ok(digits.iter().fold(0_usize, |number, digit| {
-        number
-            .saturating_mul(10)
-            .saturating_add(usize::from(digit - b'0'))
+        number.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
     }))
 }
 
@@ -109,11 +88,7 @@ fn line(
     let Some(found) = memchr(b'\n', &window[scanned..]) else {
         let fits = without_cr(window).len() <= limit;
         let incomplete = Err::Incomplete(Needed::Unknown);
-        return Err(if fits {
-            incomplete
-        } else {
-            Err::Failure(too_long())
-        });
+        return Err(if fits { incomplete } else { Err::Failure(too_long()) });
     };
     let (line, rest) = input.split_at(scanned + found);
     let line = without_cr(line);
@@ -133,9 +108,7 @@ fn without_cr(line: &[u8]) -> &[u8] {
 /// Shows `name` up to its first NUL, whatever has come after that.
 fn unknown_verb(name: &[u8]) -> Err<Violation> {
     let end = memchr(0, name).map_or(name.len(), |nul| nul + 1);
-    Err::Failure(Violation::UnknownVerb {
-        got: shown_bytes(&name[..end]),
-    })
+    Err::Failure(Violation::UnknownVerb { got: shown_bytes(&name[..end]) })
 }
 
 fn shown_bytes(input: &[u8]) -> String {
@@ -149,10 +122,7 @@ mod tests {
     use super::*;
 
     fn three(input: &[u8]) -> IResult<&[u8], &[u8], Violation> {
-        line(input, 3, 0, || Violation::HeaderTooLong {
-            limit: 3,
-            got: 4,
-        })
+        line(input, 3, 0, || Violation::HeaderTooLong { limit: 3, got: 4 })
     }
 
     #[test]
@@ -180,16 +150,10 @@ mod tests {
     #[test]
     fn a_nul_in_the_command_line_is_a_fault_at_once() {
         let got = String::from("SEND\0");
-        assert_eq!(
-            command_line(b"SEND\0"),
-            Err(Err::Failure(Violation::UnknownVerb { got }))
-        );
+        assert_eq!(command_line(b"SEND\0"), Err(Err::Failure(Violation::UnknownVerb { got })));
         assert_eq!(command_line(b"SEND\n\0"), Ok((&b"\0"[..], Verb::Send)));
         let too_long = Violation::VerbTooLong { limit: 11, got: 12 };
-        assert_eq!(
-            command_line(b"UNSUBSCRIBER\0\n"),
-            Err(Err::Failure(too_long))
-        );
+        assert_eq!(command_line(b"UNSUBSCRIBER\0\n"), Err(Err::Failure(too_long)));
     }
 
     #[test]
@@ -215,10 +179,7 @@ mod tests {
         assert_eq!(length(b"99999999999999999999999999"), Ok(usize::MAX));
         for bad in ["", " ", "-1", "+1", "1 2", "0x1", "1\\n"] {
             let got = bad.to_owned();
-            assert_eq!(
-                length(bad.as_bytes()),
-                Err(Violation::BadContentLength { got })
-            );
+            assert_eq!(length(bad.as_bytes()), Err(Violation::BadContentLength { got }));
         }
     }
 }

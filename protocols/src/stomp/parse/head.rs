@@ -24,15 +24,10 @@ pub(super) fn head_and_body(
     escaping: Escaping,
 ) -> Result<(Text, Bytes), Violation> {
     let (head, body) = (progress.head_len(), progress.body_len);
-    let body = if body == 0 {
-        Bytes::new()
-    } else {
-        bytes.slice(head..head + body)
-    };
+    let body = if body == 0 { Bytes::new() } else { bytes.slice(head..head + body) };
     bytes.truncate(head);
-    let head = Text::from_utf8(bytes).map_err(|error| Violation::HeadNotUtf8 {
-        at: error.valid_up_to(),
-    })?;
+    let head = Text::from_utf8(bytes)
+        .map_err(|error| Violation::HeadNotUtf8 { at: error.valid_up_to() })?;
     let escaped = escaping != Escaping::None && !is_never_escaped(verb);
     if escaped && memchr(b'\\', head.as_bytes()).is_some() {
         return Ok((unescape(&head, &mut progress.lines, escaping)?, body));
@@ -78,16 +73,10 @@ fn push_unescaped(to: &mut String, mut part: &str, escaping: Escaping) -> Result
 }
 
 fn bad_escape(escape: &str, escaping: Escaping) -> Violation {
-    let end = escape
-        .char_indices()
-        .nth(2)
-        .map_or(escape.len(), |(end, _)| end);
+    let end = escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end);
     let allowed = match escaping {
         Escaping::None | Escaping::V11 => r"\n, \c and \\",
         Escaping::V12 => r"\n, \r, \c and \\",
     };
-    Violation::BadEscape {
-        got: shown(&escape[..end]),
-        allowed,
-    }
+    Violation::BadEscape { got: shown(&escape[..end]), allowed }
 }

@@ -145,11 +145,7 @@ impl Progress {
         let Some((colon, end)) = header else {
             return self.blank_line(input, rest, limits);
         };
-        let line = HeaderLine {
-            start: place(at),
-            colon: place(at + colon),
-            end: place(at + end),
-        };
+        let line = HeaderLine { start: place(at), colon: place(at + colon), end: place(at + end) };
         if self.declared.is_none() && &input[at..at + colon] == b"content-length" {
             self.declared = Some(line);
         }
@@ -188,10 +184,7 @@ impl Progress {
 }
 
 const fn too_large(limits: &DecoderLimits, got: usize) -> Violation {
-    Violation::FrameTooLarge {
-        limit: limits.frame_size,
-        got,
-    }
+    Violation::FrameTooLarge { limit: limits.frame_size, got }
 }
 
 /// A place in a head, as [`HeaderLine`] has it.

@@ -30,17 +30,10 @@ impl StompSession {
         };
         let transaction = self.transactions.admit(id, frame.size())?;
         if let Some(subscription) = self.subscriptions.get_mut(settlement.subscription) {
-            let Settlement {
-                up_to, cumulative, ..
-            } = settlement;
-            subscription
-                .ledger
-                .hold(up_to, cumulative, transaction.holder);
+            let Settlement { up_to, cumulative, .. } = settlement;
+            subscription.ledger.hold(up_to, cumulative, transaction.holder);
         }
-        transaction.frames.push(Held {
-            action: HeldAction::Settle(settlement),
-            receipt,
-        });
+        transaction.frames.push(Held { action: HeldAction::Settle(settlement), receipt });
         Ok(())
     }
 
@@ -51,25 +44,13 @@ impl StompSession {
         holder: Option<Holder>,
         actions: &mut Actions,
     ) {
-        let Settlement {
-            subscription,
-            up_to,
-            verdict,
-            cumulative,
-        } = settlement;
+        let Settlement { subscription, up_to, verdict, cumulative } = settlement;
         let Some(known) = self.subscriptions.get_mut(subscription) else {
             return;
         };
-        known
-            .ledger
-            .settle(up_to, cumulative, holder, |up_to, cumulative| {
-                actions.commands.push(Command::Settle {
-                    subscription,
-                    up_to,
-                    verdict,
-                    cumulative,
-                });
-            });
+        known.ledger.settle(up_to, cumulative, holder, |up_to, cumulative| {
+            actions.commands.push(Command::Settle { subscription, up_to, verdict, cumulative });
+        });
         self.subscriptions.forget_if_over(subscription);
     }
 
@@ -83,20 +64,14 @@ impl StompSession {
             let version = frame.version().as_str();
             return Err(Violation::VerbNotInVersion { verb, version });
         }
-        let id = frame.require(if frame.version() >= Version::V12 {
-            "id"
-        } else {
-            "message-id"
-        })?;
+        let id =
+            frame.require(if frame.version() >= Version::V12 { "id" } else { "message-id" })?;
         let subscription = match frame.version() {
             Version::V11 => Some(frame.require("subscription")?),
             Version::V10 | Version::V12 => None,
         };
         let verdict = verdict(frame)?;
-        let unknown = || Violation::UnknownAck {
-            verb,
-            id: shown(id),
-        };
+        let unknown = || Violation::UnknownAck { verb, id: shown(id) };
         let delivery = DeliveryName::parse(id, &self.session_id).ok_or_else(unknown)?;
         if subscription.is_some_and(|id| !delivery.is_of(id)) {
             return Err(unknown());
@@ -104,12 +79,7 @@ impl StompSession {
         let subscription = self.subscriptions.find_free(delivery).ok_or_else(unknown)?;
         let mode = self.subscriptions.get_mut(subscription).map(|it| it.mode);
         let cumulative = mode == Some(AckMode::Client);
-        Ok(Settlement {
-            subscription,
-            up_to: delivery.tag,
-            verdict,
-            cumulative,
-        })
+        Ok(Settlement { subscription, up_to: delivery.tag, verdict, cumulative })
     }
 }
 
@@ -117,11 +87,7 @@ fn verdict(frame: ClientFrame<'_>) -> Result<Verdict, Violation> {
     if frame.verb() == Verb::Ack {
         return Ok(Verdict::Accept);
     }
-    match frame
-        .get("requeue")
-        .map(|value| frame.flag("requeue", value))
-        .transpose()?
-    {
+    match frame.get("requeue").map(|value| frame.flag("requeue", value)).transpose()? {
         Some(false) => Ok(Verdict::Discard),
         Some(true) | None => Ok(Verdict::Requeue),
     }

@@ -45,10 +45,7 @@ impl StompSession {
         self.negotiate(frame)?;
         let frame = ClientFrame::new(frame, self.version);
         frame.check_no_body()?;
-        let wish = frame
-            .get("heart-beat")
-            .map(|value| Wish::parse(value, verb))
-            .transpose()?;
+        let wish = frame.get("heart-beat").map(|value| Wish::parse(value, verb)).transpose()?;
         let connect = Connect {
             heartbeat: Agreement::new(wish.unwrap_or_default(), &self.policy.stomp.heartbeat),
             names_heartbeat: wish.is_some() || self.version > Version::V10,
@@ -78,24 +75,16 @@ impl StompSession {
     /// Agrees on a version: the one that the sub-protocol's name stands for if the client accepts
     /// it, else the highest that it accepts, as with RabbitMQ.
     fn negotiate(&mut self, frame: &Frame) -> Result<(), Violation> {
-        let accepted = frame
-            .headers
-            .get("accept-version")
-            .unwrap_or(Version::V10.as_str());
-        let accepts = |version: &Version| {
-            accepted
-                .split(',')
-                .any(|name| name.trim() == version.as_str())
-        };
+        let accepted = frame.headers.get("accept-version").unwrap_or(Version::V10.as_str());
+        let accepts =
+            |version: &Version| accepted.split(',').any(|name| name.trim() == version.as_str());
         let highest_first = [Version::V12, Version::V11, Version::V10];
         self.version = self
             .named_version
             .into_iter()
             .chain(highest_first)
             .find(accepts)
-            .ok_or_else(|| Violation::VersionMismatch {
-                got: shown(accepted),
-            })?;
+            .ok_or_else(|| Violation::VersionMismatch { got: shown(accepted) })?;
         self.output.set_version(self.version);
         self.decoder.set_escaping(Escaping::of(self.version));
         Ok(())
@@ -106,21 +95,15 @@ impl StompSession {
         self.decoder.set_frame_size(self.policy.limits.frame_size);
         self.heartbeat.start(now, &connect.heartbeat);
         let mut frame = Encoder::new(Verb::Connected, Escaping::None, 0);
-        frame
-            .header("version", self.version.as_str())
-            .header("session", &self.session_id);
+        frame.header("version", self.version.as_str()).header("session", &self.session_id);
         if connect.names_heartbeat {
             frame.header("heart-beat", &connect.heartbeat.header());
         }
         if let Some(server) = &self.policy.stomp.server {
             frame.header("server", server);
         }
-        actions
-            .frames
-            .push(self.output.frame(frame.finish(b""), b""));
-        actions.established = Some(Established {
-            probe: connect.heartbeat.probe(),
-        });
+        actions.frames.push(self.output.frame(frame.finish(b""), b""));
+        actions.established = Some(Established { probe: connect.heartbeat.probe() });
     }
 
     fn fail_login(&mut self, denial: &Denial, actions: &mut Actions) {
@@ -140,8 +123,5 @@ fn auth_request(frame: ClientFrame<'_>) -> AuthRequest {
         login: Text::from(login),
         passcode: Secret::new(frame.get("passcode").unwrap_or_default()),
     });
-    AuthRequest {
-        credentials,
-        vhost: frame.get("host").map(Text::from),
-    }
+    AuthRequest { credentials, vhost: frame.get("host").map(Text::from) }
 }

@@ -17,12 +17,7 @@ use super::{Phase, StompSession};
 impl StompSession {
     pub(super) fn on_event(&mut self, event: Event, actions: &mut Actions) {
         match event {
-            Event::Delivery {
-                subscription,
-                tag,
-                redelivered,
-                publication,
-            } => {
+            Event::Delivery { subscription, tag, redelivered, publication } => {
                 self.on_delivery(subscription, tag, redelivered, &publication, actions);
             }
             Event::Confirmed { token, outcome } => self.on_confirmed(token, outcome, actions),
@@ -34,10 +29,7 @@ impl StompSession {
             Event::Failed { token, error } => {
                 self.fail_command(token, error.kind.report(), &error.text, actions);
             }
-            Event::Canceled {
-                subscription,
-                error,
-            } => {
+            Event::Canceled { subscription, error } => {
                 self.on_canceled(subscription, &error, actions);
             }
             Event::Down { error } => self.fail_broker(error.kind.report(), &error.text, actions),
@@ -66,17 +58,10 @@ impl StompSession {
             });
             return;
         };
-        let bytes = self
-            .messages
-            .encode(self.version, subscription, tag, redelivered, publication);
+        let bytes = self.messages.encode(self.version, subscription, tag, redelivered, publication);
         let mut frame = self.output.frame(bytes, &publication.message.body);
         match subscription.mode {
-            AckMode::Auto => {
-                frame.settles = Some(Settled {
-                    subscription: id,
-                    tag,
-                })
-            }
+            AckMode::Auto => frame.settles = Some(Settled { subscription: id, tag }),
             AckMode::Client | AckMode::ClientIndividual => subscription.ledger.record(tag),
         }
         actions.frames.push(frame);
@@ -101,10 +86,7 @@ impl StompSession {
         let Some(subscription) = active else { return };
         let header = subscription.header.clone();
         let failure = Failure {
-            report: Report {
-                message: CANCELED,
-                ..error.kind.report()
-            },
+            report: Report { message: CANCELED, ..error.kind.report() },
             sentence: &error.text,
             receipt: None,
             subscription: header.as_deref(),
@@ -134,16 +116,7 @@ impl StompSession {
     fn fail_broker(&mut self, report: Report, sentence: &str, actions: &mut Actions) {
         let (receipt, subscription) = (None, None);
         let cause = CloseCause::Broker;
-        self.fail(
-            Failure {
-                report,
-                sentence,
-                receipt,
-                subscription,
-                cause,
-            },
-            actions,
-        );
+        self.fail(Failure { report, sentence, receipt, subscription, cause }, actions);
     }
 }
 

@@ -104,25 +104,11 @@ impl StompSession {
 
     /// ERROR, and close (STOMP 1.2 §ERROR).
     pub(super) fn fail(&mut self, failure: Failure<'_>, actions: &mut Actions) {
-        let Failure {
-            report,
-            sentence,
-            receipt,
-            subscription,
-            cause,
-        } = failure;
-        let with_versions = matches!(
-            cause,
-            CloseCause::Violation(Violation::VersionMismatch { .. })
-        );
+        let Failure { report, sentence, receipt, subscription, cause } = failure;
+        let with_versions =
+            matches!(cause, CloseCause::Violation(Violation::VersionMismatch { .. }));
         let message = report.message;
-        let error = ErrorFrame {
-            message,
-            sentence,
-            receipt,
-            subscription,
-            with_versions,
-        };
+        let error = ErrorFrame { message, sentence, receipt, subscription, with_versions };
         actions.frames.push(self.output.error(error));
         let reason = Text::from(format!("{message}: {sentence}"));
         self.close(report.code, reason, cause, actions);
@@ -131,10 +117,6 @@ impl StompSession {
     fn close(&mut self, code: CloseCode, reason: Text, cause: CloseCause, actions: &mut Actions) {
         self.phase = Phase::Closed;
         self.decoder.clear();
-        actions.close = Some(Close {
-            code,
-            reason,
-            cause,
-        });
+        actions.close = Some(Close { code, reason, cause });
     }
 }

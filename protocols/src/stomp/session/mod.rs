@@ -155,12 +155,7 @@ impl Session for StompSession {
 impl StompSession {
     /// A session that waits for CONNECT.
     pub(super) fn new(setup: SessionSetup) -> Self {
-        let SessionSetup {
-            name,
-            session_id,
-            policy,
-            now,
-        } = setup;
+        let SessionSetup { name, session_id, policy, now } = setup;
         let limits = &policy.limits;
         let decoder = Decoder::new(DecoderLimits {
             frame_size: limits.frame_size_before_login,
@@ -171,9 +166,7 @@ impl StompSession {
             session_id,
             named_version: name.and_then(Version::of_subprotocol),
             version: Version::V12,
-            phase: Phase::Connecting {
-                deadline: now + limits.login_timeout,
-            },
+            phase: Phase::Connecting { deadline: now + limits.login_timeout },
             decoder,
             output: Output::new(policy.stomp.outgoing),
             messages: MessageEncoder::default(),
@@ -245,13 +238,9 @@ impl StompSession {
             Verb::Commit => self.on_commit(frame, actions),
             Verb::Abort => self.on_abort(frame, actions),
             Verb::Disconnect => self.on_disconnect(frame, actions),
-            Verb::Connect | Verb::Stomp => Err(Violation::AlreadyConnected {
-                verb: verb.as_str(),
-            }),
+            Verb::Connect | Verb::Stomp => Err(Violation::AlreadyConnected { verb: verb.as_str() }),
             Verb::Connected | Verb::Message | Verb::Receipt | Verb::Error => {
-                Err(Violation::ServerVerb {
-                    verb: verb.as_str(),
-                })
+                Err(Violation::ServerVerb { verb: verb.as_str() })
             }
         }
     }

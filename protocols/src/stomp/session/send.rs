@@ -36,17 +36,11 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let to = self.destinations.parse(frame.require("destination")?)?;
-        let message = Message {
-            body: frame.body().clone(),
-            properties: properties::read(&frame)?,
-        };
+        let message = Message { body: frame.body().clone(), properties: properties::read(&frame)? };
         let receipt = frame.receipt()?;
         if let Some(id) = frame.get("transaction") {
             let transaction = self.transactions.admit(id, frame.size())?;
-            let action = HeldAction::Publish {
-                to,
-                message: message.detached(),
-            };
+            let action = HeldAction::Publish { to, message: message.detached() };
             transaction.frames.push(Held { action, receipt });
             return Ok(());
         }
@@ -72,12 +66,6 @@ impl StompSession {
             Reported::Receipt(receipt) => self.receipts.wait(token, receipt),
             Reported::Commit(receipt) => self.receipts.wait_as_part(token, receipt),
         }
-        actions.commands.push(Command::Publish {
-            token,
-            to,
-            message,
-            confirm,
-            mandatory: false,
-        });
+        actions.commands.push(Command::Publish { token, to, message, confirm, mandatory: false });
     }
 }

@@ -35,14 +35,7 @@ impl StompSession {
         }
         let subscription = self.subscriptions.add(name, mode, &self.session_id);
         let settle = mode.settle_mode();
-        let command = Command::Subscribe {
-            token,
-            subscription,
-            from,
-            queue,
-            prefetch,
-            settle,
-        };
+        let command = Command::Subscribe { token, subscription, from, queue, prefetch, settle };
         actions.commands.push(command);
         Ok(())
     }
@@ -62,10 +55,7 @@ impl StompSession {
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
         }
-        actions.commands.push(Command::Unsubscribe {
-            token,
-            subscription,
-        });
+        actions.commands.push(Command::Unsubscribe { token, subscription });
         Ok(())
     }
 
@@ -76,9 +66,7 @@ impl StompSession {
             Some(value) => {
                 match frame.number::<u64>("prefetch-count", "a number of messages", value)? {
                     0 => settings.max_prefetch,
-                    asked => u16::try_from(asked)
-                        .unwrap_or(u16::MAX)
-                        .min(settings.max_prefetch),
+                    asked => u16::try_from(asked).unwrap_or(u16::MAX).min(settings.max_prefetch),
                 }
             }
         };
@@ -106,12 +94,7 @@ fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
 }
 
 fn queue_options(frame: ClientFrame<'_>) -> Result<QueueOptions, Violation> {
-    let flag = |header| {
-        frame
-            .get(header)
-            .map(|value| frame.flag(header, value))
-            .transpose()
-    };
+    let flag = |header| frame.get(header).map(|value| frame.flag(header, value)).transpose();
     Ok(QueueOptions {
         durable: flag("durable")?.or(flag("persistent")?),
         exclusive: flag("exclusive")?,

@@ -31,14 +31,9 @@ impl StompSession {
     ) -> Result<(), Violation> {
         let transaction = self.transactions.end(frame.require("transaction")?)?;
         let receipt = frame.receipt()?;
-        self.receipts
-            .reserve(receipts_of(&transaction, receipt.as_ref()))?;
+        self.receipts.reserve(receipts_of(&transaction, receipt.as_ref()))?;
         let holder = transaction.holder;
-        for Held {
-            action,
-            receipt: own,
-        } in transaction.frames
-        {
+        for Held { action, receipt: own } in transaction.frames {
             match action {
                 HeldAction::Publish { to, message } => {
                     let reported = match (own, &receipt) {
