@@ -2,7 +2,8 @@
 //!
 //! *Spec.* STOMP 1.2 §MESSAGE: `subscription`, `message-id`, `destination`; `ack` if the client must
 //! acknowledge (1.2). As with RabbitMQ also `redelivered`, and the properties of the message. The
-//! server's headers come first, so that no application header can stand for one of them.
+//! server's headers come first, `content-length` included: of headers of the same name the first
+//! counts.
 
 use bytes::Bytes;
 
@@ -48,6 +49,7 @@ impl MessageEncoder {
             frame.header("ack", message_id);
         }
         frame.header("redelivered", if redelivered { "true" } else { "false" });
+        frame.body_length(message.body.len());
         properties::write(&message.properties, &mut frame);
         frame.finish(&message.body)
     }

@@ -65,6 +65,7 @@ impl Escaping {
 pub struct Encoder {
     buffer: Vec<u8>,
     escaping: Escaping,
+    has_length: bool,
 }
 
 impl Encoder {
@@ -74,7 +75,7 @@ impl Encoder {
         let mut buffer = Vec::with_capacity(USUAL_HEAD + body_len);
         buffer.extend_from_slice(verb.as_str().as_bytes());
         buffer.push(b'\n');
-        Self { buffer, escaping }
+        Self { buffer, escaping, has_length: false }
     }
 
     /// Adds a header. Of headers of the same name the first counts.
@@ -97,10 +98,22 @@ impl Encoder {
         self
     }
 
-    /// Adds `content-length` if there is a body, then the body, and ends the frame.
+    /// Adds `content-length` here, if there will be a body: before headers that others have named.
+    ///
+    /// *Order.* The body that [`finish`](Self::finish) is given has this length.
+    pub fn body_length(&mut self, length: usize) -> &mut Self {
+        self.has_length = true;
+        if length > 0 {
+            self.number("content-length", length as u64);
+        }
+        self
+    }
+
+    /// Adds `content-length` if there is a body and [`body_length`](Self::body_length) has not, then
+    /// the body, and ends the frame.
     pub fn finish(mut self, body: &[u8]) -> Bytes {
-        if !body.is_empty() {
-            self.number("content-length", body.len() as u64);
+        if !self.has_length {
+            self.body_length(body.len());
         }
         self.buffer.reserve(body.len() + 3);
         self.buffer.push(b'\n');
@@ -196,6 +209,17 @@ mod tests {
     #[test]
     fn an_empty_body_has_no_content_length() {
         assert_eq!(Encoder::new(Verb::Receipt, Escaping::V12, 0).finish(b""), "RECEIPT\n\n\0\n");
+    }
+
+    #[test]
+    fn the_length_of_the_body_is_said_once_where_it_is_asked_for() {
+        let mut encoder = Encoder::new(Verb::Message, Escaping::V12, 3);
+        encoder.body_length(3).header("content-length ", "1");
+        let expected = "MESSAGE\ncontent-length:3\ncontent-length :1\n\nabc\0\n";
+        assert_eq!(encoder.finish(b"abc"), expected);
+        let mut encoder = Encoder::new(Verb::Message, Escaping::V12, 0);
+        encoder.body_length(0);
+        assert_eq!(encoder.finish(b""), "MESSAGE\n\n\0\n");
     }
 
     #[test]

@@ -49,8 +49,8 @@
 //! - Every ERROR ends the connection, as the specification wants, and names the `receipt-id`.
 //! - Destinations are percent-decoded whole, not only `%2F`; there are no `/temp-queue` and
 //!   `/reply-queue` destinations.
-//! - The server's headers on MESSAGE always win. `receipt`, `transaction` and `content-length` of a
-//!   SEND do not travel with the message.
+//! - The server's headers on MESSAGE always win, also over names that are theirs once they are
+//!   trimmed. `receipt`, `transaction` and `content-length` of a SEND do not travel with the message.
 //! - Prefetch is bounded, also for clients that ask for no bound.
 //! - Heart-beats are clamped, and a client that sends none is probed ([`HeartbeatSettings`]).
 //! - BEGIN of an open transaction is an ERROR instead of a silent restart.

@@ -111,9 +111,14 @@ fn write_value(name: &str, value: &Value, frame: &mut Encoder) {
 }
 
 /// Whether an application header of this name would pass for one of the server's.
+///
+/// Some receivers trim names, others lose the bytes that the encoder replaced by a blank: what both
+/// might take off does not make another name.
 fn is_set_by_server(name: &str) -> bool {
+    let is_lost =
+        |it: char| it.is_whitespace() || it.is_control() || matches!(it, ':' | BYTE_ORDER_MARK);
     matches!(
-        name,
+        name.trim_matches(is_lost),
         "subscription"
             | "message-id"
             | "destination"
@@ -135,3 +140,6 @@ fn is_set_by_server(name: &str) -> bool {
             | "timestamp"
     )
 }
+
+/// JavaScript trims it as well.
+const BYTE_ORDER_MARK: char = '\u{feff}';

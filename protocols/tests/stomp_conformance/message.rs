@@ -136,34 +136,78 @@ fn server_properties_that_are_not_set_are_not_mentioned() {
     assert_eq!(names, ["subscription", "destination", "message-id", "redelivered"]);
 }
 
+const SERVERS_HEADERS: [&str; 19] = [
+    "subscription",
+    "message-id",
+    "destination",
+    "redelivered",
+    "ack",
+    "content-length",
+    "receipt-id",
+    "content-type",
+    "content-encoding",
+    "persistent",
+    "priority",
+    "correlation-id",
+    "reply-to",
+    "expiration",
+    "amqp-message-id",
+    "timestamp",
+    "type",
+    "user-id",
+    "app-id",
+];
+
 #[test]
 fn server_a_header_of_the_servers_is_never_the_publishers() {
-    let names = [
-        "subscription",
-        "message-id",
-        "destination",
-        "redelivered",
-        "ack",
-        "content-length",
-        "receipt-id",
-        "content-type",
-        "content-encoding",
-        "persistent",
-        "priority",
-        "correlation-id",
-        "reply-to",
-        "expiration",
-        "amqp-message-id",
-        "timestamp",
-        "type",
-        "user-id",
-        "app-id",
-    ];
-    let forged: Vec<_> = names.iter().map(|name| (*name, "forged")).collect();
+    let forged: Vec<_> = SERVERS_HEADERS.iter().map(|name| (*name, "forged")).collect();
     for version in ["1.0", "1.1", "1.2"] {
         let got = received(version, "client", published("", "a", with_headers(&forged)));
         assert!(got.headers.iter().all(|(_, value)| value != "forged"), "{got:?}");
     }
+}
+
+#[test]
+fn server_a_header_of_the_servers_cannot_be_forged_for_receivers_that_trim_names() {
+    let around = [
+        " ", "\t", "\r", "\n", "\r\n", "\0", "\u{b}", "\u{7f}", "\u{a0}", "\u{feff}", ":", " \0\r",
+    ];
+    for version in ["1.0", "1.1", "1.2"] {
+        for name in SERVERS_HEADERS {
+            let spellings: Vec<_> = around
+                .iter()
+                .flat_map(|it| {
+                    [format!("{name}{it}"), format!("{it}{name}"), format!("{it}{name}{it}")]
+                })
+                .collect();
+            let forged: Vec<_> = spellings.iter().map(|it| (it.as_str(), "forged")).collect();
+            let mut message = with_headers(&forged);
+            message.body = "a body".into();
+            let got = received(version, "client", published("", "a", message));
+            assert!(got.headers.iter().all(|(_, value)| value != "forged"), "{got:?}");
+        }
+    }
+}
+
+#[test]
+fn server_its_headers_come_before_those_of_the_publisher() {
+    let mut message = with_headers(&[("x", "1")]);
+    message.body = "a body".into();
+    message.properties.content_type = Some("text/plain".into());
+    let got = received("1.2", "client", published("", "a", message));
+    let names: Vec<_> = got.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let servers =
+        ["subscription", "destination", "message-id", "ack", "redelivered", "content-length"];
+    assert_eq!(names[..6], servers);
+    assert_eq!(names[6..], ["content-type", "x"]);
+}
+
+#[test]
+fn server_other_names_that_only_hold_one_of_the_servers_travel() {
+    let names = ["x-ack", "ack-x", "Ack", "ack x", "", " "];
+    let headers: Vec<_> = names.iter().map(|name| (*name, "mine")).collect();
+    let got = received("1.2", "client", published("", "a", with_headers(&headers)));
+    assert_eq!(got.headers.iter().filter(|(_, value)| value == "mine").count(), names.len());
 }
 
 #[test]
