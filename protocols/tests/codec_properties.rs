@@ -204,7 +204,7 @@ proptest! {
     #[test]
     fn any_cut_of_a_stream_gives_the_same_frames(
         (version, frames) in version_and_frames(),
-        lenient in vec((select(LENIENT.to_vec()), select(vec!["", "\n", "\r\n", "\n\r\n\n"])), 0..4),
+        lenient in vec((select(LENIENT.to_vec()), select(vec!["", "\n", "\r\n", "\n\r\n\n", "\0", "\n\0\n"])), 0..4),
         cuts in vec(any::<prop::sample::Index>(), 0..20),
     ) {
         let mut stream = b"\r\n\n".to_vec();

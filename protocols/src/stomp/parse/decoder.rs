@@ -92,8 +92,8 @@ impl Decoder {
         }
     }
 
-    /// The next frame; `None` if more input is needed. Line ends between frames (heart-beats) are
-    /// skipped.
+    /// The next frame; `None` if more input is needed. Line ends (heart-beats) and NULs between
+    /// frames are skipped.
     ///
     /// *Errors.* The violations of the framing. A stream that broke a rule cannot be understood any
     /// more: after an error there are no more frames.
@@ -157,10 +157,11 @@ impl Decoder {
 
     /// Looks for a frame at the beginning of the unit, and keeps what is there of an unfinished one.
     fn begin(&mut self) -> Result<Option<Verb>, Violation> {
-        let line_ends = self.unit.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-        self.unit.advance(line_ends);
+        let is_between = |byte: &&u8| matches!(byte, b'\n' | b'\r' | 0);
+        let skipped = self.unit.iter().take_while(is_between).count();
+        self.unit.advance(skipped);
         if self.unit.is_empty() {
-            self.unit = Bytes::new(); // frees what the line ends came in
+            self.unit = Bytes::new(); // frees what was skipped
             return Ok(None);
         }
         self.progress.restart();
@@ -307,6 +308,18 @@ mod tests {
     fn units_may_be_pushed_before_frames_are_taken() {
         let mut decoder = decoder(Escaping::V12);
         for unit in ["SEND\n\na\0SE", "ND\n", "\nb", "\0\r\n"] {
+            decoder.push(Bytes::from_static(unit.as_bytes()));
+        }
+        assert_eq!(decoder.next_frame().unwrap().unwrap().body, "a");
+        assert_eq!(decoder.next_frame().unwrap().unwrap().body, "b");
+        assert_eq!(decoder.next_frame(), Ok(None));
+        assert_eq!(decoder.buffered(), 0);
+    }
+
+    #[test]
+    fn line_ends_and_nuls_between_frames_are_skipped() {
+        let mut decoder = decoder(Escaping::V12);
+        for unit in ["\0", "\n\0\r\n", "SEND\n\na\0\0", "\0\nSEND\n\nb\0\0\n"] {
             decoder.push(Bytes::from_static(unit.as_bytes()));
         }
         assert_eq!(decoder.next_frame().unwrap().unwrap().body, "a");
