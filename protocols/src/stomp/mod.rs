@@ -38,8 +38,9 @@
 //! - The version that the WebSocket sub-protocol's name stands for is used if `accept-version` has
 //!   it too, even if that has a higher one; if not, the highest of `accept-version` is.
 //! - A client of 1.0 may send any value of `ack`, and a `heart-beat`, which is then honoured. Blanks
-//!   before its header values are dropped, and a body where none belongs is ignored; the latter is
-//!   an ERROR in 1.1 and 1.2.
+//!   before its header values are dropped, and a body where none belongs is ignored.
+//! - A body where none belongs is an ERROR in 1.1 and 1.2, unless it consists of line ends: these
+//!   are ignored.
 //! - What the version of a receiver cannot escape in a header is replaced: [`encode::Escaping`].
 //! - The names that a client gives to subscriptions, transactions and receipts have at most 255
 //!   bytes.

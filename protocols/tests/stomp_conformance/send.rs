@@ -220,3 +220,29 @@ fn v12_a_body_belongs_to_send_only() {
         assert_eq!(client.frames(), [], "1.0 ignores it");
     }
 }
+
+#[test]
+fn server_blank_lines_where_a_body_would_be_are_ignored() {
+    for version in ["1.0", "1.1", "1.2"] {
+        for blank in [&b"\n"[..], b"\r\n", b"\r\n\r\n\n"] {
+            let mut client = Client::new();
+            client.send_body("CONNECT", &[("accept-version", version)], blank);
+            client.granted();
+            client.send_body("BEGIN", &[("transaction", "t"), ("receipt", "r")], blank);
+            assert_eq!(client.receipts(), ["r"]);
+        }
+    }
+    for body in [&b" "[..], b"\n.", b"\0"] {
+        let mut client = Client::connected("1.2");
+        let length = body.len().to_string();
+        client.send_body("BEGIN", &[("transaction", "t"), ("content-length", &length)], body);
+        client.policy_violation("Invalid frame");
+    }
+}
+
+#[test]
+fn v12_a_body_of_blank_lines_is_a_body_of_send() {
+    let mut client = Client::connected("1.2");
+    client.send_body("SEND", &[("destination", "/queue/a")], b"\r\n");
+    assert_eq!(client.message().body, "\r\n");
+}
