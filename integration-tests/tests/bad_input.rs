@@ -243,9 +243,10 @@ fn login_rows() -> Vec<Row> {
 fn session_rows() -> Vec<Row> {
     let single = [
         ("SEND without destination", "SEND", Error("Missing header", &["destination"], 1008)),
-        ("SUBSCRIBE without id", "SUBSCRIBE\ndestination:/queue/bad", Error("Missing header", &["\"id\""], 1008)),
+        ("SUBSCRIBE without id to a destination without a name", "SUBSCRIBE\ndestination:/queue/", Error("Invalid destination", &["/queue/"], 1008)),
+        ("UNSUBSCRIBE of a destination that was not subscribed to", "UNSUBSCRIBE\ndestination:/queue/bad", Error("No subscription found", &["/queue/bad"], 1008)),
         ("SUBSCRIBE without destination", "SUBSCRIBE\nid:1", Error("Missing header", &["destination"], 1008)),
-        ("UNSUBSCRIBE without id", "UNSUBSCRIBE", Error("Missing header", &["\"id\""], 1008)),
+        ("UNSUBSCRIBE of anything", "UNSUBSCRIBE", Error("Missing header", &["id or destination"], 1008)),
         ("ACK without id", "ACK", Error("Missing header", &["\"id\""], 1008)),
         ("BEGIN without transaction", "BEGIN", Error("Missing header", &["transaction"], 1008)),
         ("unknown destination", "SEND\ndestination:/nowhere/at-all", Error("Unknown destination", &["/nowhere/at-all"], 1008)),
@@ -265,6 +266,7 @@ fn session_rows() -> Vec<Row> {
     let single = single.map(|(name, head, answer)| Row { name, input: Input::WithReceipt(head), answer });
 
     let begin = |id| frame(&format!("BEGIN\ntransaction:{id}"));
+    let without_id = || frame("SUBSCRIBE\ndestination:/queue/bad");
     let subscribe = |id| frame(&format!("SUBSCRIBE\nid:{id}\ndestination:/queue/bad"));
     let with_body = |head: &str, size| message(&format!("{head}\n\n{}\0", "x".repeat(size)));
     let inside = |size| with_body("SEND\ndestination:/queue/bad\ntransaction:t", size);
@@ -272,6 +274,7 @@ fn session_rows() -> Vec<Row> {
     let repeated_ack = vec![frame(subscribe_client), frame("SEND\ndestination:/queue/bad-acks"), Acknowledge(2)];
     let several = [
         ("BEGIN twice", "/ws", vec![begin("t"), begin("t")], Error("Bad transaction", &["\"t\""], 1008)),
+        ("subscription without id twice", "/ws", vec![without_id(), without_id()], Error("Duplicated subscription identifier", &["/queue/bad"], 1008)),
         ("subscription id twice", "/ws", vec![subscribe("same"), subscribe("same")], Error("Duplicated subscription identifier", &["same"], 1008)),
         ("repeated ACK", "/ws", repeated_ack, Error("Message not found", &["ACK"], 1008)),
         ("body on SUBSCRIBE", "/ws", vec![with_body("SUBSCRIBE\nid:1\ndestination:/queue/bad", 4)], Error("Invalid frame", &["SUBSCRIBE"], 1008)),

@@ -93,6 +93,21 @@ async fn without_accept_version_it_is_stomp_1_0() {
 }
 
 #[tokio::test]
+async fn a_subscription_without_id_is_served_in_every_version() {
+    let gateway = TestGateway::embedded().start().await;
+    for version in ["1.0", "1.1", "1.2"] {
+        let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
+        let mut client = StompClient::over(ws);
+        client.login(&[("accept-version", version)]).await;
+        client.send_confirmed("SUBSCRIBE", &[("destination", QUEUE)], "").await;
+        publish(&mut client, QUEUE, version).await;
+        let message = client.expect_message(version).await;
+        assert_eq!(message.header("subscription"), None, "none was named");
+        client.send_confirmed("UNSUBSCRIBE", &[("destination", QUEUE)], "").await;
+    }
+}
+
+#[tokio::test]
 async fn a_message_goes_through_a_queue_from_one_client_to_another() {
     let (gateway, mut sender) = gateway_and_client().await;
     let mut receiver = StompClient::connect(gateway.ws_addr()).await;

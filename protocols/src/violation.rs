@@ -172,11 +172,11 @@ pub enum Violation {
         agreed: u64,
     },
     /// A header that the frame must have.
-    #[error("{verb:?} must include a {header:?} header")]
+    #[error("{verb:?} must include the header {header:?}")]
     MissingHeader {
         /// The frame.
         verb: &'static str,
-        /// The header.
+        /// The header, or those of which one is enough.
         header: &'static str,
     },
     /// A header whose value cannot be used.

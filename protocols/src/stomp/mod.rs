@@ -39,6 +39,8 @@
 //!   it too, even if that has a higher one; if not, the highest of `accept-version` is.
 //! - A client of 1.0 may send any value of `ack`, and a `heart-beat`, which is then honoured. Blanks
 //!   before its header values are dropped, and a body where none belongs is ignored.
+//! - SUBSCRIBE needs no `id` in any version. Without one, the subscription is known by its
+//!   destination, and its MESSAGEs have no `subscription`.
 //! - A body where none belongs is an ERROR in 1.1 and 1.2, unless it consists of line ends: these
 //!   are ignored.
 //! - What the version of a receiver cannot escape in a header is replaced: [`encode::Escaping`].

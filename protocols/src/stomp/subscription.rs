@@ -1,6 +1,6 @@
 //! The subscriptions of a session, and how a client's words find them.
 //!
-//! A client names a subscription by its `id` (1.0: also by its destination), a delivery by its
+//! A client names a subscription by its `id` or, without one, by its destination; a delivery by its
 //! `message-id`: `T_<id>@@<session>@@<tag>`, or `Q_<destination>@@<session>@@<tag>` where there is no
 //! `id`, as with RabbitMQ. The part before the first `@@` is called the consumer tag here.
 //!
@@ -18,7 +18,7 @@ use crate::violation::Violation;
 /// One subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    /// The client's name for it; `None` for a 1.0 subscription that is named by its destination.
+    /// The client's name for it; `None` if it is named by its destination.
     pub(super) header: Option<Text>,
     /// Who acknowledges.
     pub(super) mode: AckMode,
@@ -171,7 +171,7 @@ impl Subscriptions {
 pub(super) enum ConsumerName<'a> {
     /// By the `id` header.
     Id(&'a str),
-    /// By the `destination` header (STOMP 1.0).
+    /// By the `destination` header, as STOMP 1.0 allows.
     Destination(&'a str),
 }
 

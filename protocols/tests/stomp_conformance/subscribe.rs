@@ -61,16 +61,6 @@ fn v12_any_other_ack_is_refused() {
 }
 
 #[test]
-fn v11_subscribe_needs_an_id() {
-    for version in ["1.1", "1.2"] {
-        let mut client = Client::connected(version);
-        client.send("SUBSCRIBE", &[("destination", "/queue/a")]);
-        let error = client.policy_violation("Missing header");
-        assert!(sentence(&error).contains("id"));
-    }
-}
-
-#[test]
 fn v12_subscribe_needs_a_destination() {
     for version in ["1.0", "1.1", "1.2"] {
         let mut client = Client::connected(version);
@@ -81,28 +71,31 @@ fn v12_subscribe_needs_a_destination() {
 }
 
 #[test]
-fn v10_a_subscription_without_id_is_known_by_its_destination() {
-    let mut client = Client::connected("1.0");
-    client.send("SUBSCRIBE", &[("destination", "/queue/a")]);
-    let subscription = client.agree();
-    let message = client.deliver(subscription, 1);
-    assert_eq!(message.header("subscription"), None);
-    assert_eq!(message.header("message-id"), Some("Q_/queue/a@@session-1@@1"));
-    client.send("UNSUBSCRIBE", &[("destination", "/queue/a")]);
-    assert!(
-        matches!(client.command(), Command::Unsubscribe { subscription: s, .. } if s == subscription)
-    );
+fn server_a_subscription_without_id_is_known_by_its_destination() {
+    for version in ["1.0", "1.1", "1.2"] {
+        let mut client = Client::connected(version);
+        client.send("SUBSCRIBE", &[("destination", "/queue/a")]);
+        let subscription = client.agree();
+        let message = client.deliver(subscription, 1);
+        assert_eq!(message.header("subscription"), None);
+        assert_eq!(message.header("message-id"), Some("Q_/queue/a@@session-1@@1"));
+        client.send("UNSUBSCRIBE", &[("destination", "/queue/a")]);
+        let Command::Unsubscribe { subscription: stopped, .. } = client.command() else { panic!() };
+        assert_eq!(stopped, subscription);
+    }
 }
 
 #[test]
-fn v10_a_second_subscription_to_the_same_destination_needs_an_id() {
-    let mut client = Client::connected("1.0");
-    client.send("SUBSCRIBE", &[("destination", "/queue/a")]);
-    client.agree();
-    client.send("SUBSCRIBE", &[("destination", "/queue/a"), ("id", "1")]);
-    client.agree();
-    client.send("SUBSCRIBE", &[("destination", "/queue/a")]);
-    client.policy_violation("Duplicated subscription identifier");
+fn server_a_second_subscription_to_the_same_destination_needs_an_id() {
+    for version in ["1.0", "1.1", "1.2"] {
+        let mut client = Client::connected(version);
+        client.send("SUBSCRIBE", &[("destination", "/queue/a")]);
+        client.agree();
+        client.send("SUBSCRIBE", &[("destination", "/queue/a"), ("id", "1")]);
+        client.agree();
+        client.send("SUBSCRIBE", &[("destination", "/queue/a")]);
+        client.policy_violation("Duplicated subscription identifier");
+    }
 }
 
 #[test]
@@ -250,12 +243,24 @@ fn v12_unsubscribe_stops_the_consumer_and_its_receipt_waits_for_the_broker() {
 }
 
 #[test]
-fn v11_unsubscribe_needs_an_id() {
-    for version in ["1.1", "1.2"] {
+fn server_unsubscribe_by_destination_does_not_end_a_subscription_that_has_an_id() {
+    for version in ["1.0", "1.1", "1.2"] {
         let mut client = Client::connected(version);
         client.subscribe("0", "auto");
         client.send("UNSUBSCRIBE", &[("destination", "/queue/a")]);
-        client.policy_violation("Missing header");
+        let error = client.policy_violation("No subscription found");
+        assert!(sentence(&error).contains("/queue/a"));
+    }
+}
+
+#[test]
+fn v12_unsubscribe_needs_an_id_or_a_destination() {
+    for version in ["1.0", "1.1", "1.2"] {
+        let mut client = Client::connected(version);
+        client.subscribe("0", "auto");
+        client.send("UNSUBSCRIBE", &[]);
+        let error = client.policy_violation("Missing header");
+        assert!(sentence(&error).contains("id") && sentence(&error).contains("destination"));
     }
 }
 

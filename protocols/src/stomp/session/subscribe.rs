@@ -1,11 +1,10 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 //!
 //! *Spec.* STOMP 1.2 §SUBSCRIBE, §UNSUBSCRIBE; `prefetch-count`, `durable`, `persistent`,
-//! `auto-delete` and `exclusive` are RabbitMQ's. The RECEIPT waits for the broker.
+//! `auto-delete` and `exclusive` are RabbitMQ's, and so is that `id` may be missing in 1.1 and 1.2. The RECEIPT waits for the broker.
 
 use crate::broker::{Command, QueueOptions};
 use crate::session::Actions;
-use crate::stomp::Version;
 use crate::stomp::acks::AckMode;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::subscription::ConsumerName;
@@ -74,15 +73,14 @@ impl StompSession {
     }
 }
 
-/// `id`; a client of 1.0 may go without, and is then known by its destination.
+/// `id`; a client may go without, and is then known by its destination.
 fn consumer_name(frame: ClientFrame<'_>) -> Result<ConsumerName<'_>, Violation> {
-    match frame.get("id") {
-        Some(id) => frame.name("id", id).map(ConsumerName::Id),
-        None if frame.version() == Version::V10 => {
-            frame.require("destination").map(ConsumerName::Destination)
-        }
-        None => frame.require("id").map(ConsumerName::Id),
+    if let Some(id) = frame.get("id") {
+        return frame.name("id", id).map(ConsumerName::Id);
     }
+    let missing =
+        Violation::MissingHeader { verb: frame.verb().as_str(), header: "id or destination" };
+    frame.get("destination").map(ConsumerName::Destination).ok_or(missing)
 }
 
 fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
