@@ -41,6 +41,7 @@
 //!   before its header values are dropped, and a body where none belongs is ignored.
 //! - SUBSCRIBE needs no `id` in any version. Without one, the subscription is known by its
 //!   destination, and its MESSAGEs have no `subscription`.
+//! - ACK and NACK of 1.1 need no `subscription`; if they have one, it is the message's.
 //! - A body where none belongs is an ERROR in 1.1 and 1.2, unless it consists of line ends: these
 //!   are ignored.
 //! - What the version of a receiver cannot escape in a header is replaced: [`encode::Escaping`].

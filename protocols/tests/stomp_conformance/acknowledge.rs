@@ -77,9 +77,28 @@ fn v11_ack_names_the_message_by_message_id_and_subscription() {
     let (mut client, _) = with_deliveries("1.1", "client");
     client.send("ACK", &[("message-id", &id(1)), ("subscription", "0")]);
     assert_eq!(client.settlements(), [(1, Accept, true)]);
-    client.send("ACK", &[("message-id", &id(2))]);
-    let error = client.policy_violation("Missing header");
-    assert!(sentence(&error).contains("subscription"));
+}
+
+#[test]
+fn server_ack_needs_no_subscription_in_1_1() {
+    let (mut client, _) = with_deliveries("1.1", "client-individual");
+    client.send("ACK", &[("message-id", &id(1))]);
+    client.send("NACK", &[("message-id", &id(2))]);
+    assert_eq!(client.settlements(), [(1, Accept, false), (2, Requeue, false)]);
+}
+
+#[test]
+fn server_ack_of_a_subscription_without_id_names_none_in_1_1() {
+    let mut client = Client::connected("1.1");
+    client.send("SUBSCRIBE", &[("destination", "/queue/a"), ("ack", "client")]);
+    let subscription = client.agree();
+    let message = client.deliver(subscription, 1);
+    let id = message.header("message-id").unwrap();
+    client.send("ACK", &[("message-id", id)]);
+    assert_eq!(client.settlements(), [(1, Accept, true)]);
+    client.deliver(subscription, 2);
+    let id = "Q_/queue/a@@session-1@@2";
+    refused(&mut client, "ACK", &[("message-id", id), ("subscription", "/queue/a")]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! ACK and NACK.
 //!
 //! *Spec.* STOMP 1.2 §ACK, §NACK: the message is named by `id`; 1.1: by `message-id` and
-//! `subscription`; 1.0: by `message-id`, and there is no NACK. `requeue:false` on NACK is
-//! RabbitMQ's.
+//! `subscription`, which may be missing, as with RabbitMQ, but not be another; 1.0: by `message-id`,
+//! and there is no NACK. `requeue:false` on NACK is RabbitMQ's.
 
 use crate::broker::{Command, Verdict};
 use crate::session::Actions;
@@ -67,7 +67,7 @@ impl StompSession {
         let id =
             frame.require(if frame.version() >= Version::V12 { "id" } else { "message-id" })?;
         let subscription = match frame.version() {
-            Version::V11 => Some(frame.require("subscription")?),
+            Version::V11 => frame.get("subscription"),
             Version::V10 | Version::V12 => None,
         };
         let verdict = verdict(frame)?;
