@@ -107,14 +107,14 @@ impl<'a> ClientFrame<'a> {
         }
     }
 
-    /// The number that `value` is. *Errors.* [`Violation::BadHeader`].
+    /// The number that `value` is, blanks around it left aside. *Errors.* [`Violation::BadHeader`].
     pub(super) fn number<N: std::str::FromStr>(
         &self,
         header: &'static str,
         expected: &'static str,
         value: &str,
     ) -> Result<N, Violation> {
-        value.parse().map_err(|_| self.bad(header, expected, value))
+        value.trim().parse().map_err(|_| self.bad(header, expected, value))
     }
 
     /// A header whose value cannot be used.

@@ -185,21 +185,27 @@ fn server_message_id_is_not_the_clients_to_set() {
 }
 
 #[test]
-fn server_numbers_and_flags_that_are_none_are_refused() {
+fn server_numbers_that_are_none_are_refused() {
     for (name, value) in [
         ("priority", "256"),
         ("priority", "-1"),
         ("priority", "high"),
+        ("priority", "1 2"),
+        ("priority", ""),
         ("timestamp", "now"),
         ("timestamp", "-1"),
-        ("persistent", "yes"),
-        ("persistent", ""),
     ] {
         let mut client = Client::connected("1.2");
         client.send("SEND", &[("destination", "/queue/a"), (name, value)]);
         let error = client.policy_violation("Invalid header");
         assert!(sentence(&error).contains(name) && sentence(&error).contains(value));
     }
+}
+
+#[test]
+fn server_blanks_around_a_number_are_ignored() {
+    let got = properties(&[("priority", " 7 "), ("timestamp", "\t1700000000 ")]);
+    assert_eq!((got.priority, got.timestamp), (Some(7), Some(1_700_000_000)));
 }
 
 #[test]

@@ -127,6 +127,7 @@ fn server_prefetch_count_is_clamped() {
     assert_eq!(subscribed_with(settings.clone(), &[]).prefetch, 10);
     assert_eq!(prefetch("1"), 1);
     assert_eq!(prefetch("50"), 50);
+    assert_eq!(prefetch(" 7\t"), 7, "blanks do not matter");
     assert_eq!(prefetch("51"), 50);
     assert_eq!(prefetch("0"), 50, "no limit");
     assert_eq!(prefetch("18446744073709551615"), 50);
