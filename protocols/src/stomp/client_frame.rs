@@ -98,13 +98,10 @@ impl<'a> ClientFrame<'a> {
         headers + self.frame.body.len()
     }
 
-    /// `true` or `false`, as `value` says. *Errors.* [`Violation::BadHeader`].
-    pub(super) fn flag(&self, header: &'static str, value: &str) -> Result<bool, Violation> {
-        match value {
-            "true" | "True" => Ok(true),
-            "false" | "False" => Ok(false),
-            _ => Err(self.bad(header, "true or false", value)),
-        }
+    /// What the first header of this name says; `None` if it says neither `true` nor `false`, which
+    /// counts as absent, as with RabbitMQ.
+    pub(super) fn flag(&self, header: &str) -> Option<bool> {
+        self.get(header).and_then(flag)
     }
 
     /// The number that `value` is, blanks around it left aside. *Errors.* [`Violation::BadHeader`].
@@ -131,6 +128,15 @@ impl<'a> ClientFrame<'a> {
     /// A header that only the server sets.
     pub(super) const fn forbidden(&self, header: &'static str) -> Violation {
         Violation::ForbiddenHeader { verb: self.frame.verb.as_str(), header }
+    }
+}
+
+/// As [`ClientFrame::flag`], of a header that was looked up.
+pub(super) fn flag(value: &str) -> Option<bool> {
+    match value {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        _ => None,
     }
 }
 

@@ -12,7 +12,7 @@
 //! server sets on MESSAGE is never taken from a publisher.
 
 use crate::broker::{Properties, Value};
-use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::client_frame::{ClientFrame, flag};
 use crate::stomp::encode::Encoder;
 use crate::text::Text;
 use crate::violation::Violation;
@@ -20,7 +20,7 @@ use crate::violation::Violation;
 /// The properties of a SEND.
 ///
 /// *Order.* Of repeated headers the first counts. *Errors.* [`Violation::ForbiddenHeader`] for
-/// `message-id`, which is the server's; [`Violation::BadHeader`] for a number or flag that is none.
+/// `message-id`, which is the server's; [`Violation::BadHeader`] for a number that is none.
 pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
     let mut properties = Properties::default();
     let mut persistent = None;
@@ -38,8 +38,7 @@ pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
             "user-id" => &mut properties.user_id,
             "app-id" => &mut properties.app_id,
             "persistent" => {
-                let flag = frame.flag("persistent", value)?;
-                persistent.get_or_insert(flag);
+                persistent.get_or_insert(flag(value) == Some(true));
                 continue;
             }
             "priority" => {

@@ -203,6 +203,17 @@ fn server_numbers_that_are_none_are_refused() {
 }
 
 #[test]
+fn server_a_flag_that_is_neither_true_nor_false_counts_as_absent() {
+    for value in ["true", "True", "TRUE"] {
+        assert!(properties(&[("persistent", value)]).persistent, "{value}");
+    }
+    for value in ["false", "False", "FALSE", "yes", "1", "", " true", "tRUE"] {
+        let got = properties(&[("persistent", value), ("persistent", "true")]);
+        assert_eq!(got, Properties::default(), "{value}: of repeated headers the first counts");
+    }
+}
+
+#[test]
 fn server_blanks_around_a_number_are_ignored() {
     let got = properties(&[("priority", " 7 "), ("timestamp", "\t1700000000 ")]);
     assert_eq!((got.priority, got.timestamp), (Some(7), Some(1_700_000_000)));

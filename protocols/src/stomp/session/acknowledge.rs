@@ -70,7 +70,7 @@ impl StompSession {
             Version::V11 => frame.get("subscription"),
             Version::V10 | Version::V12 => None,
         };
-        let verdict = verdict(frame)?;
+        let verdict = verdict(frame);
         let unknown = || Violation::UnknownAck { verb, id: shown(id) };
         let delivery = DeliveryName::parse(id, &self.session_id).ok_or_else(unknown)?;
         if subscription.is_some_and(|id| !delivery.is_of(id)) {
@@ -83,12 +83,10 @@ impl StompSession {
     }
 }
 
-fn verdict(frame: ClientFrame<'_>) -> Result<Verdict, Violation> {
-    if frame.verb() == Verb::Ack {
-        return Ok(Verdict::Accept);
-    }
-    match frame.get("requeue").map(|value| frame.flag("requeue", value)).transpose()? {
-        Some(false) => Ok(Verdict::Discard),
-        Some(true) | None => Ok(Verdict::Requeue),
+fn verdict(frame: ClientFrame<'_>) -> Verdict {
+    match (frame.verb(), frame.flag("requeue")) {
+        (Verb::Ack, _) => Verdict::Accept,
+        (_, Some(false)) => Verdict::Discard,
+        (_, Some(true) | None) => Verdict::Requeue,
     }
 }

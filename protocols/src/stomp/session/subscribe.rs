@@ -21,7 +21,7 @@ impl StompSession {
         let from = self.destinations.parse(frame.require("destination")?)?;
         let name = consumer_name(frame)?;
         let mode = ack_mode(frame)?;
-        let queue = queue_options(frame)?;
+        let queue = queue_options(frame);
         let prefetch = self.prefetch(frame)?;
         self.subscriptions.check_new(name)?;
         let receipt = frame.receipt()?;
@@ -91,11 +91,10 @@ fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
         .ok_or_else(|| frame.bad("ack", "auto, client or client-individual", value))
 }
 
-fn queue_options(frame: ClientFrame<'_>) -> Result<QueueOptions, Violation> {
-    let flag = |header| frame.get(header).map(|value| frame.flag(header, value)).transpose();
-    Ok(QueueOptions {
-        durable: flag("durable")?.or(flag("persistent")?),
-        exclusive: flag("exclusive")?,
-        auto_delete: flag("auto-delete")?,
-    })
+fn queue_options(frame: ClientFrame<'_>) -> QueueOptions {
+    QueueOptions {
+        durable: frame.flag("durable").or(frame.flag("persistent")),
+        exclusive: frame.flag("exclusive"),
+        auto_delete: frame.flag("auto-delete"),
+    }
 }
