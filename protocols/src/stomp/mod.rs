@@ -105,9 +105,9 @@ impl Subprotocol for Stomp {
 pub enum Version {
     /// STOMP 1.0: no escaping, no heart-beats, no NACK.
     V10,
-    /// STOMP 1.1: `\n`, `\c`, `\\` in headers; heart-beats; NACK.
+    /// STOMP 1.1: `\n`, `\c`, `\\` in headers, and `\r` in those of clients; heart-beats; NACK.
     V11,
-    /// STOMP 1.2: also `\r`; carriage returns before line feeds; ACK by `id`.
+    /// STOMP 1.2: `\r` in all headers; carriage returns before line feeds; ACK by `id`.
     V12,
 }
 

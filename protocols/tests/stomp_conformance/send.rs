@@ -142,11 +142,11 @@ fn v12_headers_are_unescaped() {
 }
 
 #[test]
-fn v11_headers_are_unescaped_except_for_carriage_return() {
+fn v11_headers_are_unescaped_and_carriage_returns_as_well() {
     let mut client = Client::connected("1.1");
-    client.send("SEND", &[("destination", "/queue/a"), (r"a\cb", r"c\\d\ne")]);
-    assert_eq!(client.message().properties.headers, [("a:b".into(), text("c\\d\ne"))]);
-    client.send("SEND", &[("destination", "/queue/a"), ("k", r"\r")]);
+    client.send("SEND", &[("destination", "/queue/a"), (r"a\cb", r"c\\d\ne\rf")]);
+    assert_eq!(client.message().properties.headers, [("a:b".into(), text("c\\d\ne\rf"))]);
+    client.send("SEND", &[("destination", "/queue/a"), ("k", r"\t")]);
     client.violation("Invalid header", protocols::session::CloseCode::Protocol);
 }
 

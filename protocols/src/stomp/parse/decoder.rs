@@ -255,14 +255,21 @@ mod tests {
 
     #[test]
     fn undefined_escapes_are_fatal_in_each_version() {
-        let twelve = push(&mut decoder(Escaping::V12), "SEND\na:x\\ty\n\n\0");
         let allowed = r"\n, \r, \c and \\";
-        assert_eq!(twelve, Err(Violation::BadEscape { got: "\\t".into(), allowed }));
-        let allowed = r"\n, \c and \\";
-        let eleven = push(&mut decoder(Escaping::V11), "SEND\na:\\r\n\n\0");
-        assert_eq!(eleven, Err(Violation::BadEscape { got: "\\r".into(), allowed }));
-        let trailing = push(&mut decoder(Escaping::V11), "SEND\na\\:b\n\n\0");
-        assert_eq!(trailing, Err(Violation::BadEscape { got: "\\".into(), allowed }));
+        for escaping in [Escaping::V11, Escaping::V12] {
+            let undefined = push(&mut decoder(escaping), "SEND\na:x\\ty\n\n\0");
+            assert_eq!(undefined, Err(Violation::BadEscape { got: "\\t".into(), allowed }));
+            let trailing = push(&mut decoder(escaping), "SEND\na\\:b\n\n\0");
+            assert_eq!(trailing, Err(Violation::BadEscape { got: "\\".into(), allowed }));
+        }
+    }
+
+    #[test]
+    fn an_escaped_carriage_return_is_one_in_1_1_as_well() {
+        for escaping in [Escaping::V11, Escaping::V12] {
+            let frame = push(&mut decoder(escaping), "SEND\na\\r:\\rb\n\n\0").unwrap().unwrap();
+            assert_eq!(frame.headers.get("a\r"), Some("\rb"));
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn head_and_body(
         .map_err(|error| Violation::HeadNotUtf8 { at: error.valid_up_to() })?;
     let escaped = escaping != Escaping::None && !is_never_escaped(verb);
     if escaped && memchr(b'\\', head.as_bytes()).is_some() {
-        return Ok((unescape(&head, &mut progress.lines, escaping)?, body));
+        return Ok((unescape(&head, &mut progress.lines)?, body));
     }
     Ok((head, body))
 }
@@ -41,30 +41,30 @@ const fn is_never_escaped(verb: Verb) -> bool {
 }
 
 /// A head in which the headers of `head` lie unescaped, at the places that `lines` are changed to.
-fn unescape(head: &str, lines: &mut [HeaderLine], escaping: Escaping) -> Result<Text, Violation> {
+fn unescape(head: &str, lines: &mut [HeaderLine]) -> Result<Text, Violation> {
     let mut unescaped = String::with_capacity(head.len());
     for line in lines {
         let (start, colon, end) = (line.start as usize, line.colon as usize, line.end as usize);
         line.start = place(unescaped.len());
-        push_unescaped(&mut unescaped, &head[start..colon], escaping)?;
+        push_unescaped(&mut unescaped, &head[start..colon])?;
         line.colon = place(unescaped.len());
         unescaped.push(':');
-        push_unescaped(&mut unescaped, &head[colon + 1..end], escaping)?;
+        push_unescaped(&mut unescaped, &head[colon + 1..end])?;
         line.end = place(unescaped.len());
     }
     Ok(Text::from(unescaped))
 }
 
-fn push_unescaped(to: &mut String, mut part: &str, escaping: Escaping) -> Result<(), Violation> {
+fn push_unescaped(to: &mut String, mut part: &str) -> Result<(), Violation> {
     while let Some(backslash) = memchr(b'\\', part.as_bytes()) {
         let (clean, escape) = part.split_at(backslash);
         to.push_str(clean);
-        to.push(match (escape.as_bytes().get(1), escaping) {
-            (Some(b'n'), _) => '\n',
-            (Some(b'c'), _) => ':',
-            (Some(b'\\'), _) => '\\',
-            (Some(b'r'), Escaping::V12) => '\r',
-            _ => return Err(bad_escape(escape, escaping)),
+        to.push(match escape.as_bytes().get(1) {
+            Some(b'n') => '\n',
+            Some(b'c') => ':',
+            Some(b'\\') => '\\',
+            Some(b'r') => '\r',
+            _ => return Err(bad_escape(escape)),
         });
         part = &escape[2..];
     }
@@ -72,11 +72,7 @@ fn push_unescaped(to: &mut String, mut part: &str, escaping: Escaping) -> Result
     Ok(())
 }
 
-fn bad_escape(escape: &str, escaping: Escaping) -> Violation {
+fn bad_escape(escape: &str) -> Violation {
     let end = escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end);
-    let allowed = match escaping {
-        Escaping::None | Escaping::V11 => r"\n, \c and \\",
-        Escaping::V12 => r"\n, \r, \c and \\",
-    };
-    Violation::BadEscape { got: shown(&escape[..end]), allowed }
+    Violation::BadEscape { got: shown(&escape[..end]), allowed: r"\n, \r, \c and \\" }
 }

@@ -24,6 +24,7 @@
 //! All of them let clients through that RabbitMQ lets through.
 //! - A carriage return before a line feed belongs to the line end in every version, not only 1.2.
 //! - A lone carriage return, or a NUL, between frames is skipped.
+//! - `\r` in a header is a carriage return in 1.1 as well. Any other undefined escape is fatal.
 //! - `content-length` is honoured on every frame, also on one that should have no body.
 //! - A name may be empty.
 //! - The values of a frame are never trimmed, nor are those of STOMP 1.0, which leaves room for
