@@ -38,7 +38,7 @@ pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
             "user-id" => &mut properties.user_id,
             "app-id" => &mut properties.app_id,
             "persistent" => {
-                persistent.get_or_insert(flag(value) == Some(true));
+                persistent.get_or_insert_with(|| flag(value) == Some(true));
                 continue;
             }
             "priority" => {

@@ -93,7 +93,7 @@ fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
 
 fn queue_options(frame: ClientFrame<'_>) -> QueueOptions {
     QueueOptions {
-        durable: frame.flag("durable").or(frame.flag("persistent")),
+        durable: frame.flag("durable").or_else(|| frame.flag("persistent")),
         exclusive: frame.flag("exclusive"),
         auto_delete: frame.flag("auto-delete"),
     }
