@@ -33,7 +33,8 @@ pub struct Limits {
     pub transactions: usize,
     /// Frames held by one transaction. Default 1,024.
     pub transaction_frames: usize,
-    /// Bytes held by all open transactions together. Default 16 MiB.
+    /// Bytes of memory held by all open transactions together: their frames, and what it takes to
+    /// keep each frame and each header. Default 16 MiB.
     pub transaction_bytes: usize,
     /// Receipts that may wait for the broker's confirm at a time. Default 10,000.
     pub pending_receipts: usize,

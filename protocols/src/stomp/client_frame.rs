@@ -92,12 +92,6 @@ impl<'a> ClientFrame<'a> {
         Err(Violation::BodyNotAllowed { verb: self.frame.verb.as_str() })
     }
 
-    /// Bytes of its headers and its body.
-    pub(super) fn size(&self) -> usize {
-        let headers: usize = self.headers().map(|(name, value)| name.len() + value.len()).sum();
-        headers + self.frame.body.len()
-    }
-
     /// What the first header of this name says; `None` if it says neither `true` nor `false`, which
     /// counts as absent, as with RabbitMQ.
     pub(super) fn flag(&self, header: &str) -> Option<bool> {

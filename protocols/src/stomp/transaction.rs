@@ -4,7 +4,7 @@
 //! names its own receipt, and carried out at COMMIT, in order. Transactions that are open when the
 //! connection ends were aborted.
 
-use crate::broker::{Address, DeliveryTag, Message, SubscriptionId, Verdict};
+use crate::broker::{Address, DeliveryTag, Message, SubscriptionId, Value, Verdict};
 use crate::policy::Limits;
 use crate::stomp::acks::Holder;
 use crate::text::Text;
@@ -17,6 +17,36 @@ pub(super) struct Held {
     pub(super) action: HeldAction,
     /// The receipt that the frame asked for; due after COMMIT.
     pub(super) receipt: Option<Text>,
+}
+
+impl Held {
+    /// Bytes of memory that it takes: its own, those of its list of headers, of its body, and of
+    /// every text.
+    fn size(&self) -> usize {
+        let action = match &self.action {
+            HeldAction::Publish { to, message } => {
+                let headers = message.properties.headers.len() * size_of::<(Text, Value)>();
+                address_size(to) + headers + message.size()
+            }
+            HeldAction::Settle(_) => 0,
+        };
+        size_of::<Self>() + self.receipt.as_deref().map_or(0, str::len) + action
+    }
+
+    /// As it is kept: without the input that it came in.
+    fn detached(mut self) -> Self {
+        if let HeldAction::Publish { message, .. } = &mut self.action {
+            *message = message.detached();
+        }
+        self
+    }
+}
+
+fn address_size(address: &Address) -> usize {
+    match address {
+        Address::Topic(name) | Address::Queue(name) | Address::ExistingQueue(name) => name.len(),
+        Address::Exchange { name, key } => name.len() + key.len(),
+    }
 }
 
 /// What a frame of a transaction does once it is committed.
@@ -55,7 +85,7 @@ pub(super) struct Transaction {
 /// The open transactions of a session.
 ///
 /// *Shape.* At most `limits.transactions`, each of at most `limits.transaction_frames`; together
-/// they hold at most `limits.transaction_bytes` of headers and bodies.
+/// they hold at most `limits.transaction_bytes`, the overhead of each frame and each header included.
 #[derive(Debug)]
 pub(super) struct Transactions {
     open: Vec<Transaction>,
@@ -95,23 +125,26 @@ impl Transactions {
         Ok(())
     }
 
-    /// The transaction `id`, with room for a frame of `size` bytes, which the caller adds.
+    /// Keeps a frame of the transaction `id`, apart from the input; the name under which that
+    /// transaction holds deliveries.
     ///
     /// *Errors.* [`Violation::UnknownTransaction`]; [`Violation::TransactionTooLong`] or
     /// [`Violation::TransactionTooLarge`] if there is no room.
-    pub(super) fn admit(&mut self, id: &str, size: usize) -> Result<&mut Transaction, Violation> {
+    pub(super) fn hold(&mut self, id: &str, held: Held) -> Result<Holder, Violation> {
         let place = self.place(id)?;
         let transaction = &mut self.open[place];
         if transaction.frames.len() >= self.max_frames {
             return Err(Violation::TransactionTooLong { limit: self.max_frames });
         }
+        let size = held.size();
         let got = self.bytes.saturating_add(size);
         if got > self.max_bytes {
             return Err(Violation::TransactionTooLarge { limit: self.max_bytes, got });
         }
         self.bytes = got;
         transaction.bytes += size;
-        Ok(transaction)
+        transaction.frames.push(held.detached());
+        Ok(transaction.holder)
     }
 
     /// Closes a transaction and hands over what it held.
@@ -134,26 +167,85 @@ impl Transactions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::Properties;
 
-    fn transactions() -> Transactions {
-        Transactions::new(&Limits {
+    fn transactions(max_bytes: usize) -> Transactions {
+        let mut transactions = Transactions::new(&Limits {
             transactions: 2,
-            transaction_frames: 2,
-            transaction_bytes: 100,
+            transaction_frames: 1_000,
+            transaction_bytes: max_bytes,
             ..Limits::default()
-        })
+        });
+        transactions.begin("a").unwrap();
+        transactions.begin("b").unwrap();
+        transactions
+    }
+
+    fn send(headers: &[(&str, &str)], body: usize, receipt: Option<&str>) -> Held {
+        let header = |(name, value): &(&str, &str)| ((*name).into(), Value::Text((*value).into()));
+        let headers = headers.iter().map(header).collect();
+        let properties = Properties { headers, ..Properties::default() };
+        let message = Message { body: vec![0; body].into(), properties };
+        let to = Address::Exchange { name: "exchange".into(), key: "key".into() };
+        let receipt = receipt.map(Text::from);
+        Held { action: HeldAction::Publish { to, message }, receipt }
+    }
+
+    fn ack() -> Held {
+        let settlement = Settlement {
+            subscription: SubscriptionId(1),
+            up_to: DeliveryTag(1),
+            verdict: Verdict::Accept,
+            cumulative: true,
+        };
+        Held { action: HeldAction::Settle(settlement), receipt: None }
+    }
+
+    #[test]
+    fn the_size_of_a_frame_is_the_memory_it_takes() {
+        let frame = size_of::<Held>();
+        let header = size_of::<(Text, Value)>();
+        assert_eq!(ack().size(), frame);
+        assert_eq!(send(&[], 0, None).size(), frame + "exchangekey".len());
+        let full = send(&[("a", "1"), ("b", "")], 50, Some("r"));
+        assert_eq!(full.size(), frame + "exchangekey".len() + 2 * header + 3 + 50 + 1);
+        assert_eq!(full.size(), full.detached().size());
     }
 
     #[test]
     fn bytes_are_counted_over_all_transactions_and_given_back_at_the_end() {
-        let mut transactions = transactions();
-        transactions.begin("a").unwrap();
-        transactions.begin("b").unwrap();
-        transactions.admit("a", 60).unwrap();
-        let too_large = Violation::TransactionTooLarge { limit: 100, got: 101 };
-        assert_eq!(transactions.admit("b", 41).unwrap_err(), too_large);
+        let size = send(&[], 60, None).size();
+        let mut transactions = transactions(2 * size);
+        transactions.hold("a", send(&[], 60, None)).unwrap();
+        let too_large = Violation::TransactionTooLarge { limit: 2 * size, got: 2 * size + 1 };
+        assert_eq!(transactions.hold("b", send(&[], 61, None)), Err(too_large));
         transactions.end("a").unwrap();
-        transactions.admit("b", 100).unwrap();
-        assert!(transactions.admit("b", usize::MAX).is_err());
+        transactions.hold("b", send(&[], 60 + size, None)).unwrap();
+        assert!(transactions.hold("b", ack()).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_frames_are_like_their_memory_is_bounded(
+            frames in proptest::collection::vec((0..100_usize, 0..300_usize), 1..400),
+            max_bytes in 1_000..200_000_usize,
+        ) {
+            let mut transactions = transactions(max_bytes);
+            for (headers, body) in frames {
+                let held = if headers == 0 { ack() } else { send(&vec![("", "x"); headers], body, None) };
+                if transactions.hold("a", held).is_err() {
+                    break;
+                }
+            }
+            let memory = |held: &Held| match &held.action {
+                HeldAction::Publish { message, .. } => {
+                    let headers = &message.properties.headers;
+                    size_of_val(held) + headers.capacity() * size_of_val(&headers[0]) + message.body.len()
+                }
+                HeldAction::Settle(_) => size_of_val(held),
+            };
+            let kept: usize = transactions.end("a").unwrap().frames.iter().map(memory).sum();
+            proptest::prop_assert!(kept <= max_bytes, "{kept}");
+        }
     }
 }

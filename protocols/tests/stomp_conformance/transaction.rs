@@ -1,9 +1,10 @@
 //! BEGIN, COMMIT and ABORT.
 
 use protocols::broker::Verdict::{Accept, Requeue};
-use protocols::broker::{Command, Outcome, Token};
+use protocols::broker::{Command, Outcome, Token, Value};
 use protocols::policy::{Limits, Policy};
 use protocols::session::FrameKind;
+use protocols::text::Text;
 
 use crate::client::{Client, Refusal, frame, sentence};
 
@@ -319,10 +320,10 @@ fn server_frames_of_a_transaction_are_bounded() {
 
 #[test]
 fn server_bytes_of_all_transactions_are_bounded() {
-    let mut client = limited(Limits { transaction_bytes: 200, ..Limits::default() });
+    let mut client = limited(Limits { transaction_bytes: 20_000, ..Limits::default() });
     client.send("BEGIN", &[("transaction", "t")]);
     client.send("BEGIN", &[("transaction", "u")]);
-    let body = "x".repeat(100);
+    let body = "x".repeat(10_000);
     send_in(&mut client, "t", &body, None);
     client.send("COMMIT", &[("transaction", "t")]);
     send_in(&mut client, "u", &body, None);
@@ -330,7 +331,25 @@ fn server_bytes_of_all_transactions_are_bounded() {
     client.commands();
     send_in(&mut client, "u", &body, None);
     let error = client.policy_violation("Transaction too large");
-    assert!(sentence(&error).contains("200"));
+    assert!(sentence(&error).contains("20000"));
+}
+
+#[test]
+fn server_many_tiny_headers_reach_the_bound_on_bytes() {
+    let (bound, per_frame) = (100_000, 90);
+    let mut client = limited(Limits { transaction_bytes: bound, ..Limits::default() });
+    client.send("BEGIN", &[("transaction", "t")]);
+    let names: Vec<_> = (0..per_frame).map(|number| number.to_string()).collect();
+    let mut headers = vec![("destination", "/queue/a"), ("transaction", "t")];
+    headers.extend(names.iter().map(|name| (name.as_str(), "")));
+    let most = bound / (per_frame * size_of::<(Text, Value)>());
+    let sent = (0..=most).take_while(|_| {
+        client.send("SEND", &headers);
+        client.is_open()
+    });
+    assert!((1..=most).contains(&sent.count()));
+    let error = client.policy_violation("Transaction too large");
+    assert!(sentence(&error).contains("100000 bytes"));
 }
 
 #[test]

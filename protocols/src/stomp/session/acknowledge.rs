@@ -28,12 +28,12 @@ impl StompSession {
             self.settle(settlement, None, actions);
             return self.answer(receipt, actions);
         };
-        let transaction = self.transactions.admit(id, frame.size())?;
+        let action = HeldAction::Settle(settlement);
+        let holder = self.transactions.hold(id, Held { action, receipt })?;
         if let Some(subscription) = self.subscriptions.get_mut(settlement.subscription) {
             let Settlement { up_to, cumulative, .. } = settlement;
-            subscription.ledger.hold(up_to, cumulative, transaction.holder);
+            subscription.ledger.hold(up_to, cumulative, holder);
         }
-        transaction.frames.push(Held { action: HeldAction::Settle(settlement), receipt });
         Ok(())
     }
 

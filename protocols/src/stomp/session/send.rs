@@ -39,9 +39,8 @@ impl StompSession {
         let message = Message { body: frame.body().clone(), properties: properties::read(&frame)? };
         let receipt = frame.receipt()?;
         if let Some(id) = frame.get("transaction") {
-            let transaction = self.transactions.admit(id, frame.size())?;
-            let action = HeldAction::Publish { to, message: message.detached() };
-            transaction.frames.push(Held { action, receipt });
+            let action = HeldAction::Publish { to, message };
+            self.transactions.hold(id, Held { action, receipt })?;
             return Ok(());
         }
         if receipt.is_some() {
