@@ -1,18 +1,21 @@
 //! How the gateway stops: first no new connections, then each session says goodbye in its turn,
 //! then what is left is cut.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// The signal that everything running listens to. Clones are the same signal.
 #[derive(Debug, Clone)]
 pub(crate) struct Drain {
-    begun: CancellationToken,
-    cut: CancellationToken,
+    begun: Arc<Signal>,
+    cut: Arc<Signal>,
     spread: Duration,
     turns: Arc<AtomicU32>,
 }
@@ -21,27 +24,22 @@ impl Drain {
     /// A signal that has not been given. Goodbyes will be spread over `spread`, so that clients do
     /// not all come back at the same moment.
     pub(crate) fn new(spread: Duration) -> Self {
-        Self {
-            begun: CancellationToken::new(),
-            cut: CancellationToken::new(),
-            spread,
-            turns: Arc::default(),
-        }
+        Self { begun: Arc::default(), cut: Arc::default(), spread, turns: Arc::default() }
     }
 
     /// Gives the signal.
     pub(crate) fn begin(&self) {
-        self.begun.cancel();
+        self.begun.raise();
     }
 
     /// Whether it was given. New work is refused from then on.
     pub(crate) fn has_begun(&self) -> bool {
-        self.begun.is_cancelled()
+        self.begun.is_raised()
     }
 
     /// Ready once it was given.
-    pub(crate) async fn begun(&self) {
-        self.begun.cancelled().await;
+    pub(crate) fn begun(&self) -> Raised {
+        Raised::new(&self.begun)
     }
 
     /// The moment at which one session shall say goodbye. Each call gets its own place in the
@@ -51,21 +49,69 @@ impl Drain {
         const GOLDEN: u32 = 0x9E37_79B9;
         let turn = self.turns.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN);
         let delay = self.spread.mul_f64(f64::from(turn) / f64::from(u32::MAX));
-        let begun = self.begun.clone();
+        let begun = self.begun();
         Box::pin(async move {
-            begun.cancelled().await;
+            begun.await;
             tokio::time::sleep(delay).await;
         })
     }
 
     /// Ends what has not ended by itself.
     pub(crate) fn cut(&self) {
-        self.cut.cancel();
+        self.cut.raise();
     }
 
     /// Ready once what is left is to end at once.
-    pub(crate) async fn is_cut(&self) {
-        self.cut.cancelled().await;
+    pub(crate) fn is_cut(&self) -> Raised {
+        Raised::new(&self.cut)
+    }
+}
+
+/// Raised once, for good.
+#[derive(Debug, Default)]
+struct Signal {
+    is_raised: AtomicBool,
+    token: CancellationToken,
+}
+
+impl Signal {
+    fn raise(&self) {
+        self.is_raised.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    fn is_raised(&self) -> bool {
+        self.is_raised.load(Ordering::Acquire)
+    }
+}
+
+/// Ready once a signal is raised.
+///
+/// *Order.* Polled by one task only: its waker is registered once. *Cost.* One atomic load: every
+/// connection asks in every turn, and a token's lock would be one for all of them.
+#[derive(Debug)]
+pub(crate) struct Raised {
+    signal: Arc<Signal>,
+    waiting: Pin<Box<WaitForCancellationFutureOwned>>,
+    is_registered: bool,
+}
+
+impl Raised {
+    fn new(signal: &Arc<Signal>) -> Self {
+        let waiting = Box::pin(signal.token.clone().cancelled_owned());
+        Self { signal: Arc::clone(signal), waiting, is_registered: false }
+    }
+}
+
+impl Future for Raised {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_registered && !self.signal.is_raised() {
+            return Poll::Pending;
+        }
+        self.is_registered = true;
+        self.waiting.as_mut().poll(cx)
     }
 }
 

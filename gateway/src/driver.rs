@@ -6,7 +6,8 @@
 //!
 //! # Backpressure
 //! - The broker takes no publish ([`Link::poll_ready`] pending): the publish and what follows it
-//!   are held, at most what one unit of input asked for, and nothing more is read from the peer.
+//!   are held, at most what one call of the session led to, and nothing more is read from the peer;
+//!   after `publish_timeout` the peer is told, and closed.
 //! - The peer reads slowly: above `output_high_water` bytes of buffered output nothing more is
 //!   taken from the broker or the peer. Deliveries that count as accepted once written stay
 //!   outstanding at the broker until then, so its prefetch bounds them.
@@ -15,16 +16,17 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use broker_adapters::Link;
 use futures_core::future::BoxFuture;
 use protocols::auth::{AuthReply, AuthRequest, Denial};
-use protocols::broker::{Command, Verdict};
+use protocols::broker::{BrokerError, BrokerErrorKind, Command, Event, Verdict};
 use protocols::session::{Close, CloseCause, Settled};
 use protocols::violation::Violation;
 use protocols::{Actions, Session};
@@ -40,6 +42,9 @@ use crate::transport::{Transport, TransportError};
 /// Units of input, and events of the broker, handled in one turn before other connections get
 /// theirs.
 const BUDGET: usize = 64;
+
+/// Commands and frames that a connection keeps room for when it has handed them on.
+const KEPT_ROOM: usize = 8;
 
 /// Everything a connection is run with, besides its transport.
 pub(crate) struct Connection {
@@ -125,6 +130,10 @@ struct Driver<T> {
     actions: Actions,
     /// A publish that waits for the link, and the commands behind it.
     held: VecDeque<Command>,
+    /// Since when the first of `held` waits.
+    held_since: Option<Instant>,
+    /// The session has input left, which goes before anything new.
+    more_input: bool,
     /// Deliveries to accept once the output is flushed.
     settling: Vec<Settled>,
     /// What the session was last told about reading.
@@ -168,6 +177,8 @@ impl<T: Transport> Driver<T> {
             login: None,
             actions: Actions::default(),
             held: VecDeque::new(),
+            held_since: None,
+            more_input: false,
             settling: Vec::new(),
             reading: true,
             throttled: false,
@@ -274,7 +285,7 @@ impl<T: Transport> Driver<T> {
 
     /// Events of the broker, and publishes that waited for it. True if the budget was spent.
     fn drive_broker(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        self.release_held(cx);
+        self.release_held(now, cx);
         for _ in 0..BUDGET {
             if self.closing.is_some() {
                 return false;
@@ -309,28 +320,38 @@ impl<T: Transport> Driver<T> {
             if !reading {
                 return false;
             }
-            let received = self.transport.poll_recv(cx);
-            if self.transport.take_heard()
-                && let Some(probe) = &mut self.probe
-            {
-                probe.heard(now);
-            }
-            match received {
-                Poll::Pending => return false,
-                Poll::Ready(Some(Ok(unit))) => {
-                    self.session.handle_input(now, unit, &mut self.actions);
-                }
-                Poll::Ready(Some(Err(TransportError::Violation(violation)))) => {
-                    self.session.handle_violation(now, violation, &mut self.actions);
-                }
-                Poll::Ready(Some(Err(TransportError::Io(error)))) => {
-                    self.start_close(now, End::Broken(error));
-                }
-                Poll::Ready(None) => self.start_close(now, End::PeerGone),
+            if mem::take(&mut self.more_input) {
+                self.session.resume_input(now, &mut self.actions);
+            } else if self.drive_unit(now, cx).is_pending() {
+                return false;
             }
             self.dispatch(now, cx);
+            // The answers that are there already: a client that sends much and is answered much
+            // must not have them pile up behind its input.
+            if self.drive_broker(now, cx) {
+                return true;
+            }
         }
         true
+    }
+
+    /// The next unit from the peer, or the end of its input.
+    fn drive_unit(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let received = self.transport.poll_recv(cx);
+        if self.transport.take_heard()
+            && let Some(probe) = &mut self.probe
+        {
+            probe.heard(now);
+        }
+        match ready!(received) {
+            Some(Ok(unit)) => self.session.handle_input(now, unit, &mut self.actions),
+            Some(Err(TransportError::Violation(violation))) => {
+                self.session.handle_violation(now, violation, &mut self.actions);
+            }
+            Some(Err(TransportError::Io(error))) => self.start_close(now, End::Broken(error)),
+            None => self.start_close(now, End::PeerGone),
+        }
+        Poll::Ready(())
     }
 
     fn set_reading(&mut self, now: Instant, reading: bool) {
@@ -363,6 +384,9 @@ impl<T: Transport> Driver<T> {
                 self.dispatch(now, cx);
             }
         }
+        if self.publish_deadline().is_some_and(|deadline| deadline <= now) {
+            self.give_up_publishing(now, cx);
+        }
         if self.write_deadline().is_some_and(|deadline| deadline <= now) {
             return Err(End::WriteTimeout { buffered: self.transport.buffered() });
         }
@@ -374,11 +398,29 @@ impl<T: Transport> Driver<T> {
         self.stalled.map(|(since, _)| since + self.tuning.write_timeout)
     }
 
+    fn publish_deadline(&self) -> Option<Instant> {
+        self.held_since.map(|since| since + self.tuning.publish_timeout)
+    }
+
+    /// The broker has held this client back for too long: for the session it is as good as gone.
+    fn give_up_publishing(&mut self, now: Instant, cx: &mut Context<'_>) {
+        self.held.clear();
+        self.held_since = None;
+        let text = format!(
+            "the broker has taken no message for {} ms; those without a RECEIPT may be lost",
+            self.tuning.publish_timeout.as_millis()
+        );
+        let error = BrokerError::new(BrokerErrorKind::Unavailable, text);
+        self.session.handle_event(now, Event::Down { error }, &mut self.actions);
+        self.dispatch(now, cx);
+    }
+
     fn arm(&mut self, cx: &mut Context<'_>) {
         let deadlines = [
             self.session.next_timeout(),
             self.probe.as_ref().and_then(Probe::next_deadline),
             self.write_deadline(),
+            self.publish_deadline(),
             self.closing.as_ref().map(|closing| closing.deadline),
         ];
         let wanted = deadlines.into_iter().flatten().min();
@@ -407,8 +449,11 @@ impl<T: Transport> Driver<T> {
             self.settling.extend(frame.settles);
             self.transport.queue(frame);
         }
+        self.actions.frames.shrink_to(KEPT_ROOM);
         self.held.extend(self.actions.commands.drain(..));
-        self.release_held(cx);
+        self.actions.commands.shrink_to(KEPT_ROOM);
+        self.release_held(now, cx);
+        self.more_input |= mem::take(&mut self.actions.more_input);
         if let Some(request) = self.actions.auth.take() {
             self.start_login(request);
             // The new future has no waker yet; the turn that follows polls it.
@@ -424,19 +469,23 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Submits held commands in order, up to the next publish that the link does not take yet.
-    fn release_held(&mut self, cx: &mut Context<'_>) {
+    fn release_held(&mut self, now: Instant, cx: &mut Context<'_>) {
         let Some(link) = &mut self.link else {
             debug_assert!(self.held.is_empty(), "commands before a login");
             return;
         };
         while let Some(command) = self.held.front() {
             if matches!(command, Command::Publish { .. }) && link.poll_ready(cx).is_pending() {
+                self.held_since.get_or_insert(now);
                 return;
             }
+            self.held_since = None;
             if let Some(command) = self.held.pop_front() {
                 link.submit(command);
             }
         }
+        self.held_since = None;
+        self.held.shrink_to(KEPT_ROOM);
     }
 
     fn start_login(&mut self, request: AuthRequest) {
@@ -453,7 +502,7 @@ impl<T: Transport> Driver<T> {
 
     /// Hands over what is held, writes what is buffered, lets go of the link, says goodbye.
     fn drive_close(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
-        self.release_held(cx);
+        self.release_held(now, cx);
         let Some(mut closing) = self.closing.take() else {
             return Ok(());
         };

@@ -6,27 +6,29 @@
 use std::time::{Duration, Instant};
 
 /// Watches one peer. A peer is asked once it was silent for an interval, and given up after two.
+///
+/// While nothing is read, nothing can be heard, so nobody is given up; but the peer is asked all
+/// the same, every interval: if its socket is closed, the question fails to be written.
 #[derive(Debug)]
 pub(crate) struct Probe {
     interval: Duration,
     /// When the peer was last heard, or reading from it resumed.
     heard: Instant,
-    /// Set from the question until something is heard.
-    asked: bool,
-    /// While nothing is read, nothing can be heard.
+    /// When it was last asked; cleared when something is heard.
+    asked: Option<Instant>,
     reading: bool,
 }
 
 impl Probe {
     /// A watch that starts now; `None` for the interval zero.
     pub(crate) fn new(now: Instant, interval: Duration) -> Option<Self> {
-        (!interval.is_zero()).then_some(Self { interval, heard: now, asked: false, reading: true })
+        (!interval.is_zero()).then_some(Self { interval, heard: now, asked: None, reading: true })
     }
 
     /// Something was received.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
-        self.asked = false;
+        self.asked = None;
     }
 
     /// Reading stopped or resumed.
@@ -37,23 +39,36 @@ impl Probe {
         }
     }
 
-    /// Whether the peer is to be asked now; true once for each silence.
+    /// Whether the peer is to be asked now.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
-        let due = self.reading && !self.asked && now >= self.heard + self.interval;
-        self.asked |= due;
+        let due = self.next_question().is_some_and(|question| question <= now);
+        if due {
+            self.asked = Some(now);
+        }
         due
     }
 
     /// How long the peer has been silent, if that is too long.
     pub(crate) fn silence_exceeded(&self, now: Instant) -> Option<Duration> {
-        let exceeded = self.reading && self.asked && now >= self.heard + self.interval * 2;
+        let exceeded = self.end().is_some_and(|end| end <= now);
         exceeded.then(|| now - self.heard)
     }
 
-    /// When to look again; `None` while nothing is read.
+    /// When to look again.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let intervals = if self.asked { 2 } else { 1 };
-        self.reading.then(|| self.heard + self.interval * intervals)
+        self.next_question().into_iter().chain(self.end()).min()
+    }
+
+    fn next_question(&self) -> Option<Instant> {
+        match self.asked {
+            None => Some(self.heard + self.interval),
+            Some(asked) if !self.reading => Some(asked + self.interval),
+            Some(_) => None,
+        }
+    }
+
+    fn end(&self) -> Option<Instant> {
+        (self.reading && self.asked.is_some()).then(|| self.heard + self.interval * 2)
     }
 }
 
@@ -86,14 +101,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_expected_while_nothing_is_read() {
+    fn while_nothing_is_read_the_peer_is_asked_but_not_given_up() {
         let start = Instant::now();
         let mut probe = Probe::new(start, 10 * SECOND).unwrap();
         probe.set_reading(start + SECOND, false);
-        assert_eq!(probe.next_deadline(), None);
-        assert!(!probe.is_due(start + 60 * SECOND));
-        probe.set_reading(start + 60 * SECOND, true);
-        assert_eq!(probe.next_deadline(), Some(start + 70 * SECOND));
+        for tens in 1..6 {
+            assert_eq!(probe.next_deadline(), Some(start + tens * 10 * SECOND));
+            assert!(probe.is_due(start + tens * 10 * SECOND));
+            assert_eq!(probe.silence_exceeded(start + tens * 10 * SECOND), None);
+        }
+        probe.set_reading(start + 55 * SECOND, true);
+        assert_eq!(probe.next_deadline(), Some(start + 65 * SECOND));
     }
 
     #[test]

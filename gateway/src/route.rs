@@ -32,6 +32,8 @@ pub(crate) struct Tuning {
     pub(crate) handshake_timeout: Duration,
     /// Longest time a socket may take no byte while output waits.
     pub(crate) write_timeout: Duration,
+    /// Longest time the broker may take no publish before its publisher is told so.
+    pub(crate) publish_timeout: Duration,
     /// Longest time for saying goodbye.
     pub(crate) close_timeout: Duration,
     /// Bytes of buffered output above which nothing more is taken from peer or broker.

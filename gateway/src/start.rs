@@ -192,6 +192,7 @@ fn tuning(settings: &config::Listener) -> Tuning {
     Tuning {
         handshake_timeout: settings.handshake_timeout.0,
         write_timeout: settings.write_timeout.0,
+        publish_timeout: settings.publish_timeout.0,
         close_timeout: settings.close_timeout.0,
         output_high_water: settings.output_high_water.0,
     }

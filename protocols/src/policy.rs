@@ -27,6 +27,9 @@ pub struct Limits {
     pub header_size: usize,
     /// Time from the opened connection to a successful login. Default 10 s.
     pub login_timeout: Duration,
+    /// Time that receipts on their way may take to come before a session says goodbye: after
+    /// DISCONNECT, before an ERROR, at a shutdown. Default 10 s.
+    pub leave_timeout: Duration,
     /// Subscriptions held at a time. Default 1,000.
     pub subscriptions: usize,
     /// Transactions open at a time. Default 16.
@@ -48,6 +51,7 @@ impl Default for Limits {
             header_count: 100,
             header_size: 64 << 10,
             login_timeout: Duration::from_secs(10),
+            leave_timeout: Duration::from_secs(10),
             subscriptions: 1_000,
             transactions: 16,
             transaction_frames: 1_024,

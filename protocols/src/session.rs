@@ -22,7 +22,14 @@ use crate::violation::Violation;
 pub trait Session: Send {
     /// Input from the peer: one WebSocket message, or one chunk of a byte stream. Frames may span
     /// units, and a unit may hold many frames.
+    ///
+    /// One unit can hold a great many frames. A session handles a limited number of them in a call
+    /// and sets [`Actions::more_input`] if it has left some.
     fn handle_input(&mut self, now: Instant, unit: Unit, actions: &mut Actions);
+
+    /// Goes on with the input it has left. *Order.* After [`Actions::more_input`] was set, once
+    /// what the last call led to has been dealt with, and before any other input.
+    fn resume_input(&mut self, _now: Instant, _actions: &mut Actions) {}
 
     /// The broker link answered a command, or has a delivery.
     fn handle_event(&mut self, _now: Instant, _event: Event, _actions: &mut Actions) {}
@@ -63,6 +70,8 @@ pub struct Actions {
     /// The login succeeded: the limits on input that hold before a login are lifted, and a peer
     /// that agreed to no heart-beat is probed by the transport at this interval (zero: never).
     pub established: Option<Established>,
+    /// Input was left; [`Session::resume_input`] goes on with it.
+    pub more_input: bool,
     /// End the connection once `frames` are written.
     pub close: Option<Close>,
 }
@@ -74,6 +83,7 @@ impl Actions {
             && self.commands.is_empty()
             && self.auth.is_none()
             && self.established.is_none()
+            && !self.more_input
             && self.close.is_none()
     }
 }

@@ -72,6 +72,7 @@ impl<'a> Check<'a> {
         self.count(at.join("max_connections"), listener.max_connections);
         self.time(at.join("handshake_timeout"), listener.handshake_timeout);
         self.time(at.join("write_timeout"), listener.write_timeout);
+        self.time(at.join("publish_timeout"), listener.publish_timeout);
         self.time(at.join("close_timeout"), listener.close_timeout);
         self.size(at.join("output_high_water"), listener.output_high_water);
     }
@@ -167,6 +168,7 @@ impl<'a> Check<'a> {
         self.count(at.join("header_count"), limits.header_count);
         self.size(at.join("header_size"), limits.header_size);
         self.time(at.join("login_timeout"), limits.login_timeout);
+        self.time(at.join("leave_timeout"), limits.leave_timeout);
         self.count(at.join("subscriptions"), limits.subscriptions);
         self.count(at.join("transactions"), limits.transactions);
         self.count(at.join("transaction_frames"), limits.transaction_frames);

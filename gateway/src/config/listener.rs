@@ -23,6 +23,10 @@ pub struct Listener {
     /// A connection whose socket takes no byte for so long while output waits is cut. Default 30 s.
     #[serde(default = "write_timeout")]
     pub write_timeout: Millis,
+    /// A client from whom the broker takes no message for so long is told so and closed. Default
+    /// 60 s.
+    #[serde(default = "publish_timeout")]
+    pub publish_timeout: Millis,
     /// How long a closing connection may take to say goodbye. Default 5 s.
     #[serde(default = "close_timeout")]
     pub close_timeout: Millis,
@@ -40,6 +44,7 @@ impl Listener {
             max_connections: max_connections(),
             handshake_timeout: handshake_timeout(),
             write_timeout: write_timeout(),
+            publish_timeout: publish_timeout(),
             close_timeout: close_timeout(),
             output_high_water: output_high_water(),
         }
@@ -56,6 +61,10 @@ fn handshake_timeout() -> Millis {
 
 fn write_timeout() -> Millis {
     Millis::seconds(30)
+}
+
+fn publish_timeout() -> Millis {
+    Millis::seconds(60)
 }
 
 fn close_timeout() -> Millis {

@@ -104,6 +104,8 @@ pub struct Limits {
     pub header_size: ByteSize,
     /// Time from the opened connection to a successful login.
     pub login_timeout: Millis,
+    /// Time that receipts on their way may take to come before a goodbye.
+    pub leave_timeout: Millis,
     /// Subscriptions held at a time.
     pub subscriptions: usize,
     /// Transactions open at a time.
@@ -124,6 +126,7 @@ impl Default for Limits {
             header_count,
             header_size,
             login_timeout,
+            leave_timeout,
             subscriptions,
             transactions,
             transaction_frames,
@@ -136,6 +139,7 @@ impl Default for Limits {
             header_count,
             header_size: ByteSize(header_size),
             login_timeout: Millis(login_timeout),
+            leave_timeout: Millis(leave_timeout),
             subscriptions,
             transactions,
             transaction_frames,
@@ -153,6 +157,7 @@ impl From<&Limits> for policy::Limits {
             header_count: limits.header_count,
             header_size: limits.header_size.0,
             login_timeout: limits.login_timeout.0,
+            leave_timeout: limits.leave_timeout.0,
             subscriptions: limits.subscriptions,
             transactions: limits.transactions,
             transaction_frames: limits.transaction_frames,

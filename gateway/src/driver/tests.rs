@@ -7,9 +7,7 @@ use std::time::Duration;
 use broker_adapters::Broker;
 use bytes::Bytes;
 use protocols::auth::{AuthRequest, Credentials, DenialKind};
-use protocols::broker::{
-    Address, BrokerError, DeliveryTag, Event, Message, Publication, SubscriptionId, Token,
-};
+use protocols::broker::{Address, DeliveryTag, Message, Publication, SubscriptionId, Token};
 use protocols::policy::Policy;
 use protocols::session::{CloseCode, Established, FrameKind, OutFrame, Unit};
 use protocols::text::Text;
@@ -41,6 +39,8 @@ struct World {
     link_dropped: bool,
     /// What the session was told.
     told: Vec<String>,
+    /// Portions of input that it has left.
+    left: u64,
     session_deadline: Option<Instant>,
     wakers: Vec<Waker>,
 }
@@ -60,7 +60,7 @@ impl Shared {
     /// Changes the world and lets the driver react until nothing moves any more.
     async fn change(&self, change: impl FnOnce(&mut World)) {
         change(&mut self.lock());
-        let wakers = std::mem::take(&mut self.lock().wakers);
+        let wakers = mem::take(&mut self.lock().wakers);
         wakers.into_iter().for_each(Waker::wake);
         for _ in 0..20 {
             tokio::task::yield_now().await;
@@ -170,18 +170,16 @@ impl Session for Shared {
                     let credentials = Some(Credentials { login, passcode });
                     actions.auth = Some(AuthRequest { credentials, vhost: None });
                 }
-                "publish" => actions.commands.push(Command::Publish {
-                    token,
-                    to: Address::Queue(Text::from("q")),
-                    message: Message::default(),
-                    confirm: true,
-                    mandatory: false,
-                }),
+                "publish" => actions.commands.push(publish(token)),
                 "unsubscribe" => actions
                     .commands
                     .push(Command::Unsubscribe { token, subscription: SubscriptionId(1) }),
                 "echo" => actions.frames.push(OutFrame::new(FrameKind::Text, unit.bytes.clone())),
                 "bye" => actions.close = Some(close(CloseCode::Normal, CloseCause::Peer)),
+                "more" => {
+                    self.lock().left = token.0;
+                    actions.more_input = true;
+                }
                 "deadline" => {
                     let seconds = Duration::from_secs(token.0);
                     self.lock().session_deadline = Some(now + seconds);
@@ -191,7 +189,21 @@ impl Session for Shared {
         }
     }
 
+    fn resume_input(&mut self, _: Instant, actions: &mut Actions) {
+        let mut world = self.lock();
+        world.left -= 1;
+        actions.more_input = world.left > 0;
+        let left = world.left;
+        world.told.push(format!("resumed, {left} left"));
+        actions.commands.push(publish(Token(left)));
+    }
+
     fn handle_event(&mut self, _: Instant, event: Event, actions: &mut Actions) {
+        if let Event::Down { error } = &event {
+            let bytes = Bytes::from(format!("down: {error}"));
+            actions.frames.push(OutFrame::new(FrameKind::Text, bytes));
+            actions.close = Some(close(CloseCode::TryAgainLater, CloseCause::Broker));
+        }
         if let Event::Delivery { subscription, tag, .. } = event {
             let bytes = Bytes::from(format!("delivery {}", tag.0));
             let settles = Some(Settled { subscription, tag });
@@ -238,6 +250,11 @@ impl Session for Shared {
         actions.frames.push(OutFrame::new(FrameKind::Text, Bytes::from_static(b"going")));
         actions.close = Some(close(CloseCode::GoingAway, CloseCause::Drain));
     }
+}
+
+fn publish(token: Token) -> Command {
+    let to = Address::Queue(Text::from("q"));
+    Command::Publish { token, to, message: Message::default(), confirm: true, mandatory: false }
 }
 
 fn close(code: CloseCode, cause: CloseCause) -> Close {
@@ -309,6 +326,7 @@ impl Drop for FakeLink {
 const TUNING: Tuning = Tuning {
     handshake_timeout: Duration::from_secs(10),
     write_timeout: Duration::from_secs(30),
+    publish_timeout: Duration::from_secs(60),
     close_timeout: Duration::from_secs(5),
     output_high_water: 16,
 };
@@ -514,4 +532,42 @@ async fn a_goodbye_that_nobody_takes_is_cut_short_and_unwritten_deliveries_go_ba
     assert!(matches!(driver.await.unwrap(), End::Closed(_)));
     assert!(world.submitted().is_empty());
     assert!(world.lock().link_dropped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn input_that_a_session_left_goes_before_new_input_and_is_held_back_too() {
+    let (world, _driver, _) = logged_in().await;
+    world.change(|world| world.refusing = true).await;
+    world.send(&["more 3", "echo"]).await;
+    assert_eq!(world.told(), ["more 3", "resumed, 2 left", "reading false"]);
+    world.change(|world| world.refusing = false).await;
+    let rest = ["reading true", "resumed, 1 left", "resumed, 0 left", "echo"];
+    assert_eq!(world.told()[3..], rest);
+    assert_eq!(world.submitted(), ["publish 2", "publish 1", "publish 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_the_broker_holds_back_for_too_long_is_told_and_closed() {
+    let (world, driver, _) = logged_in().await;
+    world.change(|world| world.refusing = true).await;
+    world.send(&["publish 1"]).await;
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert!(!driver.is_finished());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(world.lock().output[0].starts_with("down: the broker has taken no message for 60000"));
+    assert_eq!(world.lock().goodbye, Some(CloseCode::TryAgainLater));
+    assert!(matches!(driver.await.unwrap(), End::Closed(_)));
+    assert!(world.submitted().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_not_read_is_still_probed_but_not_given_up() {
+    let (world, driver, _) = logged_in().await;
+    world.change(|world| world.refusing = true).await;
+    world.send(&["publish 1"]).await;
+    tokio::time::sleep(Duration::from_secs(58)).await;
+    assert_eq!(world.lock().probes, 1);
+    world.change(|world| world.refusing = false).await;
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert!(!driver.is_finished());
 }

@@ -116,6 +116,7 @@ pub(crate) fn state(max_connections: usize) -> Arc<ListenerState> {
         routes: vec![route("/ws", &["stomp", "echo"]), route("/echo", &["echo"])],
         tuning: Tuning {
             handshake_timeout: Duration::from_secs(10),
+            publish_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             output_high_water: 256 << 10,

@@ -232,8 +232,16 @@ impl World {
         }
     }
 
-    /// What must hold after each operation.
+    /// What must hold after each operation, and after the rest of the input that it left.
     fn check(&mut self) {
+        self.check_actions();
+        while std::mem::take(&mut self.actions.more_input) {
+            self.session.resume_input(self.now, &mut self.actions);
+            self.check_actions();
+        }
+    }
+
+    fn check_actions(&mut self) {
         assert!(!self.is_closed || self.actions.is_empty(), "something after the close");
         if self.actions.auth.take().is_some() {
             assert!(!self.has_asked, "a second login");

@@ -31,6 +31,10 @@ pub(crate) struct World {
     /// How long the client has been silent while it was read; `None` while it is not.
     silence: Option<Duration>,
     is_leaving: bool,
+    /// How long it has been leaving.
+    leaving_for: Duration,
+    /// The receipt that the ERROR names with which it will leave, if one.
+    farewell: Option<Option<String>>,
     /// The end that the last step must have led to.
     must_close: bool,
 }
@@ -50,6 +54,8 @@ impl World {
             broker: Broker::default(),
             silence: Some(Duration::ZERO),
             is_leaving: false,
+            leaving_for: Duration::ZERO,
+            farewell: None,
             must_close: false,
         }
     }
@@ -225,7 +231,7 @@ impl World {
         }
         self.send("SUBSCRIBE", &headers, b"");
         if is_refused {
-            return self.expect_error(receipt.as_deref());
+            return self.expect_violation(receipt);
         }
         let Some(Command::Subscribe { subscription, prefetch, .. }) = self.pair.commands.front()
         else {
@@ -342,7 +348,7 @@ impl World {
             ("MESSAGE", &[("receipt", "bad")]),
         ]);
         self.send(verb, headers, b"");
-        self.expect_error(Some("bad"));
+        self.expect_violation(Some("bad".to_owned()));
     }
 
     // --- the broker ---
@@ -416,7 +422,7 @@ impl World {
             let error = BrokerError::new(BrokerErrorKind::AccessRefused, "no");
             self.pair.event(Event::Failed { token, error });
             let blamed = self.peer.blamed.get(&token).cloned();
-            return self.expect_error(blamed.as_deref());
+            return self.expect_refusal(blamed);
         }
         match waiting {
             Waiting::Confirm(token) => {
@@ -425,7 +431,7 @@ impl World {
                 self.pair.event(Event::Confirmed { token, outcome });
                 if outcome == Outcome::Rejected {
                     let blamed = self.peer.blamed.get(&token).cloned();
-                    return self.expect_error(blamed.as_deref());
+                    return self.expect_refusal(blamed);
                 }
             }
             Waiting::Subscribe(token, subscription) => {
@@ -475,6 +481,10 @@ impl World {
         self.pair.advance(by);
         if let Some(silence) = &mut self.silence {
             *silence += by;
+        }
+        if self.is_leaving {
+            self.leaving_for += by;
+            self.must_close |= self.leaving_for >= Limits::default().leave_timeout;
         }
         let is_expected = self.silence.is_some_and(|it| it >= 2 * HEARTBEAT) && !self.is_leaving;
         if is_expected {
@@ -546,11 +556,30 @@ impl World {
         settled
     }
 
-    fn expect_error(&mut self, receipt: Option<&str>) {
-        let error = WireFrame::read(self.pair.frames.back().expect("an ERROR"));
-        assert_eq!(error.verb, "ERROR", "seed {}", self.seed);
-        assert_eq!(error.header("receipt-id"), receipt, "seed {}", self.seed);
+    /// The client was at fault: ERROR, once the receipts of what it did right are out.
+    fn expect_violation(&mut self, receipt: Option<String>) {
+        if self.peer.receipts.is_empty() {
+            return self.expect_error(receipt);
+        }
+        assert!(self.pair.frames.is_empty(), "seed {}", self.seed);
+        self.farewell = Some(receipt);
+        self.is_leaving = true;
+    }
+
+    /// The broker refused: ERROR at once. If the client was at fault before, that is said.
+    fn expect_refusal(&mut self, blamed: Option<String>) {
+        let receipt = self.farewell.take().unwrap_or(blamed);
+        self.expect_error(receipt);
+    }
+
+    fn expect_error(&mut self, receipt: Option<String>) {
         self.must_close = true;
+        self.check_error(&WireFrame::read(self.pair.frames.back().expect("an ERROR")), receipt);
+    }
+
+    fn check_error(&self, error: &WireFrame, receipt: Option<String>) {
+        assert_eq!(error.verb, "ERROR", "seed {}", self.seed);
+        assert_eq!(error.header("receipt-id"), receipt.as_deref(), "seed {}", self.seed);
     }
 
     /// What must hold after each step.
@@ -569,7 +598,12 @@ impl World {
                     let expected = self.peer.receipts.pop_front();
                     assert_eq!(frame.header("receipt-id"), expected.as_deref(), "seed {seed}");
                 }
-                "ERROR" => assert!(self.pair.frames.is_empty(), "seed {seed}: ERROR is the last"),
+                "ERROR" => {
+                    assert!(self.pair.frames.is_empty(), "seed {seed}: ERROR is the last");
+                    if let Some(receipt) = self.farewell.take() {
+                        self.check_error(&frame, receipt);
+                    }
+                }
                 other => panic!("seed {seed}: {other}"),
             }
         }

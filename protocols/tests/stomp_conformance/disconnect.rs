@@ -54,6 +54,19 @@ fn v12_receipts_asked_for_before_disconnect_come_before_the_close() {
 }
 
 #[test]
+fn server_a_disconnect_waits_for_receipts_no_longer_than_the_leave_timeout() {
+    let mut client = Client::connected("1.2");
+    client.send("SEND", &[("destination", "/queue/a"), ("receipt", "1")]);
+    client.publish();
+    client.send("DISCONNECT", &[("receipt", "bye")]);
+    client.advance(9_999);
+    assert!(client.is_open());
+    client.advance(1);
+    assert_eq!(client.frames(), []);
+    assert!(closed_normally(&client));
+}
+
+#[test]
 fn v12_nothing_is_read_after_disconnect() {
     let mut client = Client::connected("1.2");
     client.send("SEND", &[("destination", "/queue/a"), ("receipt", "1")]);

@@ -1,5 +1,6 @@
 //! ERROR: every fault of the framing and of the transport, and what holds of all of them.
 
+use protocols::broker::Outcome;
 use protocols::policy::{Limits, Policy};
 use protocols::session::{CloseCause, CloseCode};
 use protocols::violation::Violation;
@@ -147,4 +148,40 @@ fn server_names_that_a_client_gives_are_bounded() {
         let error = client.policy_violation("Invalid header");
         assert!(sentence(&error).contains(header) && sentence(&error).contains("255"));
     }
+}
+
+#[test]
+fn v12_receipts_of_frames_before_the_faulty_one_come_before_the_error() {
+    let mut client = Client::connected("1.2");
+    client.send_raw(b"SEND\ndestination:/queue/a\nreceipt:1\n\n\0SEND\nreceipt:2\n\n\0");
+    let (token, _) = client.publish();
+    assert!(client.frames().is_empty() && client.is_open());
+    client.send("SEND", &[("destination", "/queue/a")]);
+    assert_eq!(client.commands(), [], "nothing is read any more");
+    client.confirm(token, Outcome::Accepted);
+    let frames = client.frames();
+    let verbs: Vec<_> = frames.iter().map(|frame| frame.verb.as_str()).collect();
+    assert_eq!(verbs, ["RECEIPT", "ERROR"]);
+    assert_eq!(frames[1].header("receipt-id"), Some("2"));
+    assert_eq!(client.pair.close.unwrap().code, CloseCode::Policy);
+}
+
+#[test]
+fn server_an_error_waits_for_receipts_no_longer_than_the_leave_timeout() {
+    let mut client = Client::connected("1.2");
+    client.send("SEND", &[("destination", "/queue/a"), ("receipt", "1")]);
+    client.publish();
+    client.send("SEND", &[]);
+    client.advance(9_999);
+    assert!(client.is_open());
+    client.advance(1);
+    client.policy_violation("Missing header");
+}
+
+#[test]
+fn server_a_unit_of_many_frames_is_handled_in_portions() {
+    let mut client = Client::connected("1.2");
+    client.send_raw(&b"SEND\ndestination:/queue/a\n\n\0".repeat(1_000));
+    assert_eq!(client.commands().len(), 1_000);
+    assert!(client.pair.largest_step <= 64, "{}", client.pair.largest_step);
 }

@@ -157,14 +157,18 @@ fn server_receipts_that_wait_are_bounded() {
         ("DISCONNECT", &[("receipt", "3")]),
     ] {
         let mut client = Client::connected_with("1.2", policy.clone());
-        send_asking(&mut client, "1");
+        let first = send_asking(&mut client, "1");
         let second = send_asking(&mut client, "2");
         client.confirm(second, Outcome::Accepted);
         client.send(verb, headers);
-        let error = client.policy_violation("Receipt limit exceeded");
-        assert_eq!(error.header("receipt-id"), Some("3"));
-        assert!(sentence(&error).contains('2'));
         assert_eq!(client.commands(), []);
+        client.confirm(first, Outcome::Accepted);
+        let frames = client.frames();
+        let verbs: Vec<_> = frames.iter().map(|frame| frame.verb.as_str()).collect();
+        assert_eq!(verbs, ["RECEIPT", "RECEIPT", "ERROR"]);
+        assert_eq!(frames[2].header("message"), Some("Receipt limit exceeded"));
+        assert_eq!(frames[2].header("receipt-id"), Some("3"));
+        assert!(sentence(&frames[2]).contains('2'));
     }
 }
 

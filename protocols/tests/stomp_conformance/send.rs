@@ -263,3 +263,27 @@ fn v12_a_body_of_blank_lines_is_a_body_of_send() {
     client.send_body("SEND", &[("destination", "/queue/a")], b"\r\n");
     assert_eq!(client.message().body, "\r\n");
 }
+
+#[test]
+fn server_a_small_message_does_not_keep_a_large_unit_alive() {
+    let frame = b"SEND\ndestination:/queue/a\nk:v\n\nbody\0";
+    let mut unit = frame.to_vec();
+    unit.resize(100_000, b'\n');
+    let unit = bytes::Bytes::from(unit);
+    let mut client = Client::connected("1.2");
+    client.pair.input(protocols::session::FrameKind::Text, unit.clone());
+    let message = client.message();
+    assert_eq!(message.body, "body");
+    assert!(unit.is_unique(), "nothing else keeps the unit alive");
+}
+
+#[test]
+fn server_a_message_that_is_most_of_its_unit_is_not_copied() {
+    let mut unit = b"SEND\ndestination:/queue/a\n\n".to_vec();
+    unit.resize(100_000, b'x');
+    unit.push(0);
+    let unit = bytes::Bytes::from(unit);
+    let mut client = Client::connected("1.2");
+    client.pair.input(protocols::session::FrameKind::Text, unit.clone());
+    assert!(unit.as_ptr_range().contains(&client.message().body.as_ptr()));
+}

@@ -31,6 +31,8 @@ pub(crate) struct Pair {
     pub(crate) auth: Option<AuthRequest>,
     pub(crate) established: Option<Established>,
     pub(crate) close: Option<Close>,
+    /// Most commands that one call has led to.
+    pub(crate) largest_step: usize,
 }
 
 impl Pair {
@@ -52,6 +54,7 @@ impl Pair {
             auth: None,
             established: None,
             close: None,
+            largest_step: 0,
         }
     }
 
@@ -98,7 +101,7 @@ impl Pair {
         self.step(|session, now, actions| session.start_drain(now, actions));
     }
 
-    /// Any call, and what must hold after it.
+    /// Any call, the rest of the input that it left, and what must hold after each.
     pub(crate) fn step(&mut self, call: impl FnOnce(&mut dyn Session, Instant, &mut Actions)) {
         let was_closed = self.close.is_some();
         call(&mut *self.session, self.now, &mut self.actions);
@@ -106,6 +109,15 @@ impl Pair {
             assert!(self.actions.is_empty(), "after the close: {:?}", self.actions);
             assert_eq!(self.session.next_timeout(), None);
         }
+        self.largest_step = self.largest_step.max(self.actions.commands.len());
+        while self.collect() {
+            self.session.resume_input(self.now, &mut self.actions);
+            self.largest_step = self.largest_step.max(self.actions.commands.len());
+        }
+    }
+
+    /// Takes what the session decided. True if it left input.
+    fn collect(&mut self) -> bool {
         for frame in &self.actions.frames {
             if frame.kind == FrameKind::Text {
                 assert!(std::str::from_utf8(&frame.bytes).is_ok(), "{frame:?}");
@@ -113,15 +125,10 @@ impl Pair {
         }
         self.frames.extend(self.actions.frames.drain(..));
         self.commands.extend(self.actions.commands.drain(..));
-        if let Some(auth) = self.actions.auth.take() {
-            self.auth = Some(auth);
-        }
-        if let Some(established) = self.actions.established.take() {
-            self.established = Some(established);
-        }
-        if let Some(close) = self.actions.close.take() {
-            self.close = Some(close);
-        }
+        self.auth = self.actions.auth.take().or(self.auth.take());
+        self.established = self.actions.established.take().or(self.established.take());
+        self.close = self.actions.close.take().or(self.close.take());
+        std::mem::take(&mut self.actions.more_input)
     }
 }
 

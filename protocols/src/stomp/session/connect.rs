@@ -2,8 +2,6 @@
 //!
 //! *Spec.* STOMP 1.2 §Connecting, §Protocol Negotiation, §Heart-beating.
 
-use std::time::Instant;
-
 use crate::auth::{AuthReply, AuthRequest, Credentials, Denial, Secret};
 use crate::session::{Actions, CloseCause, Established};
 use crate::stomp::Version;
@@ -56,12 +54,12 @@ impl StompSession {
     }
 
     /// The answer to the login.
-    pub(super) fn on_auth(&mut self, now: Instant, reply: AuthReply, actions: &mut Actions) {
+    pub(super) fn on_auth(&mut self, reply: AuthReply, actions: &mut Actions) {
         let Phase::Authenticating { connect, .. } = self.phase else {
             return;
         };
         match reply {
-            AuthReply::Granted(_) => self.establish(now, connect, actions),
+            AuthReply::Granted(_) => self.establish(connect, actions),
             AuthReply::Denied(denial) => self.fail_login(&denial, actions),
         }
     }
@@ -90,10 +88,10 @@ impl StompSession {
         Ok(())
     }
 
-    fn establish(&mut self, now: Instant, connect: Connect, actions: &mut Actions) {
+    fn establish(&mut self, connect: Connect, actions: &mut Actions) {
         self.phase = Phase::Connected;
         self.decoder.set_frame_size(self.policy.limits.frame_size);
-        self.heartbeat.start(now, &connect.heartbeat);
+        self.heartbeat.start(self.now, &connect.heartbeat);
         let mut frame = Encoder::new(Verb::Connected, Escaping::None, 0);
         frame.header("version", self.version.as_str()).header("session", &self.session_id);
         if connect.names_heartbeat {

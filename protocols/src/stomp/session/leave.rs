@@ -1,9 +1,11 @@
 //! How a session ends: DISCONNECT, the server's own shutdown, and ERROR.
 //!
-//! *Spec.* STOMP 1.2 §DISCONNECT, §ERROR, §Connection Lingering: what was asked for before is
-//! answered before the close, and the ERROR is the last frame.
+//! *Spec.* STOMP 1.2 §DISCONNECT, §ERROR, §Connection Lingering. What was asked for before is
+//! answered before the close: receipts that wait for the broker come first, for as long as
+//! `limits.leave_timeout`. Only a broker that refuses or is gone ends a session at once. An ERROR
+//! is the last frame.
 
-use crate::session::{Actions, Close, CloseCause, CloseCode};
+use crate::session::{Actions, Close, CloseCause, CloseCode, OutFrame};
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::output::ErrorFrame;
 use crate::text::Text;
@@ -11,13 +13,12 @@ use crate::violation::{Report, Violation};
 
 use super::{Phase, StompSession};
 
-/// Why a session is leaving.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Goodbye {
-    /// The client sent DISCONNECT.
-    Disconnect,
-    /// The server is shutting down.
-    Drain,
+/// The last words of a session.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    /// None after DISCONNECT: its RECEIPT was the last frame.
+    error: Option<OutFrame>,
+    close: Close,
 }
 
 /// The end of a session that is not the client's wish.
@@ -32,7 +33,13 @@ pub(super) struct Failure<'a> {
     pub(super) cause: CloseCause,
 }
 
-const SHUTTING_DOWN: &str = "Server shutting down";
+const SHUTTING_DOWN: Failure<'static> = Failure {
+    report: Report { message: "Server shutting down", code: CloseCode::GoingAway, label: "drain" },
+    sentence: "the server is going away for now; connect again",
+    receipt: None,
+    subscription: None,
+    cause: CloseCause::Drain,
+};
 
 impl StompSession {
     /// DISCONNECT: its RECEIPT is the last frame (STOMP 1.2 §DISCONNECT).
@@ -42,50 +49,29 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         self.answer(frame.receipt()?, actions)?;
-        self.leave(Goodbye::Disconnect, actions);
+        let (code, cause) = (CloseCode::Normal, CloseCause::Peer);
+        let close = Close { code, reason: Text::EMPTY, cause };
+        self.leave(Farewell { error: None, close }, actions);
         Ok(())
     }
 
-    /// No more input; goodbye once every receipt is out.
-    pub(super) fn leave(&mut self, goodbye: Goodbye, actions: &mut Actions) {
-        self.phase = Phase::Leaving(goodbye);
-        self.heartbeat.expect_nothing();
-        self.decoder.clear();
-        self.release_receipts(actions);
-    }
-
-    pub(super) fn say_goodbye(&mut self, goodbye: Goodbye, actions: &mut Actions) {
-        match goodbye {
-            Goodbye::Disconnect => {
-                self.close(CloseCode::Normal, Text::EMPTY, CloseCause::Peer, actions);
+    /// The server shuts down.
+    pub(super) fn on_drain(&mut self, actions: &mut Actions) {
+        match self.phase {
+            Phase::Connected => {
+                let farewell = self.farewell(SHUTTING_DOWN);
+                self.leave(farewell, actions);
             }
-            Goodbye::Drain => {
-                let failure = Failure {
-                    report: Report {
-                        message: SHUTTING_DOWN,
-                        code: CloseCode::GoingAway,
-                        label: "drain",
-                    },
-                    sentence: "the server is going away for now; connect again",
-                    receipt: None,
-                    subscription: None,
-                    cause: CloseCause::Drain,
-                };
-                self.fail(failure, actions);
+            // Nobody would understand an ERROR yet.
+            Phase::Connecting { .. } | Phase::Authenticating { .. } => {
+                let close = self.farewell(SHUTTING_DOWN).close;
+                self.close(Farewell { error: None, close }, actions);
             }
+            Phase::Leaving { .. } | Phase::Closed => {}
         }
     }
 
-    /// The server shuts down, and there is nobody yet who would understand an ERROR.
-    pub(super) fn go_away(&mut self, actions: &mut Actions) {
-        self.close(
-            CloseCode::GoingAway,
-            Text::from_static(SHUTTING_DOWN),
-            CloseCause::Drain,
-            actions,
-        );
-    }
-
+    /// The client is at fault: ERROR, after the receipts of what it did right.
     pub(super) fn fail_violation(
         &mut self,
         violation: Violation,
@@ -99,24 +85,67 @@ impl StompSession {
             subscription: None,
             cause: CloseCause::Violation(violation),
         };
-        self.fail(failure, actions);
+        match self.phase {
+            Phase::Leaving { .. } | Phase::Closed => self.fail(failure, actions),
+            _ => {
+                let farewell = self.farewell(failure);
+                self.leave(farewell, actions);
+            }
+        }
     }
 
-    /// ERROR, and close (STOMP 1.2 §ERROR).
+    /// ERROR, and close, at once (STOMP 1.2 §ERROR). A session that leaves because its client was
+    /// at fault says that instead: it came first.
     pub(super) fn fail(&mut self, failure: Failure<'_>, actions: &mut Actions) {
+        match &self.phase {
+            Phase::Leaving { farewell, .. }
+                if matches!(farewell.close.cause, CloseCause::Violation(_)) =>
+            {
+                self.say_farewell(actions);
+            }
+            Phase::Closed => {}
+            _ => {
+                let farewell = self.farewell(failure);
+                self.close(farewell, actions);
+            }
+        }
+    }
+
+    /// Says what it was about to say; receipts that are still out will not come.
+    pub(super) fn say_farewell(&mut self, actions: &mut Actions) {
+        match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Leaving { farewell, .. } => self.close(farewell, actions),
+            phase => self.phase = phase,
+        }
+    }
+
+    /// No more input; the farewell once every receipt is out.
+    fn leave(&mut self, farewell: Farewell, actions: &mut Actions) {
+        let deadline = self.now + self.policy.limits.leave_timeout;
+        self.phase = Phase::Leaving { deadline, farewell };
+        self.heartbeat.expect_nothing();
+        self.decoder.clear();
+        self.release_receipts(actions);
+    }
+
+    fn farewell(&self, failure: Failure<'_>) -> Farewell {
         let Failure { report, sentence, receipt, subscription, cause } = failure;
         let with_versions =
             matches!(cause, CloseCause::Violation(Violation::VersionMismatch { .. }));
         let message = report.message;
         let error = ErrorFrame { message, sentence, receipt, subscription, with_versions };
-        actions.frames.push(self.output.error(error));
         let reason = Text::from(format!("{message}: {sentence}"));
-        self.close(report.code, reason, cause, actions);
+        Farewell {
+            error: Some(self.output.error(error)),
+            close: Close { code: report.code, reason, cause },
+        }
     }
 
-    fn close(&mut self, code: CloseCode, reason: Text, cause: CloseCause, actions: &mut Actions) {
+    fn close(&mut self, Farewell { error, close }: Farewell, actions: &mut Actions) {
         self.phase = Phase::Closed;
         self.decoder.clear();
-        actions.close = Some(Close { code, reason, cause });
+        actions.frames.extend(error);
+        actions.more_input = false;
+        actions.close = Some(close);
     }
 }

@@ -38,7 +38,11 @@ use crate::stomp::transaction::Transactions;
 use crate::text::Text;
 use crate::violation::Violation;
 use connect::Connect;
-use leave::Goodbye;
+use leave::Farewell;
+
+/// Frames handled in one call. A unit of the largest size can hold a hundred thousand small ones:
+/// what they lead to is handed over in portions, so that backpressure holds between them.
+const FRAMES_PER_CALL: usize = 64;
 
 /// One STOMP connection.
 #[derive(Debug)]
@@ -60,6 +64,10 @@ pub(super) struct StompSession {
     transactions: Transactions,
     receipts: Receipts,
     last_token: u64,
+    /// Bytes of the unit that is being read.
+    unit_size: usize,
+    /// When the current call began.
+    now: Instant,
 }
 
 #[derive(Debug)]
@@ -70,60 +78,72 @@ enum Phase {
     Authenticating { deadline: Instant, connect: Connect },
     /// Logged in.
     Connected,
-    /// Takes no more input, and says goodbye once every receipt is out.
-    Leaving(Goodbye),
+    /// Takes no more input, and says goodbye once every receipt is out, or at the deadline.
+    Leaving { deadline: Instant, farewell: Farewell },
     /// Has said what it had to say.
     Closed,
 }
 
 impl Session for StompSession {
     fn handle_input(&mut self, now: Instant, unit: Unit, actions: &mut Actions) {
+        self.now = now;
         if self.refuses_input(&unit, actions) {
             return;
         }
         self.output.note_input(unit.kind);
         self.heartbeat.heard(now);
+        self.unit_size = unit.bytes.len();
         self.decoder.push(unit.bytes);
         self.read_frames(actions);
-        self.note_output(now, actions);
+        self.note_output(actions);
+    }
+
+    fn resume_input(&mut self, now: Instant, actions: &mut Actions) {
+        self.now = now;
+        self.read_frames(actions);
+        self.note_output(actions);
     }
 
     fn handle_event(&mut self, now: Instant, event: Event, actions: &mut Actions) {
-        if matches!(self.phase, Phase::Connected | Phase::Leaving(_)) {
+        self.now = now;
+        if matches!(self.phase, Phase::Connected | Phase::Leaving { .. }) {
             self.on_event(event, actions);
-            self.note_output(now, actions);
+            self.note_output(actions);
         }
     }
 
     fn handle_auth(&mut self, now: Instant, reply: AuthReply, actions: &mut Actions) {
-        self.on_auth(now, reply, actions);
+        self.now = now;
+        self.on_auth(reply, actions);
         self.read_frames(actions);
-        self.note_output(now, actions);
+        self.note_output(actions);
     }
 
     fn handle_timeout(&mut self, now: Instant, actions: &mut Actions) {
+        self.now = now;
         match self.phase {
             Phase::Connecting { deadline } | Phase::Authenticating { deadline, .. } => {
                 if deadline <= now {
                     self.fail_login_timeout(actions);
                 }
             }
-            Phase::Connected | Phase::Leaving(_) => {
+            Phase::Leaving { deadline, .. } if deadline <= now => self.say_farewell(actions),
+            Phase::Connected | Phase::Leaving { .. } => {
                 if let Err(violation) = self.heartbeat.check(now) {
                     self.fail_violation(violation, None, actions);
                 } else if self.heartbeat.is_due(now) {
                     actions.frames.push(self.output.heartbeat());
-                    self.heartbeat.sent(now);
                 }
             }
             Phase::Closed => {}
         }
+        self.note_output(actions);
     }
 
-    fn handle_violation(&mut self, _now: Instant, violation: Violation, actions: &mut Actions) {
-        if !matches!(self.phase, Phase::Closed) {
-            self.fail_violation(violation, None, actions);
-        }
+    fn handle_violation(&mut self, now: Instant, violation: Violation, actions: &mut Actions) {
+        self.now = now;
+        self.fail_violation(violation, None, actions);
+        self.note_output(actions);
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -131,7 +151,10 @@ impl Session for StompSession {
             Phase::Connecting { deadline } | Phase::Authenticating { deadline, .. } => {
                 Some(*deadline)
             }
-            Phase::Connected | Phase::Leaving(_) => self.heartbeat.next_deadline(),
+            Phase::Connected => self.heartbeat.next_deadline(),
+            Phase::Leaving { deadline, .. } => {
+                self.heartbeat.next_deadline().into_iter().chain([*deadline]).min()
+            }
             Phase::Closed => None,
         }
     }
@@ -141,14 +164,9 @@ impl Session for StompSession {
     }
 
     fn start_drain(&mut self, now: Instant, actions: &mut Actions) {
-        match self.phase {
-            Phase::Connecting { .. } | Phase::Authenticating { .. } => {
-                self.go_away(actions);
-            }
-            Phase::Connected => self.leave(Goodbye::Drain, actions),
-            Phase::Leaving(_) | Phase::Closed => {}
-        }
-        self.note_output(now, actions);
+        self.now = now;
+        self.on_drain(actions);
+        self.note_output(actions);
     }
 }
 
@@ -176,6 +194,8 @@ impl StompSession {
             transactions: Transactions::new(limits),
             receipts: Receipts::new(limits.pending_receipts),
             last_token: 0,
+            unit_size: 0,
+            now,
             policy,
         }
     }
@@ -184,7 +204,7 @@ impl StompSession {
     fn refuses_input(&mut self, unit: &Unit, actions: &mut Actions) -> bool {
         match self.phase {
             Phase::Connecting { .. } | Phase::Connected => false,
-            Phase::Leaving(_) | Phase::Closed => true,
+            Phase::Leaving { .. } | Phase::Closed => true,
             Phase::Authenticating { .. } => {
                 let limit = self.policy.limits.frame_size_before_login;
                 let got = self.decoder.buffered() + unit.bytes.len();
@@ -197,15 +217,19 @@ impl StompSession {
         }
     }
 
-    /// Reads frames while there are any and the phase allows it.
+    /// Reads frames while there are any and the phase allows it, up to [`FRAMES_PER_CALL`].
     fn read_frames(&mut self, actions: &mut Actions) {
-        while matches!(self.phase, Phase::Connecting { .. } | Phase::Connected) {
+        for _ in 0..FRAMES_PER_CALL {
+            if !matches!(self.phase, Phase::Connecting { .. } | Phase::Connected) {
+                return;
+            }
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => self.on_frame(&frame, actions),
                 Ok(None) => return,
-                Err(violation) => self.fail_violation(violation, None, actions),
+                Err(violation) => return self.fail_violation(violation, None, actions),
             }
         }
+        actions.more_input = matches!(self.phase, Phase::Connected);
     }
 
     fn on_frame(&mut self, frame: &Frame, actions: &mut Actions) {
@@ -265,17 +289,15 @@ impl StompSession {
         while let Some(receipt) = self.receipts.next_released() {
             actions.frames.push(self.output.receipt(&receipt));
         }
-        if let Phase::Leaving(goodbye) = self.phase
-            && self.receipts.is_empty()
-        {
-            self.say_goodbye(goodbye, actions);
+        if self.receipts.is_empty() && matches!(self.phase, Phase::Leaving { .. }) {
+            self.say_farewell(actions);
         }
     }
 
     /// Any frame counts as a heart-beat.
-    fn note_output(&mut self, now: Instant, actions: &Actions) {
+    fn note_output(&mut self, actions: &Actions) {
         if !actions.frames.is_empty() {
-            self.heartbeat.sent(now);
+            self.heartbeat.sent(self.now);
         }
     }
 

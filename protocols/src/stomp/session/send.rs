@@ -13,6 +13,10 @@ use crate::violation::Violation;
 
 use super::StompSession;
 
+/// Units up to this size may be kept alive by any slice of them; larger ones only by a message that
+/// is at least half of them.
+const FREELY_PINNED: usize = 4 << 10;
+
 /// What reports the outcome of a publish.
 pub(super) enum Reported {
     /// Nothing.
@@ -46,8 +50,15 @@ impl StompSession {
         if receipt.is_some() {
             self.receipts.reserve(1)?;
         }
+        let message = if self.pins_its_unit(&message) { message.detached() } else { message };
         self.publish(to, message, receipt.into(), actions);
         Ok(())
+    }
+
+    /// Whether a message is so small a part of its unit that keeping it would keep far more memory
+    /// than anyone accounts for.
+    fn pins_its_unit(&self, message: &Message) -> bool {
+        self.unit_size > FREELY_PINNED && self.unit_size / 2 > message.size()
     }
 
     /// Hands a message to the broker. *Order.* There is room for its receipt.
