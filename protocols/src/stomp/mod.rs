@@ -26,8 +26,8 @@
 //!   comes after UNSUBSCRIBE counts as long as its message is outstanding; one that names anything
 //!   else than an outstanding message of this connection is an ERROR.
 //! - A message acknowledged inside a transaction can be acknowledged by no other frame until ABORT
-//!   frees it. Frames of a transaction are checked when they arrive. RECEIPTs of an aborted
-//!   transaction's frames never come.
+//!   frees it. Frames of a transaction are checked when they arrive. The RECEIPT of an
+//!   ACK or NACK comes at once; that of a SEND follows COMMIT, and never comes after ABORT.
 //! - A message on its way when its subscription is given up goes back to the queue. A subscription
 //!   counts against the bound until the broker has stopped it and nothing of it is outstanding.
 //! - A subscription that the broker ends is an ERROR and the end of the connection.

@@ -10,32 +10,44 @@ use crate::stomp::acks::Holder;
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 
-/// A frame of a transaction.
+/// A frame of a transaction: what COMMIT does.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most are SENDs: a box would cost each of them an allocation"
+)]
 #[derive(Debug)]
-pub(super) struct Held {
-    /// What COMMIT does.
-    pub(super) action: HeldAction,
-    /// The receipt that the frame asked for; due after COMMIT.
-    pub(super) receipt: Option<Text>,
+pub(super) enum Held {
+    /// A SEND.
+    Publish {
+        /// Where to.
+        to: Address,
+        /// What.
+        message: Message,
+        /// The receipt that it asked for; due after COMMIT.
+        receipt: Option<Text>,
+    },
+    /// An ACK or NACK. Its receipt was due when it was noted.
+    Settle(Settlement),
 }
 
 impl Held {
     /// Bytes of memory that it takes: its own, those of its list of headers, of its body, and of
     /// every text.
     fn size(&self) -> usize {
-        let action = match &self.action {
-            HeldAction::Publish { to, message } => {
+        let apart = match self {
+            Self::Publish { to, message, receipt } => {
                 let headers = message.properties.headers.len() * size_of::<(Text, Value)>();
-                address_size(to) + headers + message.size()
+                let receipt = receipt.as_deref().map_or(0, str::len);
+                address_size(to) + headers + message.size() + receipt
             }
-            HeldAction::Settle(_) => 0,
+            Self::Settle(_) => 0,
         };
-        size_of::<Self>() + self.receipt.as_deref().map_or(0, str::len) + action
+        size_of::<Self>() + apart
     }
 
     /// As it is kept: without the input that it came in.
     fn detached(mut self) -> Self {
-        if let HeldAction::Publish { message, .. } = &mut self.action {
+        if let Self::Publish { message, .. } = &mut self {
             *message = message.detached();
         }
         self
@@ -47,19 +59,6 @@ fn address_size(address: &Address) -> usize {
         Address::Topic(name) | Address::Queue(name) | Address::ExistingQueue(name) => name.len(),
         Address::Exchange { name, key } => name.len() + key.len(),
     }
-}
-
-/// What a frame of a transaction does once it is committed.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "most are SENDs: a box would cost each of them an allocation"
-)]
-#[derive(Debug)]
-pub(super) enum HeldAction {
-    /// A SEND.
-    Publish { to: Address, message: Message },
-    /// An ACK or NACK.
-    Settle(Settlement),
 }
 
 /// What an ACK or NACK asks for.
@@ -187,8 +186,7 @@ mod tests {
         let properties = Properties { headers, ..Properties::default() };
         let message = Message { body: vec![0; body].into(), properties };
         let to = Address::Exchange { name: "exchange".into(), key: "key".into() };
-        let receipt = receipt.map(Text::from);
-        Held { action: HeldAction::Publish { to, message }, receipt }
+        Held::Publish { to, message, receipt: receipt.map(Text::from) }
     }
 
     fn ack() -> Held {
@@ -198,7 +196,7 @@ mod tests {
             verdict: Verdict::Accept,
             cumulative: true,
         };
-        Held { action: HeldAction::Settle(settlement), receipt: None }
+        Held::Settle(settlement)
     }
 
     #[test]
@@ -237,12 +235,12 @@ mod tests {
                     break;
                 }
             }
-            let memory = |held: &Held| match &held.action {
-                HeldAction::Publish { message, .. } => {
+            let memory = |held: &Held| match held {
+                Held::Publish { message, .. } => {
                     let headers = &message.properties.headers;
                     size_of_val(held) + headers.capacity() * size_of_val(&headers[0]) + message.body.len()
                 }
-                HeldAction::Settle(_) => size_of_val(held),
+                Held::Settle(_) => size_of_val(held),
             };
             let kept: usize = transactions.end("a").unwrap().frames.iter().map(memory).sum();
             proptest::prop_assert!(kept <= max_bytes, "{kept}");

@@ -40,7 +40,7 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) enum Held {
     Send { receipt: Option<String> },
-    Ack { covers: Vec<DeliveryTag>, said: Said, receipt: Option<String> },
+    Ack { covers: Vec<DeliveryTag>, said: Said },
 }
 
 #[derive(Debug, Default)]

@@ -196,18 +196,18 @@ impl World {
         self.send(verb, &headers, b"");
 
         let covers = self.peer.covered(&message);
+        self.peer.receipts.extend(receipt);
         if let Some(id) = transaction {
             for held in self.peer.received.iter_mut().filter(|it| covers.contains(&it.tag)) {
                 held.held_by = Some(id.clone());
             }
-            let held = Held::Ack { covers, said, receipt };
+            let held = Held::Ack { covers, said };
             self.peer.transactions.get_mut(&id).expect("open").push(held);
             assert_eq!(self.carry_out(), Settled::new());
             return;
         }
         let expected = self.peer.settled(&covers, said);
         self.peer.forget(&covers);
-        self.peer.receipts.extend(receipt);
         assert_eq!(self.carry_out(), expected);
     }
 
@@ -319,10 +319,9 @@ impl World {
                 *publishes += 1;
                 self.peer.receipts.extend(receipt);
             }
-            Held::Ack { covers, said, receipt } => {
+            Held::Ack { covers, said } => {
                 settled.extend(self.peer.settled(&covers, said));
                 self.peer.forget(&covers);
-                self.peer.receipts.extend(receipt);
             }
         }
     }

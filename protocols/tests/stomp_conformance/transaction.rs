@@ -226,13 +226,14 @@ fn server_acks_of_a_transaction_count_although_the_subscription_was_given_up() {
 }
 
 #[test]
-fn v12_receipts_of_a_transactions_frames_come_after_commit_and_its_own_last() {
+fn v12_receipts_of_a_transactions_sends_come_after_commit_and_its_own_last() {
     let mut client = begun("1.2");
     let subscription = client.subscribe("0", "client");
     client.deliver(subscription, 1);
     send_in(&mut client, "t", "1", Some("first"));
     send_in(&mut client, "t", "2", None);
     client.send("ACK", &[("id", "T_0@@session-1@@1"), ("transaction", "t"), ("receipt", "ack")]);
+    assert_eq!(client.receipts(), ["ack"], "an acknowledgement has been checked, and is noted");
     send_in(&mut client, "t", "3", Some("third"));
     assert_eq!(client.frames(), []);
     client.send("COMMIT", &[("transaction", "t"), ("receipt", "commit")]);
@@ -252,7 +253,25 @@ fn v12_receipts_of_a_transactions_frames_come_after_commit_and_its_own_last() {
     client.confirm(tokens[0], Outcome::Accepted);
     assert_eq!(client.receipts(), ["first"]);
     client.confirm(tokens[1], Outcome::Accepted);
-    assert_eq!(client.receipts(), ["ack", "third", "commit"]);
+    assert_eq!(client.receipts(), ["third", "commit"]);
+}
+
+#[test]
+fn server_receipts_of_acknowledgements_in_a_transaction_come_at_once_and_in_order() {
+    let mut client = begun("1.2");
+    let subscription = client.subscribe("0", "client-individual");
+    client.deliver(subscription, 1);
+    client.deliver(subscription, 2);
+    client.send("SEND", &[("destination", "/queue/a"), ("receipt", "send")]);
+    let (token, _) = client.publish();
+    let (first, second) = ("T_0@@session-1@@1", "T_0@@session-1@@2");
+    client.send("ACK", &[("id", first), ("transaction", "t"), ("receipt", "ack")]);
+    client.send("NACK", &[("id", second), ("transaction", "t"), ("receipt", "nack")]);
+    assert_eq!(client.frames(), [], "none overtakes the SEND");
+    client.confirm(token, Outcome::Accepted);
+    assert_eq!(client.receipts(), ["send", "ack", "nack"]);
+    client.send("ABORT", &[("transaction", "t"), ("receipt", "abort")]);
+    assert_eq!(client.receipts(), ["abort"], "they do not come again");
 }
 
 #[test]
@@ -372,4 +391,18 @@ fn server_receipts_of_a_commit_are_bounded() {
     client.send("COMMIT", &[("transaction", "t"), ("receipt", "commit")]);
     client.policy_violation("Receipt limit exceeded");
     assert_eq!(client.commands(), [], "none or all");
+}
+
+#[test]
+fn server_acknowledgements_of_a_commit_need_no_room_for_receipts() {
+    let mut client = limited(Limits { pending_receipts: 1, ..Limits::default() });
+    let subscription = client.subscribe("0", "client-individual");
+    client.send("BEGIN", &[("transaction", "t")]);
+    for tag in 1..=3 {
+        let id = client.deliver(subscription, tag).header("ack").unwrap().to_owned();
+        client.send("ACK", &[("id", &id), ("transaction", "t")]);
+    }
+    client.send("COMMIT", &[("transaction", "t"), ("receipt", "commit")]);
+    assert_eq!(client.receipts(), ["commit"]);
+    assert_eq!(client.settlements().len(), 3);
 }

@@ -2,7 +2,8 @@
 //!
 //! *Spec.* STOMP 1.2 §ACK, §NACK: the message is named by `id`; 1.1: by `message-id` and
 //! `subscription`, which may be missing, as with RabbitMQ, but not be another; 1.0: by `message-id`,
-//! and there is no NACK. `requeue:false` on NACK is RabbitMQ's.
+//! and there is no NACK. `requeue:false` on NACK is RabbitMQ's. The RECEIPT is due at once, in a
+//! transaction too: what it asks for has been checked and noted.
 
 use crate::broker::{Command, Verdict};
 use crate::session::Actions;
@@ -11,7 +12,7 @@ use crate::stomp::acks::{AckMode, Holder};
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::frame::Verb;
 use crate::stomp::subscription::DeliveryName;
-use crate::stomp::transaction::{Held, HeldAction, Settlement};
+use crate::stomp::transaction::{Held, Settlement};
 use crate::violation::{Violation, shown};
 
 use super::StompSession;
@@ -28,13 +29,12 @@ impl StompSession {
             self.settle(settlement, None, actions);
             return self.answer(receipt, actions);
         };
-        let action = HeldAction::Settle(settlement);
-        let holder = self.transactions.hold(id, Held { action, receipt })?;
+        let holder = self.transactions.hold(id, Held::Settle(settlement))?;
         if let Some(subscription) = self.subscriptions.get_mut(settlement.subscription) {
             let Settlement { up_to, cumulative, .. } = settlement;
             subscription.ledger.hold(up_to, cumulative, holder);
         }
-        Ok(())
+        self.answer(receipt, actions)
     }
 
     /// Takes deliveries out of the ledger, as far as `holder` holds them, and tells the broker.

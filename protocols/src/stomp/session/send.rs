@@ -7,7 +7,7 @@ use crate::broker::{Address, Command, Message};
 use crate::session::Actions;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::properties;
-use crate::stomp::transaction::{Held, HeldAction};
+use crate::stomp::transaction::Held;
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -43,8 +43,7 @@ impl StompSession {
         let message = Message { body: frame.body().clone(), properties: properties::read(&frame)? };
         let receipt = frame.receipt()?;
         if let Some(id) = frame.get("transaction") {
-            let action = HeldAction::Publish { to, message };
-            self.transactions.hold(id, Held { action, receipt })?;
+            self.transactions.hold(id, Held::Publish { to, message, receipt })?;
             return Ok(());
         }
         if receipt.is_some() {

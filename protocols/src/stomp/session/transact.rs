@@ -1,12 +1,13 @@
 //! BEGIN, COMMIT and ABORT.
 //!
 //! *Spec.* STOMP 1.2 §BEGIN, §COMMIT, §ABORT. COMMIT carries the held frames out in their order;
-//! their RECEIPTs follow, and COMMIT's comes last, once the broker has confirmed every message. It
-//! is not atomic at the broker: if the connection fails on the way, earlier frames have had effect.
+//! the RECEIPTs of SENDs follow, and COMMIT's comes last, once the broker has confirmed every
+//! message. It is not atomic at the broker: if the connection fails on the way, earlier frames have
+//! had effect.
 
 use crate::session::Actions;
 use crate::stomp::client_frame::ClientFrame;
-use crate::stomp::transaction::{Held, HeldAction, Transaction};
+use crate::stomp::transaction::{Held, Transaction};
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -33,9 +34,9 @@ impl StompSession {
         let receipt = frame.receipt()?;
         self.receipts.reserve(receipts_of(&transaction, receipt.as_ref()))?;
         let holder = transaction.holder;
-        for Held { action, receipt: own } in transaction.frames {
-            match action {
-                HeldAction::Publish { to, message } => {
+        for held in transaction.frames {
+            match held {
+                Held::Publish { to, message, receipt: own } => {
                     let reported = match (own, &receipt) {
                         (Some(own), _) => Reported::Receipt(own),
                         (None, Some(receipt)) => Reported::Commit(receipt.clone()),
@@ -43,10 +44,7 @@ impl StompSession {
                     };
                     self.publish(to, message, reported, actions);
                 }
-                HeldAction::Settle(settlement) => {
-                    self.settle(settlement, Some(holder), actions);
-                    self.answer(own, actions)?;
-                }
+                Held::Settle(settlement) => self.settle(settlement, Some(holder), actions),
             }
         }
         self.answer(receipt, actions)
@@ -59,7 +57,7 @@ impl StompSession {
     ) -> Result<(), Violation> {
         let transaction = self.transactions.end(frame.require("transaction")?)?;
         for held in &transaction.frames {
-            if let HeldAction::Settle(settlement) = &held.action
+            if let Held::Settle(settlement) = held
                 && let Some(subscription) = self.subscriptions.get_mut(settlement.subscription)
             {
                 subscription.ledger.release(transaction.holder);
@@ -71,9 +69,9 @@ impl StompSession {
 
 /// How many receipts a COMMIT may leave waiting.
 fn receipts_of(transaction: &Transaction, of_commit: Option<&Text>) -> usize {
-    let frames = transaction.frames.iter();
-    match of_commit {
-        Some(_) => frames.count() + 1,
-        None => frames.filter(|held| held.receipt.is_some()).count(),
-    }
+    let waits = |held: &&Held| match held {
+        Held::Publish { receipt, .. } => receipt.is_some() || of_commit.is_some(),
+        Held::Settle(_) => false,
+    };
+    transaction.frames.iter().filter(waits).count() + usize::from(of_commit.is_some())
 }
