@@ -67,12 +67,33 @@ impl<'a> ClientFrame<'a> {
         Ok(receipt.transpose()?.map(Text::from))
     }
 
-    /// A name that the client gives to something and the session keeps.
+    /// A name that the client gives to something and the session keeps, to send it back.
     ///
-    /// *Errors.* [`Violation::BadHeader`] if it is longer than [`LONGEST_NAME`].
+    /// *Errors.* [`Violation::BadHeader`] if it is longer than [`LONGEST_NAME`], or the client could
+    /// not get it back: see [`returnable`](Self::returnable).
     pub(super) fn name(&self, header: &'static str, value: &'a str) -> Result<&'a str, Violation> {
         if value.len() > LONGEST_NAME {
             return Err(self.bad(header, "a name of at most 255 bytes", value));
+        }
+        self.returnable(header, value)
+    }
+
+    /// A value that is sent back to the client.
+    ///
+    /// *Errors.* [`Violation::BadHeader`] if it holds a byte that this version cannot bring back: one
+    /// that encoding replaces, or that some readers lose.
+    pub(super) fn returnable(
+        &self,
+        header: &'static str,
+        value: &'a str,
+    ) -> Result<&'a str, Violation> {
+        let (lost, expected): (&[char], _) = match self.version {
+            Version::V10 => (&['\0', '\r', '\n'], "free of NUL and line ends"),
+            Version::V11 => (&['\0', '\r'], "free of NUL and carriage return"),
+            Version::V12 => (&['\0'], "free of NUL"),
+        };
+        if value.contains(lost) {
+            return Err(self.bad(header, expected, value));
         }
         Ok(value)
     }

@@ -46,7 +46,8 @@
 //!   are ignored.
 //! - What the version of a receiver cannot escape in a header is replaced: [`encode::Escaping`].
 //! - The names that a client gives to subscriptions, transactions and receipts have at most 255
-//!   bytes.
+//!   bytes, and none that the client could not get back: NUL, before 1.2 carriage return, in 1.0
+//!   line feed.
 //! - On decoding: see [`parse`].
 //!
 //! From RabbitMQ's plugin, which this follows otherwise:

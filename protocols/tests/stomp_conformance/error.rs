@@ -185,3 +185,35 @@ fn server_a_unit_of_many_frames_is_handled_in_portions() {
     assert_eq!(client.commands().len(), 1_000);
     assert!(client.pair.largest_step <= 64, "{}", client.pair.largest_step);
 }
+
+#[test]
+fn server_names_that_the_client_could_not_get_back_are_refused() {
+    for (version, name, is_taken) in [
+        ("1.0", "a\0b", false),
+        ("1.0", "a\rb", false),
+        ("1.0", r"a\nb\r", true),
+        ("1.1", "a\0b", false),
+        ("1.1", "a\rb", false),
+        ("1.1", r"a\rb", false),
+        ("1.1", r"a\nb", true),
+        ("1.2", "a\0b", false),
+        ("1.2", "a\rb", true),
+        ("1.2", r"a\nb\r", true),
+    ] {
+        let frames = [
+            ("SUBSCRIBE", [("id", name), ("destination", "/queue/a")], "id"),
+            ("SUBSCRIBE", [("destination", name), ("ack", "client")], "destination"),
+            ("BEGIN", [("transaction", name), ("receipt", "r")], "transaction"),
+            ("BEGIN", [("transaction", "t"), ("receipt", name)], "receipt"),
+        ];
+        for (verb, headers, culprit) in frames {
+            let mut client = Client::connected(version);
+            client.send(verb, &headers);
+            assert_eq!(client.is_open(), is_taken, "{version} {culprit} {name:?}");
+            if !is_taken {
+                let error = client.policy_violation("Invalid header");
+                assert!(sentence(&error).contains(culprit) && sentence(&error).contains("NUL"));
+            }
+        }
+    }
+}

@@ -78,9 +78,10 @@ fn consumer_name(frame: ClientFrame<'_>) -> Result<ConsumerName<'_>, Violation> 
     if let Some(id) = frame.get("id") {
         return frame.name("id", id).map(ConsumerName::Id);
     }
-    let missing =
-        Violation::MissingHeader { verb: frame.verb().as_str(), header: "id or destination" };
-    frame.get("destination").map(ConsumerName::Destination).ok_or(missing)
+    let header = "id or destination";
+    let missing = Violation::MissingHeader { verb: frame.verb().as_str(), header };
+    let destination = frame.get("destination").ok_or(missing)?;
+    frame.returnable("destination", destination).map(ConsumerName::Destination)
 }
 
 fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
