@@ -236,10 +236,18 @@ pub enum Violation {
         id: String,
     },
     /// More subscriptions than allowed.
-    #[error("a client may hold {limit} subscriptions at a time")]
+    #[error(
+        "a client may hold {limit} subscriptions at a time; this one holds {active} active ones and \
+         {given_up} given up, which count until their messages are acknowledged"
+    )]
     TooManySubscriptions {
         /// Allowed number.
         limit: usize,
+        /// Those that get messages.
+        active: usize,
+        /// Those that were given up, and are not over: their messages wait for an acknowledgement,
+        /// or the broker has not stopped them yet.
+        given_up: usize,
     },
     /// ACK or NACK of a message that is not outstanding.
     #[error("{verb} of message {id:?}, which is not waiting for an acknowledgement")]

@@ -83,7 +83,9 @@ impl Subscriptions {
             return Err(Violation::SubscriptionInUse { id: name.shown() });
         }
         if self.all.len() >= self.limit {
-            return Err(Violation::TooManySubscriptions { limit: self.limit });
+            let active = self.active.len();
+            let given_up = self.all.len() - active;
+            return Err(Violation::TooManySubscriptions { limit: self.limit, active, given_up });
         }
         Ok(())
     }

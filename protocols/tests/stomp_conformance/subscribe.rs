@@ -183,7 +183,7 @@ fn server_subscriptions_are_bounded() {
     client.subscribe("1", "auto");
     client.send("SUBSCRIBE", &[("id", "2"), ("destination", "/queue/a")]);
     let error = client.policy_violation("Subscription limit exceeded");
-    assert!(sentence(&error).contains('2'));
+    assert!(sentence(&error).contains("2 subscriptions"));
 }
 
 #[test]
@@ -201,6 +201,26 @@ fn server_subscriptions_given_up_count_until_nothing_of_them_is_left() {
     client.send("UNSUBSCRIBE", &[("id", "0")]);
     client.send("SUBSCRIBE", &[("id", "0"), ("destination", "/queue/a")]);
     client.policy_violation("Subscription limit exceeded");
+}
+
+#[test]
+fn server_the_bound_on_subscriptions_tells_active_ones_from_those_given_up() {
+    let limits = Limits { subscriptions: 3, ..Limits::default() };
+    let mut client = Client::connected_with("1.2", Policy { limits, ..Policy::default() });
+    client.subscribe("active", "client");
+    for id in ["0", "1"] {
+        let subscription = client.subscribe(id, "client");
+        client.deliver(subscription, 1);
+        client.send("UNSUBSCRIBE", &[("id", id)]);
+        let Command::Unsubscribe { token, .. } = client.command() else { panic!("an unsubscribe") };
+        client.pair.event(Event::Unsubscribed { token });
+    }
+    client.send("SUBSCRIBE", &[("id", "2"), ("destination", "/queue/a")]);
+    let error = client.policy_violation("Subscription limit exceeded");
+    let sentence = sentence(&error);
+    assert!(sentence.contains("3 subscriptions"), "{sentence}");
+    assert!(sentence.contains("1 active"), "{sentence}");
+    assert!(sentence.contains("2 given up"), "{sentence}");
 }
 
 #[test]
