@@ -3,11 +3,14 @@
 //! Keys and patterns are words joined by dots; in a pattern `*` stands for one word and `#` for
 //! zero or more. The empty key is zero words. `#.#` means what `#` means and is stored as such.
 //!
-//! A key is matched by walking all fitting paths at once, word by word, as a set of nodes. There is
-//! no backtracking, so no pattern can make a match cost more than the number of words times the
-//! number of nodes that fit so far.
+//! A pattern's words up to its first `#` are held against the key from its front, those after its
+//! last `#` from its end: either way each has one place in the key. So the path of a pattern is
+//! its front, `#`, and what follows the last `#` in reverse, and a node is visited at most once for
+//! a key, whatever the patterns are. What stands between the first and the last `#` has to be
+//! searched for; each such pattern is, once, in what its front and end have left of the key, at
+//! a cost of its own words times those of the key.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 
 use foldhash::fast::RandomState;
@@ -31,15 +34,17 @@ pub(super) struct Trie<V> {
 
 #[derive(Debug)]
 struct Node<V> {
-    /// Whether this node was entered by `#`, and so stays on the path whatever word follows.
-    absorbs: bool,
     words: HashMap<Text, usize, RandomState>,
     one: Option<usize>,
+    /// None below a `#`.
     many: Option<usize>,
+    /// Of patterns with at most one `#`.
     values: BTreeSet<V>,
+    /// Of patterns with several `#`, by the steps between the first and the last one.
+    searched: BTreeMap<Vec<Step>, BTreeSet<V>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Word(Text),
     /// `*`
@@ -50,35 +55,42 @@ enum Step {
 
 impl<V: Ord> Trie<V> {
     pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::new(false)], free: Vec::new() }
+        Self { nodes: vec![Node::new()], free: Vec::new() }
     }
 
     /// Puts `value` under `pattern`; once, however often it is done.
     pub(super) fn insert(&mut self, pattern: &Text, value: V) {
+        let (path, between) = path(&pattern.detached());
         let mut at = ROOT;
-        for step in steps(&pattern.detached()) {
+        for step in path {
             at = match self.nodes[at].child(&step) {
                 Some(child) => child,
                 None => self.grow(at, step),
             };
         }
-        self.nodes[at].values.insert(value);
+        let node = &mut self.nodes[at];
+        if between.is_empty() {
+            node.values.insert(value);
+        } else {
+            node.searched.entry(between).or_default().insert(value);
+        }
     }
 
     /// Takes `value` away from under `pattern`, and every node that then leads nowhere.
     pub(super) fn remove(&mut self, pattern: &Text, value: &V) {
+        let (path, between) = path(pattern);
         let mut at = ROOT;
-        let mut path = Vec::new();
-        for step in steps(pattern) {
+        let mut passed = Vec::with_capacity(path.len());
+        for step in path {
             let Some(child) = self.nodes[at].child(&step) else {
                 return;
             };
-            path.push((at, step));
+            passed.push((at, step));
             at = child;
         }
-        self.nodes[at].values.remove(value);
+        self.nodes[at].forget(&between, value);
         while self.nodes[at].is_bare() {
-            let Some((parent, step)) = path.pop() else {
+            let Some((parent, step)) = passed.pop() else {
                 return;
             };
             self.nodes[parent].cut(&step);
@@ -89,34 +101,17 @@ impl<V: Ord> Trie<V> {
 
     /// Each value whose pattern fits `key`, once.
     pub(super) fn matches(&self, key: &str) -> SmallVec<[&V; FEW]> {
-        let mut fitting = SmallVec::<[usize; 16]>::new();
-        let mut next = SmallVec::<[usize; 16]>::new();
-        self.enter(ROOT, &mut fitting);
-        for word in words(key) {
-            for &at in &fitting {
-                let node = &self.nodes[at];
-                if node.absorbs {
-                    next.push(at);
-                }
-                if let Some(&child) = node.words.get(word) {
-                    self.enter(child, &mut next);
-                }
-                if let Some(child) = node.one {
-                    self.enter(child, &mut next);
-                }
-            }
-            next.sort_unstable();
-            next.dedup();
-            mem::swap(&mut fitting, &mut next);
-            next.clear();
-        }
-        let mut found = SmallVec::new();
-        let mut sources = 0;
-        for &at in &fitting {
-            let values = &self.nodes[at].values;
-            sources += usize::from(!values.is_empty());
-            found.extend(values);
-        }
+        self.walk(key, || ())
+    }
+
+    /// The same. `look` is called for every node that is visited, and for every word that something
+    /// searched is held against.
+    fn walk(&self, key: &str, look: impl FnMut()) -> SmallVec<[&V; FEW]> {
+        let key: SmallVec<[&str; 16]> = words(key).collect();
+        let found = SmallVec::new();
+        let mut walk = Walk { nodes: &self.nodes, key: &key, found, sources: 0, look };
+        walk.visit_front(ROOT, 0);
+        let Walk { mut found, sources, .. } = walk;
         if sources > 1 {
             found.sort_unstable();
             found.dedup();
@@ -124,14 +119,8 @@ impl<V: Ord> Trie<V> {
         found
     }
 
-    /// Adds a node to the set, and the `#` below it, which fits without another word.
-    fn enter(&self, at: usize, set: &mut SmallVec<[usize; 16]>) {
-        set.push(at);
-        set.extend(self.nodes[at].many);
-    }
-
     fn grow(&mut self, parent: usize, step: Step) -> usize {
-        let node = Node::new(step == Step::Many);
+        let node = Node::new();
         let child = match self.free.pop() {
             Some(index) => {
                 self.nodes[index] = node;
@@ -152,9 +141,62 @@ impl<V: Ord> Trie<V> {
     }
 }
 
+/// One key on its way through a trie. It recurses as deep as the key has words, and no deeper than
+/// a pattern has.
+struct Walk<'t, 'k, V, F> {
+    nodes: &'t [Node<V>],
+    key: &'k [&'k str],
+    found: SmallVec<[&'t V; FEW]>,
+    /// How many sets of values were put into `found`.
+    sources: usize,
+    look: F,
+}
+
+impl<'t, V, F: FnMut()> Walk<'t, '_, V, F> {
+    /// Visits a node above `#`, which the words before `start` lead to.
+    fn visit_front(&mut self, at: usize, start: usize) {
+        (self.look)();
+        let node = &self.nodes[at];
+        if let Some(many) = node.many {
+            self.visit_end(many, start, self.key.len());
+        }
+        match self.key.get(start) {
+            Some(word) => node.next(word).for_each(|child| self.visit_front(child, start + 1)),
+            None => self.find(&node.values),
+        }
+    }
+
+    /// Visits a node at or below `#`, which the words before `start` and from `end` on lead to.
+    fn visit_end(&mut self, at: usize, start: usize, end: usize) {
+        (self.look)();
+        let node = &self.nodes[at];
+        let rest = &self.key[start..end];
+        self.find(&node.values);
+        for (between, values) in &node.searched {
+            if occurs(between, rest, &mut self.look) {
+                self.find(values);
+            }
+        }
+        if let Some(word) = rest.last() {
+            node.next(word).for_each(|child| self.visit_end(child, start, end - 1));
+        }
+    }
+
+    fn find(&mut self, values: &'t BTreeSet<V>) {
+        self.sources += usize::from(!values.is_empty());
+        self.found.extend(values);
+    }
+}
+
 impl<V> Node<V> {
-    fn new(absorbs: bool) -> Self {
-        Self { absorbs, words: HashMap::default(), one: None, many: None, values: BTreeSet::new() }
+    fn new() -> Self {
+        Self {
+            words: HashMap::default(),
+            one: None,
+            many: None,
+            values: BTreeSet::new(),
+            searched: BTreeMap::new(),
+        }
     }
 
     fn child(&self, step: &Step) -> Option<usize> {
@@ -163,6 +205,11 @@ impl<V> Node<V> {
             Step::One => self.one,
             Step::Many => self.many,
         }
+    }
+
+    /// Where `word` leads.
+    fn next(&self, word: &str) -> impl Iterator<Item = usize> + use<V> {
+        self.words.get(word).copied().into_iter().chain(self.one)
     }
 
     fn cut(&mut self, step: &Step) {
@@ -174,7 +221,26 @@ impl<V> Node<V> {
     }
 
     fn is_bare(&self) -> bool {
-        self.values.is_empty() && self.words.is_empty() && self.one.is_none() && self.many.is_none()
+        self.values.is_empty()
+            && self.searched.is_empty()
+            && self.words.is_empty()
+            && self.one.is_none()
+            && self.many.is_none()
+    }
+}
+
+impl<V: Ord> Node<V> {
+    fn forget(&mut self, between: &[Step], value: &V) {
+        if between.is_empty() {
+            self.values.remove(value);
+            return;
+        }
+        if let Some(values) = self.searched.get_mut(between) {
+            values.remove(value);
+            if values.is_empty() {
+                self.searched.remove(between);
+            }
+        }
     }
 }
 
@@ -194,6 +260,41 @@ fn steps(pattern: &Text) -> impl Iterator<Item = Step> {
             _ => Some(Step::Word(pattern.slice(word))),
         }
     })
+}
+
+/// The steps that lead to a pattern's node, and those between its first `#` and its last.
+fn path(pattern: &Text) -> (Vec<Step>, Vec<Step>) {
+    let mut path: Vec<Step> = steps(pattern).collect();
+    let is_many = |step: &Step| *step == Step::Many;
+    let (Some(first), Some(last)) = (path.iter().position(is_many), path.iter().rposition(is_many))
+    else {
+        return (path, Vec::new());
+    };
+    let end = path.split_off(last + 1);
+    let mut between = path.split_off(first + 1);
+    between.pop();
+    path.extend(end.into_iter().rev());
+    (path, between)
+}
+
+/// Whether the parts of `between`, which `#` divides, are found in `rest` one after the other. The
+/// first place of each is as good as any: it leaves most to the next.
+fn occurs(between: &[Step], mut rest: &[&str], look: &mut impl FnMut()) -> bool {
+    let mut fits = |(step, word): (&Step, &&str)| {
+        look();
+        match step {
+            Step::Word(own) => own == *word,
+            Step::One | Step::Many => true,
+        }
+    };
+    for part in between.split(|step| *step == Step::Many) {
+        let mut places = rest.windows(part.len());
+        let Some(at) = places.position(|place| part.iter().zip(place).all(&mut fits)) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+    }
+    true
 }
 
 #[cfg(test)]
@@ -261,17 +362,53 @@ mod tests {
         assert_eq!(found(&trie, "a.b"), [7]);
     }
 
-    #[test]
-    fn patterns_built_to_backtrack_cost_no_more_than_words_times_nodes() {
+    /// Nodes visited and words searched for one key.
+    fn looks(trie: &Trie<usize>, key: &str) -> usize {
+        let mut looks = 0;
+        trie.walk(key, || looks += 1);
+        looks
+    }
+
+    /// `tail` below each of `count` prefixes of ten words, all of which fit a key of `a`s.
+    fn with_prefixes(count: usize, tail: &str) -> Trie<usize> {
         let mut trie = Trie::new();
-        trie.insert(&Text::from("#.a.".repeat(60) + "b"), 0);
-        assert_eq!(found(&trie, &"a.".repeat(127)), [] as [usize; 0]);
-        assert_eq!(found(&trie, &("a.".repeat(126) + "b")), [0]);
+        for n in 0..count {
+            let prefix = (0..10).map(|bit| if n >> bit & 1 == 1 { "a." } else { "*." });
+            trie.insert(&Text::from(prefix.collect::<String>() + tail), n);
+        }
+        trie
+    }
+
+    #[test]
+    fn a_node_is_visited_at_most_once_for_a_key_whatever_the_patterns() {
+        let ends = "a.".repeat(50) + "a";
+        for tail in [ends.clone(), format!("#.{ends}"), "#.*.a".into(), "a.a.#".into()] {
+            let trie = with_prefixes(1_000, &tail);
+            for key in ["a.".repeat(120) + "a", "a.".repeat(120) + "b", "a.".repeat(60) + "a"] {
+                let (looks, nodes) = (looks(&trie, &key), trie.nodes.len());
+                assert!(looks <= nodes, "{looks} looks at {nodes} nodes for {tail} and {key}");
+            }
+        }
+        assert_eq!(found(&with_prefixes(1_000, "#.*.a"), &["a"; 20].join(".")).len(), 1_000);
+    }
+
+    #[test]
+    fn what_is_searched_costs_its_own_words_times_those_of_the_key() {
+        let nested = "#.a".repeat(30).replace("a#", "a.#") + ".b.#";
+        let long = format!("#.{}b.#", "a.".repeat(30));
+        for tail in [nested, long] {
+            let trie = with_prefixes(1_000, &tail);
+            let key = "a.".repeat(70) + "a";
+            let (looks, nodes) = (looks(&trie, &key), trie.nodes.len());
+            assert!(looks <= nodes + 1_000 * 31 * 61, "{looks} looks at {nodes} nodes");
+            assert!(found(&trie, &key).is_empty());
+            assert_eq!(found(&trie, &(key + ".b")).len(), 1_000);
+        }
     }
 
     #[test]
     fn removing_every_pattern_leaves_only_the_root() {
-        let patterns = ["a.b.c", "a.b", "a.*.#", "#.#.z", "", "a.b.c.d"];
+        let patterns = ["a.b.c", "a.b", "a.*.#", "#.#.z", "", "a.b.c.d", "a.#.b.#.c", "#.b.#"];
         let mut trie = trie(&patterns);
         for (value, pattern) in patterns.iter().enumerate() {
             trie.remove(&Text::from(*pattern), &value);
@@ -288,7 +425,7 @@ mod tests {
     fn pattern() -> impl Strategy<Value = String> {
         proptest::collection::vec(
             prop_oneof!["a", "b", "", Just("*".into()), Just("#".into())],
-            0..6,
+            0..9,
         )
         .prop_map(|words: Vec<String>| words.join("."))
     }
