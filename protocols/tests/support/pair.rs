@@ -125,9 +125,9 @@ impl Pair {
         }
         self.frames.extend(self.actions.frames.drain(..));
         self.commands.extend(self.actions.commands.drain(..));
-        self.auth = self.actions.auth.take().or(self.auth.take());
-        self.established = self.actions.established.take().or(self.established.take());
-        self.close = self.actions.close.take().or(self.close.take());
+        self.auth = self.actions.auth.take().or_else(|| self.auth.take());
+        self.established = self.actions.established.take().or_else(|| self.established.take());
+        self.close = self.actions.close.take().or_else(|| self.close.take());
         std::mem::take(&mut self.actions.more_input)
     }
 }
