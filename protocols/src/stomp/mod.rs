@@ -53,7 +53,8 @@
 //! From RabbitMQ's plugin, which this follows otherwise:
 //! - Every ERROR ends the connection, as the specification wants, and names the `receipt-id`.
 //! - Destinations are percent-decoded whole, not only `%2F`; there are no `/temp-queue` and
-//!   `/reply-queue` destinations.
+//!   `/reply-queue` destinations, and a SEND with a `reply-to` of the former is an ERROR.
+//! - A durable subscription to `/topic` or `/exchange` is an ERROR.
 //! - The server's headers on MESSAGE always win, also over names that are theirs once they are
 //!   trimmed. `receipt`, `transaction` and `content-length` of a SEND do not travel with the message.
 //! - Prefetch is bounded, also for clients that ask for no bound.

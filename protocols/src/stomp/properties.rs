@@ -17,10 +17,15 @@ use crate::stomp::encode::Encoder;
 use crate::text::Text;
 use crate::violation::Violation;
 
+/// A reply to such a queue would be lost without a word.
+const NO_TEMPORARY_QUEUE: &str = "a destination that you subscribe to yourself, such as \
+     /queue/<name>; temporary queues are not supported";
+
 /// The properties of a SEND.
 ///
 /// *Order.* Of repeated headers the first counts. *Errors.* [`Violation::ForbiddenHeader`] for
-/// `message-id`, which is the server's; [`Violation::BadHeader`] for a number that is none.
+/// `message-id`, which is the server's; [`Violation::BadHeader`] for a number that is none, and for a `reply-to`
+/// that names a temporary queue.
 pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
     let mut properties = Properties::default();
     let mut persistent = None;
@@ -31,6 +36,9 @@ pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
             "content-type" => &mut properties.content_type,
             "content-encoding" => &mut properties.content_encoding,
             "correlation-id" => &mut properties.correlation_id,
+            "reply-to" if value.starts_with("/temp-queue/") => {
+                return Err(frame.bad("reply-to", NO_TEMPORARY_QUEUE, value));
+            }
             "reply-to" => &mut properties.reply_to,
             "expiration" => &mut properties.expiration,
             "amqp-message-id" => &mut properties.message_id,

@@ -19,8 +19,9 @@ struct Subscribed {
 fn subscribed_with(settings: Settings, headers: &[(&str, &str)]) -> Subscribed {
     let policy = Policy { stomp: settings, ..Policy::default() };
     let mut client = Client::connected_with("1.2", policy);
-    let mut all = vec![("id", "0"), ("destination", "/topic/a.#")];
+    let mut all = vec![("id", "0")];
     all.extend(headers);
+    all.push(("destination", "/topic/a.#"));
     client.send("SUBSCRIBE", &all);
     match client.command() {
         Command::Subscribe { from, queue, prefetch, settle, .. } => {
@@ -156,9 +157,12 @@ fn server_prefetch_count_must_be_a_number() {
 #[test]
 fn server_queue_options_are_headers() {
     let all = QueueOptions { durable: Some(true), exclusive: Some(false), auto_delete: Some(true) };
+    let queue = |headers: &[(&str, &str)]| {
+        subscribed(&[&[("destination", "/queue/a")], headers].concat()).queue
+    };
     let headers = [("durable", "true"), ("exclusive", "false"), ("auto-delete", "True")];
-    assert_eq!(subscribed(&headers).queue, all);
-    let durable = |headers: &[(&str, &str)]| subscribed(headers).queue.durable;
+    assert_eq!(queue(&headers), all);
+    let durable = |headers: &[(&str, &str)]| queue(headers).durable;
     assert_eq!(durable(&[("persistent", "true")]), Some(true));
     assert_eq!(durable(&[("persistent", "true"), ("durable", "false")]), Some(false));
     for name in ["durable", "persistent", "exclusive", "auto-delete"] {
@@ -167,6 +171,24 @@ fn server_queue_options_are_headers() {
         }
     }
     assert_eq!(durable(&[("durable", "maybe"), ("persistent", "TRUE")]), Some(true));
+}
+
+#[test]
+fn server_a_durable_subscription_to_a_topic_or_an_exchange_is_refused() {
+    for destination in ["/topic/a", "/exchange/x", "/exchange/x/k"] {
+        for name in ["durable", "persistent"] {
+            let mut client = Client::connected("1.2");
+            let headers = [("id", "0"), ("destination", destination), ("receipt", "r")];
+            client.send("SUBSCRIBE", &[&headers[..], &[(name, "true")]].concat());
+            let error = client.policy_violation("Invalid header");
+            assert!(sentence(&error).contains(name), "{}", sentence(&error));
+            assert!(sentence(&error).contains("/queue/<name>"), "what to do instead");
+            assert_eq!(error.header("receipt-id"), Some("r"));
+            assert_eq!(client.commands(), []);
+        }
+        let headers = [("destination", destination), ("durable", "false"), ("persistent", "true")];
+        assert_eq!(subscribed(&headers).queue.durable, Some(false));
+    }
 }
 
 #[test]

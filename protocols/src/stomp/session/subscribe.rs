@@ -3,7 +3,7 @@
 //! *Spec.* STOMP 1.2 §SUBSCRIBE, §UNSUBSCRIBE; `prefetch-count`, `durable`, `persistent`,
 //! `auto-delete` and `exclusive` are RabbitMQ's, and so is that `id` may be missing in 1.1 and 1.2. The RECEIPT waits for the broker.
 
-use crate::broker::{Command, QueueOptions};
+use crate::broker::{Address, Command, QueueOptions};
 use crate::session::Actions;
 use crate::stomp::acks::AckMode;
 use crate::stomp::client_frame::ClientFrame;
@@ -21,7 +21,7 @@ impl StompSession {
         let from = self.destinations.parse(frame.require("destination")?)?;
         let name = consumer_name(frame)?;
         let mode = ack_mode(frame)?;
-        let queue = queue_options(frame);
+        let queue = queue_options(frame, &from)?;
         let prefetch = self.prefetch(frame)?;
         self.subscriptions.check_new(name)?;
         let receipt = frame.receipt()?;
@@ -92,10 +92,21 @@ fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
         .ok_or_else(|| frame.bad("ack", "auto, client or client-individual", value))
 }
 
-fn queue_options(frame: ClientFrame<'_>) -> QueueOptions {
-    QueueOptions {
-        durable: frame.flag("durable").or_else(|| frame.flag("persistent")),
+fn queue_options(frame: ClientFrame<'_>, from: &Address) -> Result<QueueOptions, Violation> {
+    let flag = |header| frame.flag(header).map(|flag| (header, flag));
+    let durable = flag("durable").or_else(|| flag("persistent"));
+    if let Some((header, true)) = durable
+        && matches!(from, Address::Topic(_) | Address::Exchange { .. })
+    {
+        return Err(frame.bad(header, NOT_DURABLE, frame.get(header).unwrap_or_default()));
+    }
+    Ok(QueueOptions {
+        durable: durable.map(|(_, flag)| flag),
         exclusive: frame.flag("exclusive"),
         auto_delete: frame.flag("auto-delete"),
-    }
+    })
 }
+
+/// Messages that come while the client is away would be lost without a word.
+const NOT_DURABLE: &str = "false on /topic/ and /exchange/; durable topic subscriptions are not \
+     supported yet: take messages that must be kept from a /queue/<name>";
