@@ -4,11 +4,15 @@
 //! the state of the close handshake. [`Output`](output::Output) writes; see there why. Below both
 //! lies the [`Wire`]. No extension is negotiated.
 //!
-//! An idle connection keeps a read buffer of [`READ_SIZE`], or of its largest frame so far:
-//! tungstenite does not shrink it. `max_message_size` bounds that.
+//! An idle connection keeps a read buffer of [`READ_SIZE`] and its [`Share`] of the one before, both
+//! small however large its messages were. The exception is a client that sends messages in large
+//! fragments: tungstenite copies each out of its buffer without showing it, and keeps the buffer of
+//! the largest until a message above [`SMALL_SIZE`](share::SMALL_SIZE) comes in one piece.
+//! `max_message_size` bounds that.
 
-mod budget;
+mod intake;
 mod output;
+mod share;
 mod wire;
 
 use std::io;
@@ -29,7 +33,8 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::linger::poll_discard;
 use super::{Transport, TransportError};
-use budget::OverBudget;
+use intake::OverBudget;
+use share::Share;
 use wire::Wire;
 
 /// Bytes read at a time, and kept by an idle connection.
@@ -57,6 +62,7 @@ pub(crate) struct InputLimits {
 #[derive(Debug)]
 pub(crate) struct Ws<S> {
     stream: WebSocketStream<Wire<S>>,
+    share: Share,
     input: Input,
     goodbye: Goodbye,
 }
@@ -104,7 +110,7 @@ where
             .max_message_size(Some(limits.message_size))
             .max_frame_size(Some(limits.message_size));
         let stream = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
-        Self { stream, input: Input::Open, goodbye: Goodbye::Unsaid }
+        Self { stream, share: Share::default(), input: Input::Open, goodbye: Goodbye::Unsaid }
     }
 
     fn wire(&mut self) -> &mut Wire<S> {
@@ -185,7 +191,9 @@ where
 {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Unit, TransportError>>> {
         while self.input == Input::Open {
-            let (kind, bytes) = match Pin::new(&mut self.stream).poll_next(cx) {
+            let received = Pin::new(&mut self.stream).poll_next(cx);
+            self.share.give_up_large();
+            let (kind, bytes) = match received {
                 Poll::Ready(Some(Ok(Message::Text(text)))) => (FrameKind::Text, text.into()),
                 Poll::Ready(Some(Ok(Message::Binary(bytes)))) => (FrameKind::Binary, bytes),
                 Poll::Ready(Some(Ok(Message::Close(_)))) => {
@@ -207,7 +215,7 @@ where
                 }
                 Poll::Pending => return Poll::Pending,
             };
-            return Poll::Ready(Some(Ok(Unit { kind, bytes })));
+            return Poll::Ready(Some(Ok(Unit { kind, bytes: self.share.detach(bytes) })));
         }
         if self.input == Input::Closed {
             let answered = ready!(self.poll_answer_close(cx));

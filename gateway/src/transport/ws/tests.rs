@@ -8,6 +8,7 @@ use protocols::text::Text;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::share::SMALL_SIZE;
 use super::*;
 
 const LIMITS: InputLimits = InputLimits { before_login: 1 << 10, message_size: 2 << 10 };
@@ -15,11 +16,15 @@ const LIMITS: InputLimits = InputLimits { before_login: 1 << 10, message_size: 2
 /// RFC 6455 §5.2: FIN and opcode in `first`, masked with a key of zeros.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
-    match u8::try_from(payload.len()) {
-        Ok(short @ ..=125) => frame.push(0x80 | short),
-        _ => {
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(short @ ..=125), _) => frame.push(0x80 | short),
+        (_, Ok(medium)) => {
             frame.push(0x80 | 126);
-            frame.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
+            frame.extend(medium.to_be_bytes());
+        }
+        _ => {
+            frame.push(0x80 | 127);
+            frame.extend(u64::try_from(payload.len()).unwrap().to_be_bytes());
         }
     }
     frame.extend([0; 4]);
@@ -38,6 +43,9 @@ fn close(code: CloseCode, reason: &str) -> Close {
 fn text(bytes: &'static [u8]) -> OutFrame {
     OutFrame::new(FrameKind::Text, Bytes::from_static(bytes))
 }
+
+/// For messages of any size.
+const NO_LIMITS: InputLimits = InputLimits { before_login: usize::MAX, message_size: usize::MAX };
 
 /// A connection whose peer can be `buffer` bytes behind.
 async fn pair(buffer: usize) -> (Ws<DuplexStream>, DuplexStream) {
@@ -106,6 +114,64 @@ async fn messages_come_whole_with_control_frames_between_their_fragments() {
     assert_eq!(ws.unit().await, (FrameKind::Binary, Bytes::new()));
     ws.flush().await;
     expect(&mut client, b"\x8a\x04ping").await;
+}
+
+/// Sends messages, each once the one before is received, and asserts that nobody has a share of
+/// their memory in the end but who has received them.
+async fn assert_not_kept(sizes: &[usize]) {
+    let (server, mut client) = duplex(8 << 20);
+    let mut ws = Ws::new(server, Bytes::new(), NO_LIMITS).await;
+    let mut units = Vec::new();
+    for &size in sizes {
+        client.write_all(&frame(0x82, &vec![b'x'; size])).await.unwrap();
+        let unit = ws.unit().await.1;
+        assert_eq!(unit, vec![b'x'; size]);
+        assert!(ws.is_idle());
+        units.push(unit);
+    }
+    assert!(units.iter().all(Bytes::is_unique), "a buffer of {sizes:?} is kept");
+}
+
+#[tokio::test]
+async fn an_idle_connection_keeps_the_buffer_of_no_message_however_large() {
+    for size in [1, 125, SMALL_SIZE, SMALL_SIZE + 1, 64 << 10, (4 << 20) + 1] {
+        assert_not_kept(&[size]).await;
+        assert_not_kept(&[100, size, 100, size]).await;
+    }
+    assert_not_kept(&[20_000, 30_000, 50_000, 90_000, 170_000, 330_000, 100, 650_000]).await;
+}
+
+#[tokio::test]
+async fn the_buffer_of_a_large_message_is_not_used_again() {
+    let (server, mut client) = duplex(8 << 20);
+    let mut ws = Ws::new(server, Bytes::new(), NO_LIMITS).await;
+    for size in [100, 4 << 20, 100, 4 << 20] {
+        client.write_all(&frame(0x82, &vec![b'x'; size])).await.unwrap();
+        assert_eq!(ws.unit().await.1.len(), size);
+    }
+    client.write_all(&frame(0x82, &[b'x'; 20_000])).await.unwrap();
+    let unit = ws.unit().await.1;
+    assert!(ws.is_idle());
+    let buffer = unit.try_into_mut().expect("nobody else has a share");
+    assert_eq!(buffer.capacity(), 20_000);
+}
+
+#[tokio::test]
+async fn messages_that_come_together_do_not_keep_each_other() {
+    let (server, mut client) = duplex(8 << 20);
+    let mut ws = Ws::new(server, Bytes::new(), NO_LIMITS).await;
+    let sizes = [10, 3000, 1 << 20, 5, 17_000, 40_000, 2 << 20, SMALL_SIZE, 70_000, 1];
+    let frames: Vec<_> = sizes.iter().flat_map(|&size| frame(0x82, &vec![b'x'; size])).collect();
+    client.write_all(&frames).await.unwrap();
+    let mut units = Vec::new();
+    for size in sizes {
+        units.push(ws.unit().await.1);
+        assert_eq!(units.last().map(Bytes::len), Some(size));
+    }
+    assert!(ws.is_idle());
+    for unit in units {
+        assert!(unit.is_unique(), "the buffer of {} bytes is kept", unit.len());
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The byte stream below a WebSocket: what tungstenite reads and writes goes through here.
 //!
-//! Reading starts with what the HTTP handshake had read ahead, and is held to a [`Budget`] until
-//! the login. Writing ends in the [`Output`], which alone decides about the order of frames:
+//! Reading starts with what the HTTP handshake had read ahead; how much of it passes at a time is up
+//! to the [`Intake`]. Writing ends in the [`Output`], which alone decides about the order of frames:
 //! tungstenite is used for control frames only, so each of its writes is a number of whole frames.
 
 use std::io;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::budget::Budget;
+use super::intake::Intake;
 use super::output::Output;
 
 /// A socket with the buffers of its WebSocket.
@@ -21,28 +21,27 @@ pub(super) struct Wire<S> {
     pub(super) output: Output,
     /// Input to be passed on before more is read.
     held: Bytes,
-    /// Gone once the peer has logged in.
-    budget: Option<Budget>,
+    intake: Intake,
     heard: bool,
 }
 
 impl<S> Wire<S> {
-    /// A stream that begins with `read_ahead`, of which the peer may use `budget` bytes until
+    /// A stream that begins with `read_ahead`. Frames may declare `before_login` bytes in all until
     /// [`establish`](Self::establish).
-    pub(super) fn new(io: S, read_ahead: Bytes, budget: usize) -> Self {
+    pub(super) fn new(io: S, read_ahead: Bytes, before_login: usize) -> Self {
         Self {
             io,
             output: Output::default(),
             // Else nothing, at the end of hyper's buffer, would keep that buffer.
             held: if read_ahead.is_empty() { Bytes::new() } else { read_ahead },
-            budget: Some(Budget::new(budget)),
+            intake: Intake::new(before_login),
             heard: false,
         }
     }
 
     /// Lifts the bound on input, for bytes that were held because of it as well.
     pub(super) fn establish(&mut self) {
-        self.budget = None;
+        self.intake.lift();
     }
 
     /// Whether anything was received since the last call.
@@ -73,7 +72,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes back what was read above the budget: it may pass after all, once the login is done.
+    /// Takes back what may not pass now.
     fn hold(&mut self, over: &[u8]) {
         self.held = [over, &self.held].concat().into();
     }
@@ -86,19 +85,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Some(budget) = &this.budget {
-            budget.check()?;
-        }
+        this.intake.check()?;
         let before = buf.filled().len();
         ready!(this.poll_fill(cx, buf))?;
         let input = &buf.filled()[before..];
         this.heard |= !input.is_empty();
-        let Some(budget) = &mut this.budget else {
-            return Poll::Ready(Ok(()));
-        };
-        let passing = budget.follow(input);
+        let passing = this.intake.follow(input);
         if passing < input.len() {
-            let over = budget.check();
+            let over = this.intake.check();
             this.hold(&buf.filled()[before + passing..]);
             buf.set_filled(before + passing);
             if passing == 0 {
@@ -135,7 +129,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 mod tests {
     use tokio::io::AsyncReadExt;
 
-    use super::super::budget::OverBudget;
+    use super::super::intake::OverBudget;
     use super::*;
 
     /// Two frames, of 3 and of 9 bytes.

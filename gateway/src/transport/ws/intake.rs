@@ -1,14 +1,22 @@
-//! How much a peer may send before it has logged in.
+//! What passes from the socket to tungstenite at a time.
 //!
-//! tungstenite's limits are fixed when the handshake is done and hold for each message alone. The
-//! [`Budget`] sits below it and follows the headers of the incoming frames (RFC 6455 §5.2): it adds
-//! up the lengths they declare, and stops the input in front of the first byte that would complete
-//! a header above the limit. So nothing is reserved for a frame that will not be taken. Control
-//! frames count too, and an empty frame counts as one byte, lest a flood of them never ends.
+//! [`Intake`] follows the headers of the incoming frames (RFC 6455 §5.2), for two reasons.
+//!
+//! *How much a peer may send before it has logged in.* tungstenite's limits are fixed when the
+//! handshake is done and hold for each message alone. The intake adds up the lengths that frames
+//! declare, and stops the input in front of the first byte that would complete a header above the
+//! limit. So nothing is reserved for a frame that will not be taken. Control frames count too, and
+//! an empty frame counts as one byte, lest a flood of them never ends.
+//!
+//! *How large tungstenite's buffer gets.* It reserves a frame's whole payload when it has read its
+//! header, on top of what it has read of the payload already. The intake ends a read behind the
+//! header of a frame above [`SMALL_SIZE`], so that the buffer fits the frame exactly; see
+//! [`Share`](super::share::Share) for what follows from that.
 
 use std::io::{self, Cursor};
 
 use super::FrameHeader;
+use super::share::SMALL_SIZE;
 
 /// The longest header a frame can have (RFC 6455 §5.2).
 const HEADER_SIZE: usize = 14;
@@ -36,13 +44,13 @@ impl From<OverBudget> for io::Error {
     }
 }
 
-/// Follows the input of a peer that has not logged in.
+/// Follows the input of a peer.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct Intake {
     limit: usize,
     declared: usize,
     place: Place,
-    /// Set once the limit was exceeded; nothing is let through from then on.
+    /// Set once the limit was exceeded; nothing is let through while it is.
     over: Option<OverBudget>,
 }
 
@@ -61,10 +69,16 @@ impl Place {
     const START: Self = Self::Header { bytes: [0; HEADER_SIZE], filled: 0 };
 }
 
-impl Budget {
-    /// A budget of so many bytes.
+impl Intake {
+    /// An intake of so many bytes, until [`lift`](Self::lift).
     pub(super) const fn new(limit: usize) -> Self {
         Self { limit, declared: 0, place: Place::START, over: None }
+    }
+
+    /// Lifts the limit, also for the header that went over it: its last byte is still to come.
+    pub(super) fn lift(&mut self) {
+        self.limit = usize::MAX;
+        self.over = None;
     }
 
     /// *Errors.* The limit was exceeded.
@@ -72,8 +86,8 @@ impl Budget {
         self.over.map_or(Ok(()), Err)
     }
 
-    /// Follows the next bytes of input. Returns how many of them may pass; if not all, the limit
-    /// is exceeded by what comes next.
+    /// Follows the next bytes of input. Returns how many of them may pass now: not more than up to
+    /// the payload of a large frame, or to what exceeds the limit, as [`check`](Self::check) tells.
     pub(super) fn follow(&mut self, input: &[u8]) -> usize {
         let mut at = 0;
         while at < input.len() && self.over.is_none() {
@@ -86,11 +100,24 @@ impl Budget {
                     }
                     here
                 }
-                Place::Header { .. } => usize::from(self.follow_header(input[at])),
+                Place::Header { .. } => {
+                    let passing = at + usize::from(self.follow_header(input[at]));
+                    if self.is_before_large_payload() {
+                        return passing;
+                    }
+                    passing - at
+                }
                 Place::Lost => input.len() - at,
             };
         }
         at
+    }
+
+    fn is_before_large_payload(&self) -> bool {
+        let Place::Payload { left } = self.place else {
+            return false;
+        };
+        usize::try_from(left).map_or(true, |left| left > SMALL_SIZE)
     }
 
     /// Takes one byte of a header; `false` if it completes one that goes over the limit.
@@ -99,11 +126,13 @@ impl Budget {
             return true;
         };
         bytes[*filled] = byte;
-        *filled += 1;
-        match FrameHeader::parse(&mut Cursor::new(&bytes[..*filled])) {
-            Ok(None) => true,
+        if *filled == 0 || *filled + 1 < header_size(bytes[1]) {
+            *filled += 1;
+            return true;
+        }
+        match FrameHeader::parse(&mut Cursor::new(&bytes[..=*filled])) {
             Ok(Some((_, length))) => self.declare(length),
-            Err(_) => {
+            Ok(None) | Err(_) => {
                 self.place = Place::Lost;
                 true
             }
@@ -123,6 +152,17 @@ impl Budget {
         };
         true
     }
+}
+
+/// Bytes of a header with this second byte (RFC 6455 §5.2).
+const fn header_size(second: u8) -> usize {
+    let extended_length = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let masking_key = if second & 0x80 == 0 { 0 } else { 4 };
+    2 + extended_length + masking_key
 }
 
 #[cfg(test)]
@@ -150,14 +190,14 @@ mod tests {
 
     /// Bytes that pass when `input` comes in pieces that end at `splits`.
     fn passing(limit: usize, input: &[u8], splits: &[usize]) -> (usize, Option<OverBudget>) {
-        let mut budget = Budget::new(limit);
+        let mut intake = Intake::new(limit);
         let mut passed = 0;
         let mut start = 0;
         for &end in splits.iter().chain([&input.len()]) {
-            passed += budget.follow(&input[start..end]);
+            passed += intake.follow(&input[start..end]);
             start = end;
         }
-        (passed, budget.check().err())
+        (passed, intake.check().err())
     }
 
     #[test]
@@ -181,6 +221,31 @@ mod tests {
             }
             let everywhere: Vec<_> = (1..input.len()).collect();
             assert_eq!(passing(135, &input, &everywhere), (before.len() + header - 1, expected));
+        }
+    }
+
+    #[test]
+    fn a_lifted_limit_lets_the_header_pass_that_went_over_it() {
+        let input = [frame(0x81, 3), frame(0x82, 300), frame(0x81, 3)].concat();
+        let mut intake = Intake::new(10);
+        let passed = intake.follow(&input);
+        assert_eq!(passed, 9 + 7);
+        assert_eq!(intake.follow(&input[passed..]), 0);
+        intake.lift();
+        intake.check().unwrap();
+        assert_eq!(passed + intake.follow(&input[passed..]), input.len());
+    }
+
+    #[test]
+    fn a_read_ends_behind_the_header_of_a_large_frame_and_nowhere_else() {
+        let large = frame(0x82, SMALL_SIZE + 1);
+        let input = [frame(0x81, 3), frame(0x82, SMALL_SIZE), large, frame(0x89, 1)].concat();
+        let header_end = 9 + 8 + SMALL_SIZE + 8;
+        for split in 0..header_end {
+            let mut intake = Intake::new(usize::MAX);
+            assert_eq!(intake.follow(&input[..split]), split);
+            assert_eq!(split + intake.follow(&input[split..]), header_end);
+            assert_eq!(header_end + intake.follow(&input[header_end..]), input.len());
         }
     }
 
