@@ -94,7 +94,7 @@ pub enum Violation {
         got: String,
     },
     /// An escape that the version in force does not know.
-    #[error("undefined escape sequence {got:?} in a header; {allowed} are defined")]
+    #[error("undefined escape sequence {} in a header; {allowed} are defined", visible(.got))]
     BadEscape {
         /// What came, cut to what can be shown.
         got: String,
@@ -449,6 +449,20 @@ pub fn shown(input: &str) -> String {
     }
 }
 
+/// A peer's input with its control characters replaced by their code points. Backslashes stand for
+/// themselves.
+fn visible(input: &str) -> String {
+    let mut visible = String::with_capacity(input.len());
+    for character in input.chars() {
+        if character.is_control() {
+            visible.push_str(&format!("<U+{:04X}>", u32::from(character)));
+        } else {
+            visible.push(character);
+        }
+    }
+    visible
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -458,6 +472,18 @@ mod tests {
         assert_eq!(shown("short"), "short");
         let long = "ü".repeat(SHOWN_LENGTH + 1);
         assert_eq!(shown(&long), format!("{}…", "ü".repeat(SHOWN_LENGTH)));
+    }
+
+    #[test]
+    fn an_undefined_escape_is_shown_as_the_defined_ones_are() {
+        let allowed = r"\n, \r, \c and \\";
+        let text = |got: &str| Violation::BadEscape { got: got.into(), allowed }.to_string();
+        let expected = r"undefined escape sequence \t in a header; \n, \r, \c and \\ are defined";
+        assert_eq!(text(r"\t"), expected);
+        assert!(text("\\\t").contains(r"sequence \<U+0009> in"));
+        assert!(text("\\\u{9b}").contains(r"sequence \<U+009B> in"));
+        assert!(text(r"\ü").contains(r"sequence \ü in"));
+        assert!(text(r"\").contains(r"sequence \ in"));
     }
 
     #[test]

@@ -51,7 +51,9 @@
 //! - On decoding: see [`parse`].
 //!
 //! From RabbitMQ's plugin, which this follows otherwise:
-//! - Every ERROR ends the connection, as the specification wants, and names the `receipt-id`.
+//! - Every ERROR ends the connection, as the specification wants, and names the `receipt-id` of the
+//!   frame that it answers. A fault of the framing has none: where it is found there is no frame yet
+//!   whose headers could be relied on.
 //! - Destinations are percent-decoded whole, not only `%2F`; there are no `/temp-queue` and
 //!   `/reply-queue` destinations, and a SEND with a `reply-to` of the former is an ERROR.
 //! - A durable subscription to `/topic` or `/exchange` is an ERROR.

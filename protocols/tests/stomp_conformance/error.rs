@@ -61,6 +61,16 @@ fn v12_a_server_frame_from_a_client_is_refused() {
 }
 
 #[test]
+fn server_a_fault_of_the_framing_names_no_receipt() {
+    for fault in ["content-length:many", "k:\\x", "no colon"] {
+        let mut client = Client::connected("1.2");
+        client.send_raw(format!("BEGIN\nreceipt:r\n{fault}\n\n\0").as_bytes());
+        let error = client.violation("Invalid header", CloseCode::Protocol);
+        assert_eq!(error.header("receipt-id"), None, "what was read of the frame may be wrong too");
+    }
+}
+
+#[test]
 fn v12_an_error_names_the_receipt_of_the_frame() {
     let mut client = Client::connected("1.2");
     client.send("SEND", &[("receipt", r"a\cb")]);
