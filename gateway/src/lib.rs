@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+mod acceptor;
 mod admin;
 mod auth;
 pub mod cli;

@@ -2,27 +2,22 @@
 //! that no client can hold up another.
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
+use crate::acceptor::Acceptor;
 use crate::drain::Drain;
 use crate::handshake;
 use crate::route::{Route, Tuning};
 
 /// Clients that are being told at a time that there is no room; more are dropped without a word.
 const MAX_REFUSALS: usize = 64;
-
-/// How long accepting pauses after the operating system refused it, mostly for want of file
-/// descriptors: trying at once would only burn a core.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the connections of one listener share.
 pub(crate) struct ListenerState {
@@ -41,25 +36,14 @@ pub(crate) struct ListenerState {
 }
 
 /// Accepts connections until the drain begins. Those that are open end by themselves, or are cut.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<ListenerState>) {
+pub(crate) async fn serve(mut acceptor: Acceptor, state: Arc<ListenerState>) {
     let drain = state.drain.clone();
     let mut door = Door::new(state);
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
             () = drain.begun() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((io, peer)) => door.admit(io, peer),
-            Err(error) if concerns_one_connection(&error) => {}
-            Err(error) => {
-                door.warn_of(&error);
-                tokio::select! {
-                    () = drain.begun() => return,
-                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
-                }
-            }
+            (io, peer) = acceptor.accept() => door.admit(io, peer),
         }
     }
 }
@@ -69,8 +53,6 @@ struct Door {
     state: Arc<ListenerState>,
     connections: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
-    /// Whether accepting failed the last time.
-    failing: bool,
     /// Whether the last client found no room.
     full: bool,
 }
@@ -82,14 +64,12 @@ impl Door {
             state,
             connections: Arc::new(Semaphore::new(permits)),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
-            failing: false,
             full: false,
         }
     }
 
     /// Starts the task of a connection.
     fn admit(&mut self, io: TcpStream, peer: SocketAddr) {
-        self.failing = false;
         // Frames are gathered before they are written; waiting for more would only delay them.
         if let Err(error) = io.set_nodelay(true) {
             tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
@@ -128,30 +108,18 @@ impl Door {
             drop(permit);
         });
     }
-
-    fn warn_of(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.failing, true) {
-            let listener = &self.state.name;
-            tracing::warn!(listener, %error, "cannot accept connections, trying on");
-        }
-    }
-}
-
-/// Whether only the connection that was to be accepted is lost (`accept(2)`): the next may do.
-fn concerns_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::acceptor::tests::{ANY, Log};
     use crate::handshake::tests::{Answer, head, request, state, text};
 
     /// Far longer than anything here takes.
@@ -164,10 +132,10 @@ mod tests {
     }
 
     async fn start(max_connections: usize) -> Running {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
+        let acceptor = Acceptor::bind("web", ANY, None).unwrap();
+        let addr = acceptor.addr();
         let state = state(max_connections);
-        let accepting = tokio::spawn(serve(listener, state.clone()));
+        let accepting = tokio::spawn(serve(acceptor, state.clone()));
         Running { state, addr, accepting }
     }
 
@@ -237,24 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_one_connection_and_is_logged() {
-        #[derive(Clone, Default)]
-        struct Log(Arc<Mutex<Vec<u8>>>);
-
-        impl io::Write for Log {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().unwrap().extend(bytes);
-                Ok(bytes.len())
-            }
-
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        let (log, _guard) = Log::capture();
         let running = start(2).await;
         let (mut first, _) = running.open().await;
         let (mut second, _) = running.open().await;
@@ -263,8 +214,7 @@ mod tests {
         let _ = timeout(CEILING, second.read_to_end(&mut rest)).await.unwrap();
         assert_echoes(&mut first).await;
         assert_echoes(&mut running.open_in_time().await).await;
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert!(log.contains("a connection panicked"), "{log}");
+        assert!(log.text().contains("a connection panicked"), "{}", log.text());
     }
 
     #[tokio::test]
@@ -280,12 +230,5 @@ mod tests {
         running.state.tracker.close();
         running.state.drain.cut();
         timeout(CEILING, running.state.tracker.wait()).await.unwrap();
-    }
-
-    #[test]
-    fn an_accept_that_failed_for_one_connection_is_told_from_one_that_fails_for_all() {
-        // ECONNABORTED, EMFILE
-        assert!(concerns_one_connection(&io::Error::from_raw_os_error(103)));
-        assert!(!concerns_one_connection(&io::Error::from_raw_os_error(24)));
     }
 }

@@ -9,11 +9,11 @@ use broker_adapters::embedded::{self, Embedded};
 use protocols::auth::Credentials;
 use protocols::text::Text;
 use protocols::{Registry, Subprotocol};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::acceptor::Acceptor;
 use crate::admin::{self, Health};
 use crate::auth::Login;
 use crate::config::{self, Config, ConfigErrors};
@@ -76,7 +76,8 @@ impl Gateway {
 
         let mut bound = Vec::new();
         for (name, settings) in &config.listener {
-            let socket = bind(format!("listener.{name}.bind"), settings.bind).await?;
+            let key = format!("listener.{name}.bind");
+            let acceptor = bind(name, key, settings.bind, None)?;
             let state = ListenerState {
                 name: name.clone(),
                 routes: routes(name, &config, &registry, &brokers),
@@ -85,10 +86,10 @@ impl Gateway {
                 drain: drain.clone(),
                 tracker: connections.clone(),
             };
-            bound.push((socket, Arc::new(state)));
+            bound.push((acceptor, Arc::new(state)));
         }
         let admin = match config.admin.bind {
-            Some(addr) => Some(bind("admin.bind".into(), addr).await?),
+            Some(addr) => Some(bind("admin", "admin.bind", addr, None)?),
             None => None,
         };
 
@@ -96,16 +97,18 @@ impl Gateway {
             brokers.into_iter().map(|(name, backend)| (name, backend.broker)).collect();
         let mut accepting = JoinSet::new();
         let mut addrs = BTreeMap::new();
-        for (Bound { socket, addr }, state) in bound {
+        for (acceptor, state) in bound {
+            let addr = acceptor.addr();
             info!(listener = state.name, %addr, "listening");
             addrs.insert(state.name.clone(), addr);
-            accepting.spawn(listener::serve(socket, state));
+            accepting.spawn(listener::serve(acceptor, state));
         }
         let mut admin_task = JoinSet::new();
-        let admin = admin.map(|Bound { socket, addr }| {
+        let admin = admin.map(|acceptor| {
+            let addr = acceptor.addr();
             info!(%addr, "admin listening");
             let health = Health { drain: drain.clone(), brokers: brokers.clone() };
-            admin_task.spawn(admin::serve(socket, Arc::new(health)));
+            admin_task.spawn(admin::serve(acceptor, Arc::new(health)));
             addr
         });
         let grace = config.drain.grace.0;
@@ -113,19 +116,17 @@ impl Gateway {
     }
 }
 
-/// A socket that listens, and where: with port 0 the system has chosen one.
-struct Bound {
-    socket: TcpListener,
+fn bind(
+    name: &str,
+    key: impl Into<String>,
     addr: SocketAddr,
-}
-
-async fn bind(key: String, addr: SocketAddr) -> Result<Bound, StartError> {
-    let bound = async {
-        let socket = TcpListener::bind(addr).await?;
-        let addr = socket.local_addr()?;
-        Ok(Bound { socket, addr })
-    };
-    bound.await.map_err(|source| StartError::Bind { key, addr, source })
+    send_buffer: Option<u32>,
+) -> Result<Acceptor, StartError> {
+    Acceptor::bind(name, addr, send_buffer).map_err(|source| StartError::Bind {
+        key: key.into(),
+        addr,
+        source,
+    })
 }
 
 /// A broker, and what the gateway itself checks about its users.

@@ -18,22 +18,22 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use crate::acceptor::Acceptor;
 pub(crate) use health::Health;
 
 /// Connections served at a time; one more waits.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Time for a request's head to arrive, and pause after a failed accept.
+/// Time for a request's head to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts and serves until the future is dropped, and its connections with it.
-pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>) {
+pub(crate) async fn serve(mut acceptor: Acceptor, health: Arc<Health>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -41,19 +41,12 @@ pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>) {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let health = Arc::clone(&health);
-                connections.spawn(async move {
-                    serve_connection(stream, health).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                warn!("the admin listener cannot accept: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let (stream, _) = acceptor.accept().await;
+        let health = Arc::clone(&health);
+        connections.spawn(async move {
+            serve_connection(stream, health).await;
+            drop(permit);
+        });
     }
 }
 
