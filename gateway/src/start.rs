@@ -77,7 +77,9 @@ impl Gateway {
         let mut bound = Vec::new();
         for (name, settings) in &config.listener {
             let key = format!("listener.{name}.bind");
-            let acceptor = bind(name, key, settings.bind, None)?;
+            let send_buffer = u32::try_from(settings.socket_send_buffer.0)
+                .expect("a valid configuration stays below what the operating system counts");
+            let acceptor = bind(name, key, settings.bind, Some(send_buffer))?;
             let state = ListenerState {
                 name: name.clone(),
                 routes: routes(name, &config, &registry, &brokers),

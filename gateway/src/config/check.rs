@@ -17,6 +17,9 @@ use crate::telemetry;
 /// The highest of the numbers that count things.
 const MAX_COUNT: usize = 0xFFFF_FFFF;
 
+/// The largest buffer of a socket: the operating system counts it in an `int`, and doubles it.
+const MAX_SOCKET_BUFFER: ByteSize = ByteSize(1 << 29);
+
 /// The shortest heart-beat interval that may be agreed to: below it, heart-beats are the load.
 const SHORTEST_HEARTBEAT: Millis = Millis(Duration::from_millis(100));
 
@@ -75,6 +78,11 @@ impl<'a> Check<'a> {
         self.time(at.join("publish_timeout"), listener.publish_timeout);
         self.time(at.join("close_timeout"), listener.close_timeout);
         self.size(at.join("output_high_water"), listener.output_high_water);
+        self.size(at.join("socket_send_buffer"), listener.socket_send_buffer);
+        if listener.socket_send_buffer > MAX_SOCKET_BUFFER {
+            let problem = Problem::at_most(MAX_SOCKET_BUFFER, listener.socket_send_buffer);
+            self.add(at.join("socket_send_buffer"), problem);
+        }
     }
 
     fn addresses(&mut self) {

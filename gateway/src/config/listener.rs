@@ -34,6 +34,10 @@ pub struct Listener {
     /// the broker on its behalf. Default 256 KiB.
     #[serde(default = "output_high_water")]
     pub output_high_water: ByteSize,
+    /// Bytes the operating system takes for one connection before the peer has acknowledged them;
+    /// it may take up to twice as many. Default 256 KiB.
+    #[serde(default = "socket_send_buffer")]
+    pub socket_send_buffer: ByteSize,
 }
 
 impl Listener {
@@ -47,6 +51,7 @@ impl Listener {
             publish_timeout: publish_timeout(),
             close_timeout: close_timeout(),
             output_high_water: output_high_water(),
+            socket_send_buffer: socket_send_buffer(),
         }
     }
 }
@@ -72,5 +77,9 @@ fn close_timeout() -> Millis {
 }
 
 fn output_high_water() -> ByteSize {
+    ByteSize(256 << 10)
+}
+
+fn socket_send_buffer() -> ByteSize {
     ByteSize(256 << 10)
 }
