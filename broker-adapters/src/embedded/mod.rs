@@ -19,8 +19,10 @@
 //! - Messages in the private queue of one subscription: [`Settings::private_queue_bytes`]. Above it
 //!   the subscription is canceled, so that one slow reader cannot make every publisher wait.
 //! - Queues, and with them bindings, of which a private queue has one: [`Settings::max_queues`].
-//!   A binding costs routing about 300 bytes for each word of its key, of which there are at most
-//!   128.
+//!   A binding costs routing about 300 bytes for each word of its key.
+//! - What a message costs at a topic exchange beside its deliveries: [`Settings::max_topic_words`]
+//!   and [`Settings::max_topic_hashes`]. A pattern with one `#` or none costs it its own words at
+//!   most; one with more, the square of half the words at worst.
 //! - Answers a link has not taken yet: one for each command it has submitted since.
 //!
 //! A message that waits in a queue owns its bytes. One that was handed to a consumer directly
@@ -82,6 +84,10 @@ pub struct Settings {
     pub private_queue_bytes: usize,
     /// Most queues at a time, in all virtual hosts. Default 100,000.
     pub max_queues: usize,
+    /// Most words of a routing key or pattern of a topic exchange. Default 32.
+    pub max_topic_words: usize,
+    /// Most `#` in a pattern of a topic exchange. Default 4.
+    pub max_topic_hashes: usize,
 }
 
 impl Default for Settings {
@@ -93,6 +99,8 @@ impl Default for Settings {
             link_buffer: 1 << 20,
             private_queue_bytes: 64 << 20,
             max_queues: 100_000,
+            max_topic_words: 32,
+            max_topic_hashes: 4,
         }
     }
 }
@@ -115,9 +123,8 @@ struct LinkId(u64);
 impl Embedded {
     /// A broker with nothing in it but the predeclared exchanges of each virtual host.
     pub fn new(settings: Settings) -> Self {
-        let Settings { vhosts, users, memory_limit, link_buffer, private_queue_bytes, max_queues } =
-            settings;
-        let shared = Arc::new(Shared::new(memory_limit, max_queues, private_queue_bytes));
+        let shared = Arc::new(Shared::new(&settings));
+        let Settings { vhosts, users, link_buffer, .. } = settings;
         let vhosts = vhosts
             .into_iter()
             .map(|name| (name.clone(), Arc::new(Vhost::new(name, Arc::clone(&shared)))))

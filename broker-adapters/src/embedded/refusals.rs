@@ -53,6 +53,14 @@ pub(super) fn name_too_long(bytes: usize) -> BrokerError {
     precondition_failed(format!("a name or routing key of {bytes} bytes is longer than {MAX_NAME}"))
 }
 
+pub(super) fn too_many_words(what: &str, words: usize, max: usize) -> BrokerError {
+    precondition_failed(format!("a {what} of {words} words has more than {max}"))
+}
+
+pub(super) fn too_many_hashes(hashes: usize, max: usize) -> BrokerError {
+    precondition_failed(format!("a topic pattern with {hashes} '#' has more than {max}"))
+}
+
 pub(super) fn empty_name() -> BrokerError {
     precondition_failed("a queue needs a name")
 }

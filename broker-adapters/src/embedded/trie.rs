@@ -8,20 +8,32 @@
 //! its front, `#`, and what follows the last `#` in reverse, and a node is visited at most once for
 //! a key, whatever the patterns are. What stands between the first and the last `#` has to be
 //! searched for; each such pattern is, once, in what its front and end have left of the key, at
-//! a cost of its own words times those of the key.
+//! a cost of its own words times those of the key. [`Bounds`] bound both.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 
 use foldhash::fast::RandomState;
+use protocols::broker::BrokerError;
 use protocols::text::Text;
 use smallvec::SmallVec;
+
+use super::refusals;
 
 /// Index of the node where every pattern starts.
 const ROOT: usize = 0;
 
 /// So many values are found for a key without an allocation.
 pub(super) const FEW: usize = 16;
+
+/// What keys and patterns may consist of, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Words of a key or a pattern.
+    pub(super) words: usize,
+    /// `#` of a pattern.
+    pub(super) hashes: usize,
+}
 
 /// Values under topic patterns.
 #[derive(Debug)]
@@ -51,6 +63,32 @@ enum Step {
     One,
     /// `#`
     Many,
+}
+
+impl Bounds {
+    pub(super) fn check_key(self, key: &str) -> Result<(), BrokerError> {
+        let count = words(key).count();
+        if count > self.words {
+            return Err(refusals::too_many_words("routing key", count, self.words));
+        }
+        Ok(())
+    }
+
+    /// Repeated `#` count as one.
+    pub(super) fn check_pattern(self, pattern: &Text) -> Result<(), BrokerError> {
+        let (mut count, mut hashes) = (0, 0);
+        for step in steps(pattern) {
+            count += 1;
+            hashes += usize::from(step == Step::Many);
+        }
+        if count > self.words {
+            return Err(refusals::too_many_words("topic pattern", count, self.words));
+        }
+        if hashes > self.hashes {
+            return Err(refusals::too_many_hashes(hashes, self.hashes));
+        }
+        Ok(())
+    }
 }
 
 impl<V: Ord> Trie<V> {

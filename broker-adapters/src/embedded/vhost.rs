@@ -13,13 +13,14 @@ use std::sync::{Arc, RwLock};
 use protocols::broker::{Address, BrokerError, Message, Publication, QueueOptions};
 use protocols::text::Text;
 
-use super::exchange::TOPIC;
+use super::exchange::{Exchange, TOPIC};
 use super::memory::Memory;
 use super::notice::{Consumer, Notice, Wakes};
 use super::outgoing::Outgoing;
 use super::queue::{ConsumerId, Queue, Traits};
 use super::topology::Topology;
-use super::{LinkId, refusals};
+use super::trie::Bounds;
+use super::{LinkId, Settings, refusals};
 use crate::lock::{read, write};
 
 /// A virtual host. Messages never pass from one to another.
@@ -38,18 +39,22 @@ pub(super) struct Shared {
     queues: AtomicUsize,
     max_queues: usize,
     private_queue_bytes: usize,
+    topic_bounds: Bounds,
     next_queue: AtomicU64,
     /// Makes the names of server-named queues unguessable: a name is what lets one publish to it.
     names: RandomState,
 }
 
 impl Shared {
-    pub(super) fn new(memory: usize, max_queues: usize, private_queue_bytes: usize) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let &Settings { memory_limit, private_queue_bytes, max_queues, .. } = settings;
+        let (words, hashes) = (settings.max_topic_words, settings.max_topic_hashes);
         Self {
-            memory: Arc::new(Memory::new(memory)),
+            memory: Arc::new(Memory::new(memory_limit)),
             queues: AtomicUsize::new(0),
             max_queues,
             private_queue_bytes,
+            topic_bounds: Bounds { words, hashes },
             next_queue: AtomicU64::new(0),
             names: RandomState::new(),
         }
@@ -118,8 +123,10 @@ impl Vhost {
         check_length(&exchange)?;
         check_length(&key)?;
         let mut topology = write(&self.topology);
-        if topology.exchange(&exchange).is_none() {
-            return Err(refusals::no_exchange(&exchange, &self.name));
+        match topology.exchange(&exchange) {
+            None => return Err(refusals::no_exchange(&exchange, &self.name)),
+            Some(Exchange::Topic(_)) => self.shared.topic_bounds.check_pattern(&key)?,
+            Some(_) => {}
         }
         let binding = (exchange.detached(), key.detached());
         let queue = self.declare_private(&mut topology, link, options, binding)?;
@@ -159,6 +166,9 @@ impl Vhost {
         let name = &publication.exchange;
         let exchange =
             topology.exchange(name).ok_or_else(|| refusals::no_exchange(name, &self.name))?;
+        if matches!(exchange, Exchange::Topic(_)) {
+            self.shared.topic_bounds.check_key(&publication.routing_key)?;
+        }
         let queues = exchange.route(&publication.routing_key);
         if queues.is_empty() {
             return Ok(false);

@@ -4,7 +4,7 @@ use broker_adapters::embedded::Settings;
 use bytes::Bytes;
 use protocols::broker::{BrokerErrorKind, Event, Message, Outcome, QueueOptions};
 
-use crate::support::{Fixture, exclusive, existing, message, queue, topic};
+use crate::support::{Fixture, exchange, exclusive, existing, message, queue, topic};
 
 const KIB: usize = 1 << 10;
 
@@ -238,6 +238,35 @@ async fn one_queue_too_many_is_refused_until_one_is_gone() {
     assert_eq!(refused.kind, BrokerErrorKind::ResourceError);
     client.unsubscribe(subscription).await;
     assert_eq!(client.try_publish(queue("orders"), message("m")).await, Ok(Outcome::Accepted));
+}
+
+#[tokio::test]
+async fn a_topic_pattern_or_key_of_too_many_words_is_refused_with_both_numbers() {
+    let settings = Settings { max_topic_words: 3, max_topic_hashes: 1, ..Settings::default() };
+    let fixture = Fixture::embedded_with(settings);
+    let mut client = fixture.client().await;
+    let default = QueueOptions::default();
+    for (pattern, expected) in [
+        ("a.b.c.d", "a topic pattern of 4 words has more than 3"),
+        ("#.a.#", "a topic pattern with 2 '#' has more than 1"),
+    ] {
+        for from in [topic(pattern), exchange("amq.topic", pattern)] {
+            let refused = client.try_subscribe(from, default, 1).await.unwrap_err();
+            assert_eq!(refused.kind, BrokerErrorKind::PreconditionFailed);
+            assert_eq!(refused.text.as_str(), format!("PRECONDITION_FAILED - {expected}"));
+        }
+    }
+    for to in [topic("a.b.c.d"), exchange("amq.topic", "a.b.c.d")] {
+        let refused = client.try_publish(to, message("m")).await.unwrap_err();
+        assert_eq!(refused.kind, BrokerErrorKind::PreconditionFailed);
+        let expected = "PRECONDITION_FAILED - a routing key of 4 words has more than 3";
+        assert_eq!(refused.text, expected);
+    }
+    client.subscribe(topic("a.#.#.#.c"), 10).await;
+    client.subscribe(exchange("amq.direct", "a.b.c.d"), 10).await;
+    client.publish(topic("a.b.c"), "topic").await;
+    client.publish(exchange("amq.direct", "a.b.c.d"), "no topic").await;
+    assert_eq!(client.bodies(2).await, ["topic", "no topic"]);
 }
 
 #[tokio::test]

@@ -31,6 +31,10 @@ pub struct Embedded {
     pub private_queue_bytes: ByteSize,
     /// Most queues at a time. Default 100,000.
     pub max_queues: usize,
+    /// Most words of a topic's key or pattern. Default 32.
+    pub max_topic_words: usize,
+    /// Most `#` in a topic pattern. Default 4.
+    pub max_topic_hashes: usize,
     /// Users that may log in from the gateway's own host only. Default `["guest"]`.
     pub loopback_users: Vec<String>,
     /// `[broker.NAME.user.LOGIN]`. Default: `guest` with passcode `guest`.
@@ -46,6 +50,8 @@ impl Default for Embedded {
             link_buffer: ByteSize(1 << 20),
             private_queue_bytes: ByteSize(64 << 20),
             max_queues: 100_000,
+            max_topic_words: 32,
+            max_topic_hashes: 4,
             loopback_users: vec!["guest".to_owned()],
             user: BTreeMap::from([("guest".to_owned(), guest)]),
         }
