@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -37,6 +38,8 @@ pub(super) struct EmbeddedLink {
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     /// Exclusive queues that do not go with their last consumer, but with this link.
     owned: Vec<Arc<Queue>>,
+    /// The subscription that was given something last when the mailbox had room again. Any at first.
+    resumed_last: SubscriptionId,
     next_tag: u64,
     /// The owner was told that there is nothing to report, and was not woken since by an answer.
     is_parked: bool,
@@ -76,6 +79,7 @@ impl EmbeddedLink {
             answers: VecDeque::new(),
             subscriptions: BTreeMap::new(),
             owned: Vec::new(),
+            resumed_last: SubscriptionId(0),
             next_tag: 1,
             is_parked: false,
             wakes: Wakes::default(),
@@ -186,11 +190,16 @@ impl EmbeddedLink {
         }
     }
 
-    /// The mailbox has room again: queues may go on.
+    /// The mailbox has room again: queues may go on, in turns. A deep queue takes all the room there
+    /// is, so the next ones come first the next time.
     fn resume(&mut self) {
-        for Subscription { queue, running, .. } in self.subscriptions.values() {
-            if let Some(running) = running {
-                queue.resume(*running, &mut self.wakes);
+        let last = self.resumed_last;
+        let after = self.subscriptions.range((Bound::Excluded(last), Bound::Unbounded));
+        for (id, subscription) in after.chain(self.subscriptions.range(..=last)) {
+            if let Some(running) = subscription.running
+                && subscription.queue.resume(running, &mut self.wakes)
+            {
+                self.resumed_last = *id;
             }
         }
         self.wakes.wake_all();

@@ -188,23 +188,25 @@ impl Queue {
         state.dispatch(wakes);
     }
 
-    /// The consumer's link has room again.
-    pub(super) fn resume(&self, id: ConsumerId, wakes: &mut Wakes) {
+    /// The consumer's link has room again. Returns whether the consumer was given anything.
+    pub(super) fn resume(&self, id: ConsumerId, wakes: &mut Wakes) -> bool {
         let mut state = lock(&self.state);
         let State { consumers, waiting, .. } = &mut *state;
         let Some(served) = consumers.get_mut(&id) else {
-            return;
+            return false;
         };
         if served.turn != Turn::Paused {
-            return;
+            return false;
         }
-        if served.has_credit() {
-            served.turn = Turn::Waiting;
-            waiting.push_back(id);
-            state.dispatch(wakes);
-        } else {
+        if !served.has_credit() {
             served.turn = Turn::Spent;
+            return false;
         }
+        served.turn = Turn::Waiting;
+        waiting.push_back(id);
+        let ready = state.ready.len();
+        state.dispatch(wakes);
+        state.ready.len() < ready
     }
 
     pub(super) fn is_unused(&self) -> bool {

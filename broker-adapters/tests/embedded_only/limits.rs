@@ -149,6 +149,32 @@ async fn a_link_that_does_not_take_is_handed_no_more_than_its_buffer_and_goes_on
 }
 
 #[tokio::test]
+async fn a_deep_queue_does_not_keep_other_subscriptions_of_its_link_waiting() {
+    let settings = Settings { link_buffer: 10 * KIB, ..Settings::default() };
+    let fixture = Fixture::embedded_with(settings);
+    let mut publisher = fixture.client().await;
+    for _ in 0..200 {
+        publisher.publish(queue("deep"), [0; KIB]).await;
+    }
+    let mut client = fixture.client().await;
+    client.subscribe(queue("deep"), 1_000).await;
+    let mut shallow = Vec::new();
+    for name in ["first", "second", "third"] {
+        shallow.push(client.subscribe(queue(name), 1_000).await);
+        publisher.publish(queue(name), "m").await;
+    }
+    let mut from_deep = 0;
+    while !shallow.is_empty() {
+        let served = client.delivery().await.subscription;
+        match shallow.iter().position(|subscription| *subscription == served) {
+            Some(at) => drop(shallow.remove(at)),
+            None => from_deep += 1,
+        }
+    }
+    assert!(from_deep <= 40, "{from_deep} deliveries: each gets its turn in a few fillings of ten");
+}
+
+#[tokio::test]
 async fn a_message_larger_than_the_buffer_passes() {
     let settings = Settings { link_buffer: 1, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
