@@ -537,6 +537,19 @@ async fn an_auto_delete_queue_goes_with_its_last_consumer(fixture: Fixture) {
     assert_eq!(first.try_publish(existing("brief"), message("m")).await, Ok(Outcome::Unroutable));
 }
 
+async fn a_private_queue_goes_with_its_subscription_however_it_was_asked_for(fixture: Fixture) {
+    let lasting = QueueOptions { durable: None, exclusive: Some(false), auto_delete: Some(false) };
+    let mut client = fixture.client().await;
+    for to in [topic("news"), exchange("amq.direct", "k"), exchange("amq.fanout", "")] {
+        let ended = client.try_subscribe(to.clone(), lasting, 10).await.unwrap();
+        let outcome = client.try_publish(to.clone(), message("m")).await;
+        assert_eq!(outcome, Ok(Outcome::Accepted));
+        client.unsubscribe(ended).await;
+        let outcome = client.try_publish(to, message("m")).await;
+        assert_eq!(outcome, Ok(Outcome::Unroutable));
+    }
+}
+
 async fn a_queue_that_is_not_auto_delete_stays(fixture: Fixture) {
     let mut client = fixture.client().await;
     let subscription = client.subscribe(queue("orders"), 10).await;
@@ -626,6 +639,7 @@ macro_rules! contract {
             a_dropped_link_returns_what_it_had,
             an_exclusive_queue_is_its_links_own_and_gone_with_it,
             an_auto_delete_queue_goes_with_its_last_consumer,
+            a_private_queue_goes_with_its_subscription_however_it_was_asked_for,
             a_queue_that_is_not_auto_delete_stays,
             a_subscriber_is_served_only_after_it_was_told_so,
         ]);

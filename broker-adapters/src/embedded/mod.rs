@@ -11,6 +11,8 @@
 //! - What is returned goes back to its old place. It is marked as redelivered if anyone has seen
 //!   it: what never left the broker is not marked.
 //! - Settling what is not outstanding is without effect.
+//! - The private queue of a subscription to a topic or an exchange goes with the subscription, or
+//!   with its link, whatever [`protocols::broker::QueueOptions`] came with it.
 //!
 //! # What is bounded, and by what
 //! - Messages, in all: [`Settings::memory_limit`]. Above it publishers wait, and nobody else.

@@ -129,7 +129,7 @@ impl Vhost {
             Some(_) => {}
         }
         let binding = (exchange.detached(), key.detached());
-        let queue = self.declare_private(&mut topology, link, options, binding)?;
+        let queue = self.declare_private(&mut topology, link, binding)?;
         let id = queue.attach(consumer, wakes);
         Ok((queue, id))
     }
@@ -252,17 +252,17 @@ impl Vhost {
         Ok(())
     }
 
-    /// Makes a queue that is named by the broker and bound.
+    /// Makes a queue that is named by the broker and bound. It goes with its one consumer: nobody
+    /// else knows its name.
     fn declare_private(
         &self,
         topology: &mut Topology,
         link: LinkId,
-        options: QueueOptions,
         binding: (Text, Text),
     ) -> Result<Arc<Queue>, BrokerError> {
         let id = self.count_queue("")?;
         let name = Text::from(format!("amq.gen-{id}-{:016x}", self.shared.names.hash_one(id)));
-        let traits = Traits::of_private(link, options);
+        let traits = Traits { durable: false, auto_delete: true, owner: Some(link) };
         let limit = Some(self.shared.private_queue_bytes);
         let queue = Arc::new(Queue::new(id, name, traits, Some(binding), limit));
         topology.add(&queue);
@@ -333,14 +333,6 @@ impl Traits {
             durable: options.durable.unwrap_or(true),
             auto_delete: options.auto_delete.unwrap_or(false),
             owner: options.exclusive.unwrap_or(false).then_some(link),
-        }
-    }
-
-    fn of_private(link: LinkId, options: QueueOptions) -> Self {
-        Self {
-            durable: options.durable.unwrap_or(false),
-            auto_delete: options.auto_delete.unwrap_or(true),
-            owner: options.exclusive.unwrap_or(true).then_some(link),
         }
     }
 }

@@ -296,6 +296,21 @@ async fn a_topic_pattern_or_key_of_too_many_words_is_refused_with_both_numbers()
 }
 
 #[tokio::test]
+async fn private_queues_are_gone_with_their_link_however_they_were_asked_for() {
+    let settings = Settings { max_queues: 1, ..Settings::default() };
+    let fixture = Fixture::embedded_with(settings);
+    let lasting =
+        QueueOptions { exclusive: Some(false), auto_delete: Some(false), ..Default::default() };
+    for _ in 0..3 {
+        let mut client = fixture.client().await;
+        client.try_subscribe(topic("news"), lasting, 1).await.unwrap();
+    }
+    let mut publisher = fixture.client().await;
+    let outcome = publisher.try_publish(topic("news"), message("m")).await;
+    assert_eq!(outcome, Ok(Outcome::Unroutable));
+}
+
+#[tokio::test]
 async fn server_named_queues_have_unguessable_names_and_cannot_be_taken_over() {
     let fixture = Fixture::embedded();
     let mut client = fixture.client().await;

@@ -101,8 +101,9 @@ pub enum Address {
 }
 
 /// How the queue of a subscription is declared (AMQP 0-9-1 `queue.declare`). What a session leaves
-/// at `None` is the address's default: durable and shared for [`Address::Queue`], private and
-/// gone with the subscription for [`Address::Topic`] and [`Address::Exchange`].
+/// at `None` is the default: durable, shared and lasting. They are for [`Address::Queue`]: the
+/// queue of a subscription to [`Address::Topic`] or [`Address::Exchange`] is private, and gone with
+/// the subscription or its link, whatever they say, for nobody else could ever reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct QueueOptions {
     /// Survives a restart of the broker.
