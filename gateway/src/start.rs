@@ -153,6 +153,7 @@ impl Backend {
             link_buffer: settings.link_buffer.0,
             private_queue_bytes: settings.private_queue_bytes.0,
             max_queues: settings.max_queues,
+            max_private_queues: settings.max_private_queues,
             max_topic_words: settings.max_topic_words,
             max_topic_hashes: settings.max_topic_hashes,
         });

@@ -155,8 +155,8 @@ const BAD_LINES: &[(&str, &str)] = &[
     (
         "[broker.b]\nkind = 'embedded'\nspool = 5",
         "gateway.toml:3: broker.b.spool: unknown key; \
-         known: link_buffer, loopback_users, max_queues, max_topic_hashes, max_topic_words, \
-         memory_limit, private_queue_bytes, user, vhosts",
+         known: link_buffer, loopback_users, max_private_queues, max_queues, max_topic_hashes, \
+         max_topic_words, memory_limit, private_queue_bytes, user, vhosts",
     ),
     (
         "[broker.b]\nkind = 'embedded'\nmemory_limit = '64KB'",

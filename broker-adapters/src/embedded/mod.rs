@@ -20,8 +20,10 @@
 //!   queues, or go to other consumers.
 //! - Messages in the private queue of one subscription: [`Settings::private_queue_bytes`]. Above it
 //!   the subscription is canceled, so that one slow reader cannot make every publisher wait.
-//! - Queues, and with them bindings, of which a private queue has one: [`Settings::max_queues`].
-//!   A binding costs routing about 300 bytes for each word of its key.
+//! - Queues: [`Settings::max_queues`] for those that clients name and, apart from them, so that no
+//!   one who makes up names keeps others from subscribing, [`Settings::max_private_queues`].
+//! - Bindings, of which a private queue has one and no other queue has any. A binding costs routing
+//!   about 300 bytes for each word of its key.
 //! - What a message costs at a topic exchange beside its deliveries: [`Settings::max_topic_words`]
 //!   and [`Settings::max_topic_hashes`]. A pattern with one `#` or none costs it its own words at
 //!   most; one with more, the square of half the words at worst.
@@ -36,6 +38,7 @@
 //! - `expiration` and `priority` are passed on and not acted on; nothing is dead-lettered, so a
 //!   discarded message is gone.
 //! - The predeclared headers exchange is not there.
+//! - Words and `#` of a topic exchange's keys are bounded, see above.
 
 mod exchange;
 mod held;
@@ -84,8 +87,11 @@ pub struct Settings {
     /// Bytes ready in the private queue of one subscription at which the subscription is canceled
     /// as too slow. Default 64 MiB.
     pub private_queue_bytes: usize,
-    /// Most queues at a time, in all virtual hosts. Default 100,000.
+    /// Most queues at a time that clients have named, in all virtual hosts. Default 100,000.
     pub max_queues: usize,
+    /// Most private queues at a time, in all virtual hosts: subscriptions to topics and exchanges.
+    /// Default 100,000.
+    pub max_private_queues: usize,
     /// Most words of a routing key or pattern of a topic exchange. Default 32.
     pub max_topic_words: usize,
     /// Most `#` in a pattern of a topic exchange. Default 4.
@@ -101,6 +107,7 @@ impl Default for Settings {
             link_buffer: 1 << 20,
             private_queue_bytes: 64 << 20,
             max_queues: 100_000,
+            max_private_queues: 100_000,
             max_topic_words: 32,
             max_topic_hashes: 4,
         }

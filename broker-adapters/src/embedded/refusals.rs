@@ -75,6 +75,18 @@ pub(super) fn too_many_queues(name: &str, vhost: &str, current: usize, max: usiz
     ))
 }
 
+pub(super) fn too_many_private_queues(
+    (exchange, key): (&str, &str),
+    vhost: &str,
+    current: usize,
+    max: usize,
+) -> BrokerError {
+    resource_error(format!(
+        "cannot declare a private queue for '{key}' at exchange '{exchange}' in vhost '{vhost}': \
+         there are {current} of {max} private queues"
+    ))
+}
+
 pub(super) fn too_slow(name: &str, vhost: &str, bytes: usize, max: usize) -> BrokerError {
     resource_error(format!(
         "queue '{name}' in vhost '{vhost}' held {bytes} bytes, more than {max}: \

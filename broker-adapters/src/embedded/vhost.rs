@@ -35,9 +35,11 @@ pub(super) struct Vhost {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) memory: Arc<Memory>,
-    /// Queues that exist, in all virtual hosts.
-    queues: AtomicUsize,
-    max_queues: usize,
+    /// Queues that clients have named. Counted apart, for there are as many names as anyone likes,
+    /// and private queues only as long as someone subscribes.
+    named: Count,
+    /// Queues of one subscription.
+    private: Count,
     private_queue_bytes: usize,
     topic_bounds: Bounds,
     next_queue: AtomicU64,
@@ -45,19 +47,52 @@ pub(super) struct Shared {
     names: RandomState,
 }
 
+/// How many there are, in all virtual hosts, and may be.
+#[derive(Debug)]
+struct Count {
+    current: AtomicUsize,
+    max: usize,
+}
+
 impl Shared {
     pub(super) fn new(settings: &Settings) -> Self {
-        let &Settings { memory_limit, private_queue_bytes, max_queues, .. } = settings;
+        let &Settings { memory_limit, private_queue_bytes, .. } = settings;
         let (words, hashes) = (settings.max_topic_words, settings.max_topic_hashes);
         Self {
             memory: Arc::new(Memory::new(memory_limit)),
-            queues: AtomicUsize::new(0),
-            max_queues,
+            named: Count::up_to(settings.max_queues),
+            private: Count::up_to(settings.max_private_queues),
             private_queue_bytes,
             topic_bounds: Bounds { words, hashes },
             next_queue: AtomicU64::new(0),
             names: RandomState::new(),
         }
+    }
+
+    /// The number of a new queue. Never used twice.
+    fn queue_id(&self) -> u64 {
+        self.next_queue.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn uncount(&self, queue: &Queue) {
+        let count = if queue.binding.is_some() { &self.private } else { &self.named };
+        count.current.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Count {
+    const fn up_to(max: usize) -> Self {
+        Self { current: AtomicUsize::new(0), max }
+    }
+
+    /// Counts one more in; if there may be no more, `refuse` is told how many there are, of how
+    /// many.
+    fn add(&self, refuse: impl FnOnce(usize, usize) -> BrokerError) -> Result<(), BrokerError> {
+        let more = |current| (current < self.max).then_some(current + 1);
+        self.current
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .map(drop)
+            .map_err(|current| refuse(current, self.max))
     }
 }
 
@@ -247,7 +282,10 @@ impl Vhost {
         if topology.queue(name).is_some() {
             return Ok(());
         }
-        let id = self.count_queue(name)?;
+        self.shared
+            .named
+            .add(|current, max| refusals::too_many_queues(name, &self.name, current, max))?;
+        let id = self.shared.queue_id();
         topology.add(&Arc::new(Queue::new(id, name.detached(), traits, None, None)));
         Ok(())
     }
@@ -260,7 +298,11 @@ impl Vhost {
         link: LinkId,
         binding: (Text, Text),
     ) -> Result<Arc<Queue>, BrokerError> {
-        let id = self.count_queue("")?;
+        self.shared.private.add(|current, max| {
+            let (exchange, key) = &binding;
+            refusals::too_many_private_queues((exchange, key), &self.name, current, max)
+        })?;
+        let id = self.shared.queue_id();
         let name = Text::from(format!("amq.gen-{id}-{:016x}", self.shared.names.hash_one(id)));
         let traits = Traits { durable: false, auto_delete: true, owner: Some(link) };
         let limit = Some(self.shared.private_queue_bytes);
@@ -269,21 +311,10 @@ impl Vhost {
         Ok(queue)
     }
 
-    /// Counts one more queue in, if there may be one. Returns the number it is known by.
-    fn count_queue(&self, name: &str) -> Result<u64, BrokerError> {
-        let Shared { queues, max_queues, next_queue, .. } = &*self.shared;
-        queues
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |current| {
-                (current < *max_queues).then_some(current + 1)
-            })
-            .map_err(|current| refusals::too_many_queues(name, &self.name, current, *max_queues))?;
-        Ok(next_queue.fetch_add(1, Ordering::Relaxed))
-    }
-
     fn remove(&self, topology: &mut Topology, queue: &Arc<Queue>) -> bool {
         let was_there = topology.remove(queue);
         if was_there {
-            self.shared.queues.fetch_sub(1, Ordering::Relaxed);
+            self.shared.uncount(queue);
         }
         was_there
     }

@@ -4,7 +4,7 @@ use broker_adapters::embedded::Settings;
 use bytes::Bytes;
 use protocols::broker::{BrokerErrorKind, Event, Message, Outcome, QueueOptions};
 
-use crate::support::{Fixture, exchange, exclusive, existing, message, queue, topic};
+use crate::support::{Fixture, auto_delete, exchange, exclusive, existing, message, queue, topic};
 
 const KIB: usize = 1 << 10;
 
@@ -254,16 +254,52 @@ async fn one_queue_too_many_is_refused_until_one_is_gone() {
     let fixture = Fixture::embedded_with(settings);
     let mut client = fixture.client().await;
     let mut other = fixture.client_of("other").await;
-    let subscription = client.subscribe(topic("news"), 1).await;
+    let subscription = client.try_subscribe(queue("brief"), auto_delete(), 1).await.unwrap();
     other.publish(queue("orders"), "m").await;
-    let default = QueueOptions::default();
-    let refused = client.try_subscribe(topic("news"), default, 1).await.unwrap_err();
-    assert_eq!(refused.kind, BrokerErrorKind::ResourceError);
-    assert!(refused.text.contains("2 of 2 queues"), "{refused}");
     let refused = client.try_publish(queue("orders"), message("m")).await.unwrap_err();
     assert_eq!(refused.kind, BrokerErrorKind::ResourceError);
+    let expected = "RESOURCE_ERROR - cannot declare queue 'orders' in vhost '/': \
+                    there are 2 of 2 queues";
+    assert_eq!(refused.text, expected);
     client.unsubscribe(subscription).await;
     assert_eq!(client.try_publish(queue("orders"), message("m")).await, Ok(Outcome::Accepted));
+}
+
+#[tokio::test]
+async fn one_private_queue_too_many_is_refused_until_one_is_gone() {
+    let settings = Settings { max_private_queues: 2, ..Settings::default() };
+    let fixture = Fixture::embedded_with(settings);
+    let mut client = fixture.client().await;
+    let mut other = fixture.client_of("other").await;
+    let subscription = client.subscribe(topic("news"), 1).await;
+    other.subscribe(topic("news"), 1).await;
+    let default = QueueOptions::default();
+    let refused = client.try_subscribe(topic("stock.#"), default, 1).await.unwrap_err();
+    assert_eq!(refused.kind, BrokerErrorKind::ResourceError);
+    let expected = "RESOURCE_ERROR - cannot declare a private queue for 'stock.#' at exchange \
+                    'amq.topic' in vhost '/': there are 2 of 2 private queues";
+    assert_eq!(refused.text, expected);
+    client.unsubscribe(subscription).await;
+    client.subscribe(topic("stock.#"), 1).await;
+}
+
+#[tokio::test]
+async fn named_queues_leave_room_for_private_ones_and_private_ones_for_named_ones() {
+    let settings = Settings { max_queues: 2, max_private_queues: 2, ..Settings::default() };
+    let fixture = Fixture::embedded_with(settings);
+    let mut client = fixture.client().await;
+    for n in 0..3 {
+        let outcome = client.try_publish(queue(&n.to_string()), message("m")).await;
+        assert_eq!(outcome.is_ok(), n < 2);
+    }
+    client.subscribe(topic("news"), 1).await;
+    client.subscribe(topic("news"), 1).await;
+
+    let fixture = Fixture::embedded_with(Settings { max_queues: 1, ..Settings::default() });
+    let mut client = fixture.client().await;
+    client.subscribe(topic("news"), 1).await;
+    client.subscribe(exchange("amq.direct", "k"), 1).await;
+    client.publish(queue("orders"), "m").await;
 }
 
 #[tokio::test]
@@ -297,7 +333,7 @@ async fn a_topic_pattern_or_key_of_too_many_words_is_refused_with_both_numbers()
 
 #[tokio::test]
 async fn private_queues_are_gone_with_their_link_however_they_were_asked_for() {
-    let settings = Settings { max_queues: 1, ..Settings::default() };
+    let settings = Settings { max_private_queues: 1, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
     let lasting =
         QueueOptions { exclusive: Some(false), auto_delete: Some(false), ..Default::default() };

@@ -29,8 +29,11 @@ pub struct Embedded {
     /// Bytes waiting in the private queue of one topic subscription before that subscription is
     /// ended as too slow. Default 64 MiB.
     pub private_queue_bytes: ByteSize,
-    /// Most queues at a time. Default 100,000.
+    /// Most queues at a time that clients have named. Default 100,000.
     pub max_queues: usize,
+    /// Most private queues at a time, each of one subscription to a topic or an exchange. Default
+    /// 100,000.
+    pub max_private_queues: usize,
     /// Most words of a topic's key or pattern. Default 32.
     pub max_topic_words: usize,
     /// Most `#` in a topic pattern. Default 4.
@@ -50,6 +53,7 @@ impl Default for Embedded {
             link_buffer: ByteSize(1 << 20),
             private_queue_bytes: ByteSize(64 << 20),
             max_queues: 100_000,
+            max_private_queues: 100_000,
             max_topic_words: 32,
             max_topic_hashes: 4,
             loopback_users: vec!["guest".to_owned()],

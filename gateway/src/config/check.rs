@@ -245,6 +245,7 @@ impl<'a> Check<'a> {
         self.size(at.join("link_buffer"), broker.link_buffer);
         self.size(at.join("private_queue_bytes"), broker.private_queue_bytes);
         self.count(at.join("max_queues"), broker.max_queues);
+        self.count(at.join("max_private_queues"), broker.max_private_queues);
         self.count(at.join("max_topic_words"), broker.max_topic_words);
         self.count(at.join("max_topic_hashes"), broker.max_topic_hashes);
         for (login, user) in &broker.user {
