@@ -16,9 +16,13 @@ use protocols::text::Text;
 use super::memory::Memory;
 use super::notice::Entry;
 
-/// What a message costs beside its bytes: the structures that hold it, in one queue.
+/// What a message costs beside its bytes: the structures that hold it, in one queue. The
+/// documentation of the settings that count bytes names the number.
 pub(super) const OVERHEAD: usize =
     size_of::<Publication>() + size_of::<Held>() + size_of::<Entry>() + 4 * size_of::<usize>();
+
+/// What each of its headers costs beside its bytes. The same is true of this number.
+const HEADER_OVERHEAD: usize = size_of::<(Text, Value)>();
 
 /// A publication that is charged to the broker's memory for as long as this value lives.
 ///
@@ -75,7 +79,7 @@ impl fmt::Debug for Held {
 }
 
 fn retained_size(publication: &Publication) -> usize {
-    let headers = publication.message.properties.headers.len() * size_of::<(Text, Value)>();
+    let headers = publication.message.properties.headers.len() * HEADER_OVERHEAD;
     OVERHEAD + headers + publication.size()
 }
 
@@ -90,6 +94,12 @@ mod tests {
     use crate::embedded::LinkId;
 
     #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn the_overhead_is_what_the_settings_say() {
+        assert_eq!((OVERHEAD, HEADER_OVERHEAD), (520, 64));
+    }
+
+    #[test]
     fn every_copy_is_charged_while_it_lives_and_compacted_once() {
         let memory = Arc::new(Memory::new(1));
         let headers = vec![(Text::from("name"), Value::Text(Text::from("value")))];
@@ -101,7 +111,7 @@ mod tests {
         };
         let held = Held::new(Arc::new(publication), &memory);
         let bytes = "q".len() + "name".len() + "value".len() + "body".len();
-        assert_eq!(held.size(), OVERHEAD + size_of::<(Text, Value)>() + bytes);
+        assert_eq!(held.size(), OVERHEAD + HEADER_OVERHEAD + bytes);
         let compacted = held.compacted();
         assert!(!Arc::ptr_eq(&held, &compacted));
         assert!(Arc::ptr_eq(&compacted, &compacted.compacted()));

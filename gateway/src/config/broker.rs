@@ -16,7 +16,8 @@ pub enum Broker {
     Embedded(Embedded),
 }
 
-/// The embedded broker.
+/// The embedded broker. Where it counts bytes, each message counts as its own and 520 more, and 64
+/// for each header.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Embedded {
