@@ -30,10 +30,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Err(error) = telemetry::init(&config.log) {
-        eprintln!("{error}");
-        return ExitCode::FAILURE;
-    }
+    let _flow = match telemetry::init(&config.log) {
+        Ok(flow) => flow,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -1,12 +1,16 @@
 //! Where log lines go: standard error, as text or JSON. Standard output is left to what the
 //! operator asked for.
 
+mod lines;
+
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
 
 use crate::config::{Log, LogFormat};
+pub use lines::Flow;
+use lines::Lines;
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -21,21 +25,41 @@ pub enum TelemetryError {
     /// This process logs already.
     #[error("logging has been set up already in this process")]
     AlreadySet(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no thread that could write.
+    #[error("cannot start the thread that writes the log: {0}")]
+    NoThread(#[source] io::Error),
 }
 
 /// Sends what passes the filter to standard error, from now on and for the whole process.
 ///
 /// *Errors.* The filter does not parse, or the process has a `tracing` subscriber already.
-pub fn init(log: &Log) -> Result<(), TelemetryError> {
+pub fn init(log: &Log) -> Result<Flow, TelemetryError> {
+    let filter = filter(&log.filter)?;
+    let note = match log.format {
+        LogFormat::Text => dropped_text,
+        LogFormat::Json => dropped_json,
+    };
+    let (writer, flow) = Lines::to(io::stderr(), note).map_err(TelemetryError::NoThread)?;
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter(&log.filter)?)
-        .with_writer(io::stderr)
+        .with_env_filter(filter)
+        .with_writer(move || writer.clone())
         .with_ansi(io::stderr().is_terminal());
     match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     }
-    .map_err(TelemetryError::AlreadySet)
+    .map_err(TelemetryError::AlreadySet)?;
+    Ok(flow)
+}
+
+fn dropped_text(count: u64) -> String {
+    format!("WARN {count} log lines dropped: standard error was not read")
+}
+
+fn dropped_json(count: u64) -> String {
+    format!(
+        r#"{{"level":"WARN","message":"log lines dropped: standard error was not read","count":{count}}}"#
+    )
 }
 
 /// Parses a filter; every directive must be understood, and name a level.

@@ -696,7 +696,7 @@ fn a_file_given_on_the_command_line_stands_in_for_the_built_in_one() {
 #[test]
 fn the_first_set_up_of_logging_holds_and_a_second_is_refused() {
     let log = Config::builtin().log;
-    gateway::telemetry::init(&log).unwrap();
+    let _flow = gateway::telemetry::init(&log).unwrap();
     gateway::telemetry::init(&log).unwrap_err();
 }
 
