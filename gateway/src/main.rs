@@ -2,12 +2,8 @@
 //!
 //! Exit codes: 0 after an orderly stop, 1 if it could not start, 2 if the configuration is wrong.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the command line: what it prints is what the operator asked for"
-)]
-
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,29 +18,35 @@ fn main() -> ExitCode {
     let config = match Cli::parse().request(&Registry::standard()) {
         Ok(Request::Run(config)) => *config,
         Ok(Request::Print(text)) => {
-            print!("{text}");
+            say(io::stdout(), &text.trim_end());
             return ExitCode::SUCCESS;
         }
         Err(errors) => {
-            eprintln!("{errors}");
+            say(io::stderr(), &errors);
             return ExitCode::from(2);
         }
     };
     let _flow = match telemetry::init(&config.log) {
         Ok(flow) => flow,
         Err(error) => {
-            eprintln!("{error}");
+            say(io::stderr(), &error);
             return ExitCode::FAILURE;
         }
     };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("cannot start the runtime: {error}");
+            say(io::stderr(), &format!("cannot start the runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
     runtime.block_on(run(config))
+}
+
+/// Writes a text and the end of its line. A stream that nobody reads is no fault of the gateway's:
+/// what cannot be said is left unsaid.
+fn say(mut stream: impl Write, text: &dyn Display) {
+    let _ = stream.write_all(format!("{text}\n").as_bytes()).and_then(|()| stream.flush());
 }
 
 async fn run(config: Config) -> ExitCode {
@@ -53,18 +55,18 @@ async fn run(config: Config) -> ExitCode {
     let (mut terminate, mut interrupt) = match signals {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("cannot listen for signals: {error}");
+            say(io::stderr(), &format!("cannot listen for signals: {error}"));
             return ExitCode::FAILURE;
         }
     };
     let running = match Gateway::new(config.clone()).start().await {
         Ok(running) => running,
         Err(error) => {
-            eprintln!("{error}");
+            say(io::stderr(), &error);
             return ExitCode::from(if matches!(error, StartError::Config(_)) { 2 } else { 1 });
         }
     };
-    print!("{}", welcome(&config, &running));
+    say(io::stdout(), &welcome(&config, &running));
     wait(&mut terminate, &mut interrupt).await;
     tokio::select! {
         drained = running.drain() => info!(cut = drained.cut, "drained"),
@@ -98,7 +100,7 @@ fn welcome(config: &Config, running: &Running) -> String {
     if let Some(addr) = running.admin_addr() {
         lines.push_str(&format!("  http://{addr}  /livez, /readyz\n"));
     }
-    lines.push_str("To try it: the snippets in README.md. To see every setting: --print-config.\n");
+    lines.push_str("To try it: the snippets in README.md. To see every setting: --print-config.");
     lines
 }
 

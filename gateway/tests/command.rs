@@ -31,6 +31,34 @@ fn ask(address: SocketAddr) -> String {
     answer
 }
 
+#[test]
+fn a_closed_standard_output_harms_nobody() {
+    let mut child = gateway().arg("--print-config").stdout(closed()).spawn().unwrap();
+    assert!(child.wait().unwrap().success());
+
+    let mut child = gateway().stdout(closed()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("admin listening") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it stopped");
+    }
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    stop(child);
+}
+
+#[test]
+fn a_refusal_that_nobody_reads_is_an_exit_code_still() {
+    let mut child = gateway().args(["--set", "log.filter=inof"]).stderr(closed()).spawn().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+}
+
+/// A stream that nobody can read.
+fn closed() -> Stdio {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer.into()
+}
+
 /// Stops it in order.
 fn stop(mut child: Child) {
     let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
@@ -40,8 +68,7 @@ fn stop(mut child: Child) {
 
 #[test]
 fn a_closed_standard_error_harms_nobody() {
-    let mut child = gateway().spawn().unwrap();
-    drop(child.stderr.take());
+    let mut child = gateway().stderr(closed()).spawn().unwrap();
     let address = address(&mut child, "ws://");
     for _ in 0..5 {
         assert!(ask(address).starts_with("HTTP/1.1 404 "));
