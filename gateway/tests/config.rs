@@ -308,6 +308,11 @@ const BAD_ASSIGNMENTS: &[(&str, &str)] = &[
     ("listener.web.bind.port=1", "listener.web.bind: expected text in quotes, got a table"),
     ("listener=web", "expected a table, got text"),
     ("broker.main.user=ann:hunter2", "expected a table, got text"),
+    (
+        "broker.main.loopback_users=['gest']",
+        "there is no user of \"main\" named \"gest\"; did you mean \"guest\"?",
+    ),
+    ("broker.main.loopback_users=['guest', 'guest']", "\"guest\" is listed twice"),
     ("broker.main.kind=rabbit", "expected \"embedded\", got \"rabbit\""),
     ("logg.filter=info", "logg: unknown section; did you mean \"log\"?"),
 ];
@@ -334,6 +339,16 @@ const BAD_VARIABLES: &[(&str, &str, &str)] = &[
         "GATEWAY_LISTENER__TCP__MAX_CONNECTIONS",
         "5",
         "listener.tcp.bind: missing; this key has no default",
+    ),
+    (
+        "GATEWAY__X",
+        "1",
+        "expected one underscore before the section, as in GATEWAY_LISTENER__WEB__BIND",
+    ),
+    (
+        "GATEWAY___LOG__FILTER",
+        "info",
+        "expected one underscore before the section, as in GATEWAY_LISTENER__WEB__BIND",
     ),
     ("GATEWAY_LOGG__FILTER", "info", "logg: unknown section; did you mean \"log\"?"),
     (

@@ -39,7 +39,8 @@ pub struct Embedded {
     pub max_topic_words: usize,
     /// Most `#` in a topic pattern. Default 4.
     pub max_topic_hashes: usize,
-    /// Users that may log in from the gateway's own host only. Default `["guest"]`.
+    /// Users that may log in from the gateway's own host only. Default `["guest"]`, which may
+    /// stand although there is no such user.
     pub loopback_users: Vec<String>,
     /// `[broker.NAME.user.LOGIN]`. Default: `guest` with passcode `guest`.
     pub user: BTreeMap<String, User>,

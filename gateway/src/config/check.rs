@@ -37,7 +37,7 @@ pub(super) fn problems(config: &Config, registry: &Registry) -> Vec<(KeyPath, Pr
     check.paths();
     check.used_listeners();
     for (name, Broker::Embedded(broker)) in &config.broker {
-        check.embedded(&KeyPath::from(["broker", name]), broker);
+        check.embedded(name, broker);
     }
     check.process();
     check.problems
@@ -236,7 +236,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn embedded(&mut self, at: &KeyPath, broker: &Embedded) {
+    fn embedded(&mut self, name: &str, broker: &Embedded) {
+        let at = KeyPath::from(["broker", name]);
         if broker.vhosts.is_empty() {
             self.add(at.join("vhosts"), Problem::at_least("one virtual host", "none"));
         }
@@ -248,6 +249,7 @@ impl<'a> Check<'a> {
         self.count(at.join("max_private_queues"), broker.max_private_queues);
         self.count(at.join("max_topic_words"), broker.max_topic_words);
         self.count(at.join("max_topic_hashes"), broker.max_topic_hashes);
+        self.loopback_users(at.join("loopback_users"), name, broker);
         for (login, user) in &broker.user {
             let at = at.concat(&["user", login]);
             if login.is_empty() {
@@ -259,6 +261,17 @@ impl<'a> Check<'a> {
             for vhost in user.vhosts.iter().flatten() {
                 self.refer(at.join("vhosts"), "virtual host", vhost, broker.vhosts.iter());
             }
+        }
+    }
+
+    /// A misspelt name would open its user to everybody. What nobody wrote is not misspelt.
+    fn loopback_users(&mut self, at: KeyPath, name: &str, broker: &Embedded) {
+        self.no_repeats(&at, &broker.loopback_users);
+        if broker.loopback_users == Embedded::default().loopback_users {
+            return;
+        }
+        for login in &broker.loopback_users {
+            self.refer(at.clone(), &format!("user of {name:?}"), login, broker.user.keys());
         }
     }
 

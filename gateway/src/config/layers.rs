@@ -204,6 +204,9 @@ impl Layer {
         let key = name.strip_prefix(PREFIX)?;
         let source = format!("environment {name}");
         let failed = |problem| ConfigError::new(Location::of_source(&source), problem);
+        if key.starts_with('_') {
+            return Some(Err(failed(Problem::ExtraUnderscore)));
+        }
         let parts: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
         if let [part] = parts.as_slice() {
             return lacks_underscore(part).then(|| Err(failed(Problem::SingleUnderscore)));

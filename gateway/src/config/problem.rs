@@ -93,6 +93,9 @@ pub enum Problem {
         "expected two underscores between section, name and key, as in GATEWAY_LISTENER__WEB__BIND"
     )]
     SingleUnderscore,
+    /// A variable whose section is set off by more than one underscore.
+    #[error("expected one underscore before the section, as in GATEWAY_LISTENER__WEB__BIND")]
+    ExtraUnderscore,
     /// A `--set` that is not an assignment.
     #[error("expected SECTION.NAME.KEY=VALUE")]
     NoAssignment,
