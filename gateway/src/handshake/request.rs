@@ -64,8 +64,13 @@ pub(super) fn decide<B: Body>(
 fn find<'a>(path: &str, routes: &'a [Arc<Route>]) -> Result<&'a Arc<Route>, Refusal> {
     routes.iter().find(|route| route.path == path).ok_or_else(|| {
         let paths: Vec<_> = routes.iter().map(|route| route.path.as_str()).collect();
-        let (path, paths) = (shown(path), paths.join(", "));
-        let text = format!("Nothing is served at {path}; there is {paths}.");
+        let paths = paths.join(", ");
+        let text = if path.is_empty() {
+            // As in `CONNECT host:port` (RFC 9112 §3.2.3).
+            format!("The request names no path; a WebSocket is served at {paths}.")
+        } else {
+            format!("Nothing is served at {}; there is {paths}.", shown(path))
+        };
         Refusal::new(StatusCode::NOT_FOUND, text)
     })
 }

@@ -289,6 +289,12 @@ async fn every_refusal_says_what_would_be_right() {
         ("GET /ws/ HTTP/1.1", &[], 404, "/ws, /echo"),
         ("GET /WS HTTP/1.1", &[], 404, "/ws, /echo"),
         ("GET / HTTP/1.0", &["Host"], 404, "/ws, /echo"),
+        (
+            "CONNECT host:80 HTTP/1.1",
+            &[],
+            404,
+            "names no path; a WebSocket is served at /ws, /echo",
+        ),
         ("PUT /ws HTTP/1.1", &[], 405, "GET"),
         ("OPTIONS /ws HTTP/1.1", &[], 405, "GET"),
         ("GET /ws HTTP/1.0", &[], 505, "HTTP/1.1"),
