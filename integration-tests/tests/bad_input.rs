@@ -104,7 +104,14 @@ fn configure(config: &mut Config) {
     tight.max_message_size = Some(ByteSize(12_000));
     let mut impatient = Route { path: "/impatient".to_owned(), ..stomp.clone() };
     impatient.limits.login_timeout = short;
-    config.route.extend([("tight".to_owned(), tight), ("impatient".to_owned(), impatient)]);
+    let strict = Route {
+        path: "/strict".to_owned(),
+        default_login: None,
+        default_passcode: None,
+        ..stomp.clone()
+    };
+    let routes = [("tight", tight), ("impatient", impatient), ("strict", strict)];
+    config.route.extend(routes.map(|(name, route)| (name.to_owned(), route)));
     for listener in ["hasty", "narrow"] {
         let route = Route { listener: listener.to_owned(), ..stomp.clone() };
         config.route.insert(listener.to_owned(), route);
@@ -225,7 +232,7 @@ fn login_rows() -> Vec<Row> {
         ("frame before CONNECT", "/ws", "SUBSCRIBE\nid:1\ndestination:/queue/bad".to_owned(), Error("Illegal command", &["SUBSCRIBE", "CONNECT"], 1008)),
         ("wrong passcode", "/ws", "CONNECT\naccept-version:1.2\nlogin:guest\npasscode:wrong".to_owned(), refused(&[])),
         ("unknown user", "/ws", "CONNECT\naccept-version:1.2\nlogin:nobody\npasscode:guest".to_owned(), refused(&[])),
-        ("no login", "/ws", "CONNECT\naccept-version:1.2".to_owned(), refused(&[])),
+        ("no login", "/strict", "CONNECT\naccept-version:1.2".to_owned(), refused(&[])),
         ("unknown virtual host", "/ws", format!("CONNECT\naccept-version:1.2\nhost:/nowhere\n{guest}"), refused(&["/nowhere"])),
         ("no common version", "/ws", format!("CONNECT\naccept-version:2.0,3.1\n{guest}"), Error("Version mismatch", &["1.0,1.1,1.2", "2.0,3.1"], 1008)),
         ("bad heart-beat", "/ws", format!("CONNECT\naccept-version:1.2\nheart-beat:often\n{guest}"), Error("Invalid header", &["heart-beat", "often"], 1008)),

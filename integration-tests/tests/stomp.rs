@@ -65,6 +65,16 @@ async fn the_subprotocol_is_chosen_from_what_is_offered() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_no_login_is_guest() {
+    let gateway = TestGateway::embedded().start().await;
+    let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
+    let mut client = StompClient::over(ws);
+    client.send("CONNECT", &[("accept-version", "1.2"), ("host", "/")], "").await;
+    client.expect("CONNECTED").await;
+    client.subscribe("sub", QUEUE, "auto").await;
+}
+
+#[tokio::test]
 async fn the_highest_common_version_is_chosen() {
     let gateway = TestGateway::embedded().start().await;
     for (accepted, version) in [
