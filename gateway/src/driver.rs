@@ -196,8 +196,10 @@ impl<T: Transport> Driver<T> {
         self.throttled = false;
         self.drive_output(now, cx)?;
         self.drive_control(now, cx);
-        let mut spent = self.drive_broker(now, cx);
-        spent |= self.drive_input(now, cx);
+        self.release_held(now, cx);
+        // Input first: what it asks for is little, and among it is what stops deliveries.
+        let mut spent = self.drive_input(now, cx);
+        spent |= self.drive_broker(now, cx);
         self.drive_timer(now, cx)?;
         self.drive_output(now, cx)?;
         if self.closing.is_some() {
@@ -283,9 +285,8 @@ impl<T: Transport> Driver<T> {
         self.dispatch(now, cx);
     }
 
-    /// Events of the broker, and publishes that waited for it. True if the budget was spent.
+    /// Events of the broker. True if the budget was spent.
     fn drive_broker(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        self.release_held(now, cx);
         for _ in 0..BUDGET {
             if self.closing.is_some() {
                 return false;
