@@ -160,6 +160,38 @@ fn nothing_is_left_for_later_and_no_test_is_skipped() {
     }
 }
 
+#[test]
+fn documents_name_only_files_and_functions_that_are_there() {
+    let files = tracked_files();
+    let sources = sources();
+    let documents = files.iter().filter(|path| path.ends_with(".md"));
+    for document in documents {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        // What stands between back-ticks, outside of blocks of code.
+        let prose = text.split("```").step_by(2);
+        for name in prose.flat_map(|prose| prose.split('`').skip(1).step_by(2)) {
+            let is_file = name.ends_with(".rs") || name.ends_with('/') && !name.starts_with('/');
+            let inside = format!("/{name}");
+            let is_there = |path: &String| format!("/{path}").contains(&inside);
+            assert!(!is_file || files.iter().any(is_there), "{document} names {name}");
+
+            let Some((_, item)) = name.rsplit_once("::").filter(|(_, item)| is_plain(item)) else {
+                continue;
+            };
+            let defined = ["fn", "mod", "struct", "pub"].map(|keyword| format!("{keyword} {item}"));
+            let defines = |source: &Source| {
+                defined.iter().any(|it| {
+                    source
+                        .code
+                        .match_indices(it)
+                        .any(|(at, _)| !source.code[at + it.len()..].starts_with(is_word))
+                })
+            };
+            assert!(sources.iter().any(defines), "{document} names {name}");
+        }
+    }
+}
+
 struct Source {
     /// From the root of the workspace.
     path: String,
@@ -221,6 +253,10 @@ fn output_of(command: &mut Command) -> String {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn is_plain(name: &str) -> bool {
+    name.chars().all(is_word)
 }
 
 const fn is_word(character: char) -> bool {
