@@ -37,7 +37,7 @@ const CONTROL_SIZE: usize = 4 << 10;
 pub(super) struct Output {
     /// Data frames, not yet encoded.
     frames: VecDeque<OutFrame>,
-    /// Payload bytes of `frames`.
+    /// What `frames` cost together.
     queued: usize,
     /// Whole control frames, encoded.
     control: Vec<u8>,
@@ -55,7 +55,7 @@ pub(super) struct Output {
 impl Output {
     /// Adds a data frame.
     pub(super) fn push(&mut self, frame: OutFrame) {
-        self.queued += frame.bytes.len();
+        self.queued += cost(&frame);
         self.frames.push_back(frame);
     }
 
@@ -122,7 +122,7 @@ impl Output {
             && self.batch.len() < BATCH_SIZE
             && let Some(frame) = self.frames.pop_front()
         {
-            self.queued -= frame.bytes.len();
+            self.queued -= cost(&frame);
             encode_header(&frame, &mut self.batch);
             if frame.bytes.len() > COPY_SIZE {
                 self.body = frame.bytes;
@@ -147,6 +147,12 @@ impl Output {
             self.body = Bytes::new();
         }
     }
+}
+
+/// What a frame counts before it is encoded: its payload, or one byte, lest empty ones are
+/// overlooked, or any number of them is free.
+fn cost(frame: &OutFrame) -> usize {
+    frame.bytes.len().max(1)
 }
 
 fn encode_header(frame: &OutFrame, batch: &mut Vec<u8>) {
@@ -228,11 +234,23 @@ mod tests {
         ] {
             let mut output = Output::default();
             output.push(frame(kind, length));
-            assert_eq!(output.len(), length);
+            assert_eq!(output.len(), length.max(1));
             let taken = written(&mut output, usize::MAX).taken;
             assert_eq!(&taken[..head.len()], head);
             assert_eq!(taken[head.len()..], vec![b'x'; length]);
         }
+    }
+
+    #[test]
+    fn an_empty_message_waits_for_the_socket_too() {
+        let mut output = Output::default();
+        output.push(frame(FrameKind::Text, 0));
+        output.push(frame(FrameKind::Text, 0));
+        assert_eq!(output.len(), 2);
+        assert_eq!(written(&mut output, usize::MAX).taken, [0x81, 0, 0x81, 0]);
+        output.push(frame(FrameKind::Text, 0));
+        output.seal();
+        assert_eq!(output.len(), 0);
     }
 
     #[test]
