@@ -3,18 +3,16 @@
 //! `cargo run --release --example echo -- 127.0.0.1:9001` serves it at `ws://127.0.0.1:9001/ws`,
 //! also to clients that name no sub-protocol: that is how WebSocket conformance suites connect.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway::Gateway;
-use gateway::config::units::ByteSize;
-use gateway::config::{Config, Listener, Route};
-use protocols::session::{Close, CloseCause, CloseCode, Established, OutFrame, Unit};
-use protocols::violation::Violation;
-use protocols::{Actions, Session, SessionSetup, Subprotocol};
+use gateway::config::{Config, Listener, Route, units::ByteSize};
+use gateway::protocols::session::{Close, CloseCause, CloseCode, Established, OutFrame, Unit};
+use gateway::protocols::violation::Violation;
+use gateway::protocols::{Actions, Session, SessionSetup, Subprotocol};
 
-struct Echo;
+pub(crate) struct Echo;
 
 impl Subprotocol for Echo {
     fn id(&self) -> &'static str {
@@ -45,7 +43,7 @@ impl Session for Echo {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".into());
     let mut route = Route::between("web", &["echo"], "main");
     route.limits.frame_size = ByteSize(64 << 20);

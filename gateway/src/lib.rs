@@ -28,5 +28,7 @@ mod start;
 pub mod telemetry;
 pub mod transport;
 
+/// What a sub-protocol of one's own is made of.
+pub use protocols;
 pub use running::{Drained, Running};
 pub use start::{Gateway, StartError};

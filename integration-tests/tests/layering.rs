@@ -122,6 +122,13 @@ fn adapters_use_the_port_alone() {
 }
 
 #[test]
+fn the_clients_of_the_tests_share_no_protocol_code_with_the_gateway() {
+    for source in sources().iter().filter(|it| it.path.starts_with("integration-tests/")) {
+        assert!(!source.code.contains("protocols::"), "{} uses protocols", source.path);
+    }
+}
+
+#[test]
 fn the_visible_top_level_is_as_agreed() {
     let files = tracked_files();
     let top: BTreeSet<&str> = files
