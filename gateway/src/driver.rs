@@ -134,6 +134,9 @@ struct Driver<T> {
     held_since: Option<Instant>,
     /// The session has input left, which goes before anything new.
     more_input: bool,
+    /// The peer broke a rule below the protocol: there is no more input, only what the session has
+    /// to say.
+    input_broken: bool,
     /// Deliveries to accept once the output is flushed.
     settling: Vec<Settled>,
     /// What the session was last told about reading.
@@ -179,6 +182,7 @@ impl<T: Transport> Driver<T> {
             held: VecDeque::new(),
             held_since: None,
             more_input: false,
+            input_broken: false,
             settling: Vec::new(),
             reading: true,
             throttled: false,
@@ -310,7 +314,7 @@ impl<T: Transport> Driver<T> {
     /// Units from the peer, while there is room for what they lead to. True if the budget was spent.
     fn drive_input(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         for _ in 0..BUDGET {
-            if self.closing.is_some() || self.login.is_some() {
+            if self.closing.is_some() || self.login.is_some() || self.input_broken {
                 return false;
             }
             if self.is_above_high_water() {
@@ -347,6 +351,7 @@ impl<T: Transport> Driver<T> {
         match ready!(received) {
             Some(Ok(unit)) => self.session.handle_input(now, unit, &mut self.actions),
             Some(Err(TransportError::Violation(violation))) => {
+                self.input_broken = true;
                 self.session.handle_violation(now, violation, &mut self.actions);
             }
             Some(Err(TransportError::Io(error))) => self.start_close(now, End::Broken(error)),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use broker_adapters::Broker;
 use bytes::Bytes;
 use protocols::auth::{AuthRequest, Credentials, DenialKind};
-use protocols::broker::{Address, DeliveryTag, Message, Publication, SubscriptionId, Token};
+use protocols::broker::{
+    Address, DeliveryTag, Message, Outcome, Publication, SubscriptionId, Token,
+};
 use protocols::policy::Policy;
 use protocols::session::{CloseCode, Established, FrameKind, OutFrame, Unit};
 use protocols::text::Text;
@@ -22,6 +24,8 @@ struct World {
     /// What the peer has sent; `None` ends the connection.
     input: VecDeque<Option<Unit>>,
     violation: Option<Violation>,
+    /// After a violation nothing comes any more.
+    broken: bool,
     /// Bytes queued, and whether the socket takes them.
     buffered: usize,
     written: u64,
@@ -39,6 +43,9 @@ struct World {
     link_dropped: bool,
     /// What the session was told.
     told: Vec<String>,
+    /// Waits for an event before it ends because of a violation.
+    waits: bool,
+    ending: Option<Close>,
     /// Portions of input that it has left.
     left: u64,
     session_deadline: Option<Instant>,
@@ -97,7 +104,12 @@ fn describe(command: &Command) -> String {
 
 impl Transport for Shared {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Unit, TransportError>>> {
-        if let Some(violation) = self.lock().violation.take() {
+        if self.lock().broken {
+            return Poll::Ready(None);
+        }
+        let violation = self.lock().violation.take();
+        if let Some(violation) = violation {
+            self.lock().broken = true;
             return Poll::Ready(Some(Err(violation.into())));
         }
         let next = self.lock().input.pop_front();
@@ -199,6 +211,7 @@ impl Session for Shared {
     }
 
     fn handle_event(&mut self, _: Instant, event: Event, actions: &mut Actions) {
+        actions.close = self.lock().ending.take();
         if let Event::Down { error } = &event {
             let bytes = Bytes::from(format!("down: {error}"));
             actions.frames.push(OutFrame::new(FrameKind::Text, bytes));
@@ -235,7 +248,12 @@ impl Session for Shared {
         let bytes = Bytes::from(format!("error: {violation}"));
         actions.frames.push(OutFrame::new(FrameKind::Text, bytes));
         let code = violation.report().code;
-        actions.close = Some(close(code, CloseCause::Violation(violation)));
+        let close = Some(close(code, CloseCause::Violation(violation)));
+        if self.lock().waits {
+            self.lock().ending = close;
+        } else {
+            actions.close = close;
+        }
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -483,6 +501,19 @@ async fn a_peer_at_fault_is_told_and_the_goodbye_names_the_code() {
     let (world, driver, _) = logged_in().await;
     world.change(|world| world.violation = Some(Violation::TextNotUtf8)).await;
     assert!(world.lock().output[0].starts_with("error: a text message must be UTF-8"));
+    assert_eq!(world.lock().goodbye, Some(CloseCode::Invalid));
+    assert!(matches!(driver.await.unwrap(), End::Closed(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_still_waits_for_the_broker_after_a_fault_has_its_say() {
+    let (world, driver, _) = logged_in().await;
+    world.lock().waits = true;
+    world.change(|world| world.violation = Some(Violation::TextNotUtf8)).await;
+    assert_eq!(world.lock().goodbye, None);
+    assert!(!driver.is_finished());
+    let confirmed = Event::Confirmed { token: Token(1), outcome: Outcome::Accepted };
+    world.change(|world| world.events.push_back(confirmed)).await;
     assert_eq!(world.lock().goodbye, Some(CloseCode::Invalid));
     assert!(matches!(driver.await.unwrap(), End::Closed(_)));
 }
