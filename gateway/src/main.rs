@@ -90,7 +90,7 @@ fn welcome(config: &Config, running: &Running) -> String {
             continue;
         };
         let protocols = route.protocols.join(", ");
-        let broker = config.broker.get(&route.broker).map_or("", kind);
+        let broker = config.broker.get(&route.broker).map_or_else(String::new, describe);
         let line = format!("  ws://{addr}{}  {protocols}, broker {broker}\n", route.path);
         lines.push_str(&line);
         if let Some(login) = &route.default_login {
@@ -104,8 +104,12 @@ fn welcome(config: &Config, running: &Running) -> String {
     lines
 }
 
-fn kind(broker: &Broker) -> &'static str {
-    match broker {
-        Broker::Embedded(_) => "embedded (in memory; user guest from this machine only)",
-    }
+fn describe(broker: &Broker) -> String {
+    let Broker::Embedded(embedded) = broker;
+    let user = |login: &String| match embedded.loopback_users.contains(login) {
+        true => format!("{login} (from this machine only)"),
+        false => login.clone(),
+    };
+    let users: Vec<_> = embedded.user.keys().map(user).collect();
+    format!("embedded, in memory; users: {}", users.join(", "))
 }
