@@ -76,6 +76,8 @@ enum End {
     Broken(std::io::Error),
     /// The peer took no byte of waiting output for `write_timeout`.
     WriteTimeout { buffered: usize },
+    /// The peer said goodbye, but the broker did not take its last messages in `publish_timeout`.
+    PublishTimeout,
 }
 
 impl End {
@@ -101,14 +103,16 @@ impl End {
             Self::WriteTimeout { buffered } => {
                 warn!(kind = "write_timeout", buffered, "cut a client that takes no output");
             }
+            Self::PublishTimeout => {
+                warn!(kind = "publish_timeout", "cut a client whose last messages were not taken");
+            }
         }
     }
 }
 
 /// A connection on its last way.
 struct Closing {
-    /// How it will have ended. [`End::Closed`] wants a goodbye; any other means that the peer
-    /// cannot be told anything.
+    /// How it will have ended. [`End::Closed`] wants a goodbye; at any other nothing more is said.
     end: End,
     /// When it is cut, said or not.
     deadline: Instant,
@@ -218,7 +222,7 @@ impl<T: Transport> Driver<T> {
 
     /// Writes what is buffered, and settles what has been written.
     fn drive_output(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
-        if self.transport.buffered() == 0 {
+        if self.transport.buffered() == 0 || self.withholds_goodbye() || self.ends_silently() {
             self.stalled = None;
             return Ok(());
         }
@@ -410,8 +414,13 @@ impl<T: Transport> Driver<T> {
 
     /// The broker has held this client back for too long: for the session it is as good as gone.
     fn give_up_publishing(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let withholds_goodbye = self.withholds_goodbye();
         self.held.clear();
         self.held_since = None;
+        if withholds_goodbye && let Some(closing) = &mut self.closing {
+            closing.end = End::PublishTimeout;
+            return;
+        }
         let text = format!(
             "the broker has taken no message for {} ms; those without a RECEIPT may be lost",
             self.tuning.publish_timeout.as_millis()
@@ -506,12 +515,31 @@ impl<T: Transport> Driver<T> {
         self.closing.get_or_insert(Closing { end, deadline, released: false });
     }
 
+    /// Whether the peer has said goodbye and the broker has not yet taken all it sent before. The
+    /// answer, by which the peer knows that nothing was lost, is not written until then.
+    fn withholds_goodbye(&self) -> bool {
+        let is_goodbye = |closing: &Closing| {
+            matches!(&closing.end, End::Closed(Close { cause: CloseCause::Peer, .. }))
+        };
+        !self.held.is_empty() && self.closing.as_ref().is_some_and(is_goodbye)
+    }
+
+    /// Whether nothing more may be said to the peer.
+    fn ends_silently(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| !matches!(closing.end, End::Closed(_)))
+    }
+
     /// Hands over what is held, writes what is buffered, lets go of the link, says goodbye.
     fn drive_close(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
         self.release_held(now, cx);
+        let withholds_goodbye = self.withholds_goodbye();
         let Some(mut closing) = self.closing.take() else {
             return Ok(());
         };
+        if withholds_goodbye {
+            // The time for saying it begins when it may be said; until then `publish_timeout` runs.
+            closing.deadline = now + self.tuning.close_timeout;
+        }
         let goodbye = if let End::Closed(close) = &closing.end { Some(close) } else { None };
         let unwritten = goodbye.is_some() && self.transport.buffered() > 0;
         let unfinished = !closing.released && (!self.held.is_empty() || unwritten);

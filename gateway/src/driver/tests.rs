@@ -567,6 +567,29 @@ async fn what_a_peer_asked_for_before_it_left_is_still_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_goodbye_is_not_answered_before_the_broker_has_taken_what_came_before_it() {
+    let (world, driver, _) = logged_in().await;
+    world.change(|world| world.refusing = true).await;
+    world.send(&["publish 1,echo,bye"]).await;
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!(world.lock().written, 0);
+    assert_eq!(world.lock().goodbye, None);
+    world.change(|world| world.refusing = false).await;
+    assert_eq!(world.submitted(), ["publish 1"]);
+    assert!(world.lock().written > 0);
+    assert_eq!(world.lock().goodbye, Some(CloseCode::Normal));
+    assert!(matches!(driver.await.unwrap(), End::Closed(_)));
+
+    let (world, driver, _) = logged_in().await;
+    world.change(|world| world.refusing = true).await;
+    world.send(&["publish 1,echo,bye"]).await;
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert!(matches!(driver.await.unwrap(), End::PublishTimeout));
+    assert_eq!(world.lock().written, 0);
+    assert_eq!(world.lock().goodbye, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_goodbye_that_nobody_takes_is_cut_short_and_unwritten_deliveries_go_back() {
     let (world, driver, _) = logged_in().await;
     world.change(|world| world.stuck = true).await;
