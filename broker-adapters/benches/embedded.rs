@@ -25,7 +25,7 @@ fn broker() -> Embedded {
 
 fn open(broker: &Embedded) -> Box<dyn Link> {
     let credentials = Credentials { login: "ann".into(), passcode: Secret::new("apple") };
-    let mut opening = broker.open("/".into(), credentials);
+    let mut opening = broker.open("/".into(), credentials.into());
     match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(link)) => link,
         other => panic!("the embedded broker opens at once: {:?}", other.map(|_| ())),

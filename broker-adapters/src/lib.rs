@@ -13,6 +13,7 @@
 pub mod embedded;
 mod lock;
 pub mod mailbox;
+pub mod rabbitmq;
 
 use std::fmt::Debug;
 use std::task::{Context, Poll};
@@ -22,15 +23,29 @@ use protocols::auth::{Credentials, Denial};
 use protocols::broker::{BrokerError, Command, Event};
 use protocols::text::Text;
 
+/// Whom a link works for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// What the broker is to let in.
+    pub credentials: Credentials,
+    /// It is the gateway's own login, which many clients work under: their rights were checked
+    /// before, so they may share more than those who bring a login of their own.
+    pub is_service: bool,
+}
+
+impl From<Credentials> for Identity {
+    /// A client's own login.
+    fn from(credentials: Credentials) -> Self {
+        Self { credentials, is_service: false }
+    }
+}
+
 /// A broker, as the gateway sees it: something that opens links.
 pub trait Broker: Debug + Send + Sync {
-    /// A link to `vhost` for these credentials. The broker decides about the login, so a refused
-    /// open is a refused login.
-    fn open(
-        &self,
-        vhost: Text,
-        credentials: Credentials,
-    ) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>>;
+    /// A link to `vhost` for this identity. The broker decides about the login, so a refused open
+    /// is a refused login.
+    fn open(&self, vhost: Text, identity: Identity)
+    -> BoxFuture<'_, Result<Box<dyn Link>, Denial>>;
 
     /// Whether logins can succeed now; the error says why not. Answers `/readyz`.
     fn ready(&self) -> Result<(), BrokerError>;

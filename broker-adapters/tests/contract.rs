@@ -27,7 +27,7 @@ use support::{
 
 async fn a_wrong_passcode_and_an_unknown_login_are_answered_alike(fixture: Fixture) {
     for (login, passcode) in [(USER.0, "pear"), ("nobody", "pear"), ("nobody", "")] {
-        let opened = fixture.broker.open(VHOST.into(), credentials((login, passcode))).await;
+        let opened = fixture.broker.open(VHOST.into(), credentials((login, passcode)).into()).await;
         let denial = opened.err().expect("refused");
         assert_eq!(denial.kind, DenialKind::BadCredentials);
         assert_eq!(denial.text.as_str(), format!("Access refused for user '{login}'"));
@@ -36,12 +36,12 @@ async fn a_wrong_passcode_and_an_unknown_login_are_answered_alike(fixture: Fixtu
 
 async fn a_virtual_host_that_is_missing_or_closed_to_the_user_is_refused(fixture: Fixture) {
     for (vhost, user) in [("missing", USER), (OTHER_VHOST, LIMITED)] {
-        let opened = fixture.broker.open(vhost.into(), credentials(user)).await;
+        let opened = fixture.broker.open(vhost.into(), credentials(user).into()).await;
         let denial = opened.err().expect("refused");
         assert_eq!(denial.kind, DenialKind::VhostRefused);
         assert_eq!(denial.text.as_str(), format!("Virtual host '{vhost}' access denied"));
     }
-    let opened = fixture.broker.open(VHOST.into(), credentials(LIMITED)).await;
+    let opened = fixture.broker.open(VHOST.into(), credentials(LIMITED).into()).await;
     assert!(opened.is_ok());
 }
 

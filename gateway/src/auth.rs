@@ -49,7 +49,7 @@ impl Login {
             return Err(denial(DenialKind::NotLoopback, text));
         }
         let vhost = request.vhost.unwrap_or_else(|| self.vhost.clone());
-        let link = self.broker.open(vhost.clone(), credentials).await?;
+        let link = self.broker.open(vhost.clone(), credentials.into()).await?;
         Ok(Admitted { grant: Grant { user, vhost }, link })
     }
 }
@@ -62,6 +62,7 @@ fn denial(kind: DenialKind, text: impl Into<Text>) -> Denial {
 mod tests {
     use std::task::{Context, Poll};
 
+    use broker_adapters::Identity;
     use futures_core::future::BoxFuture;
     use protocols::auth::Secret;
     use protocols::broker::{BrokerError, Command, Event};
@@ -76,9 +77,9 @@ mod tests {
         fn open(
             &self,
             _: Text,
-            credentials: Credentials,
+            identity: Identity,
         ) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
-            let answer: Result<Box<dyn Link>, _> = match credentials.passcode.expose() {
+            let answer: Result<Box<dyn Link>, _> = match identity.credentials.passcode.expose() {
                 "right" => Ok(Box::new(Mute)),
                 _ => Err(denial(DenialKind::BadCredentials, "wrong")),
             };

@@ -64,7 +64,7 @@ use protocols::auth::{Credentials, Denial, DenialKind};
 use protocols::broker::BrokerError;
 use protocols::text::Text;
 
-use crate::{Broker, Link};
+use crate::{Broker, Identity, Link};
 use link::EmbeddedLink;
 use users::Users;
 use vhost::{Shared, Vhost};
@@ -164,9 +164,9 @@ impl Broker for Embedded {
     fn open(
         &self,
         vhost: Text,
-        credentials: Credentials,
+        identity: Identity,
     ) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
-        let opened = self.link(&vhost, &credentials);
+        let opened = self.link(&vhost, &identity.credentials);
         Box::pin(future::ready(opened.map(|link| -> Box<dyn Link> { Box::new(link) })))
     }
 

@@ -193,7 +193,7 @@ impl Run {
 }
 
 fn open(broker: &dyn Broker) -> Box<dyn Link> {
-    let mut opening = broker.open(VHOST.into(), credentials(USER));
+    let mut opening = broker.open(VHOST.into(), credentials(USER).into());
     match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(link) => link.unwrap_or_else(|denial| panic!("{denial:?}")),
         Poll::Pending => panic!("the embedded broker opens at once"),

@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     pub(crate) async fn client_of(&self, vhost: &str) -> Client {
-        let opened = self.broker.open(Text::from(vhost), credentials(USER)).await;
+        let opened = self.broker.open(Text::from(vhost), credentials(USER).into()).await;
         Client::new(opened.unwrap_or_else(|denial| panic!("{denial:?}")))
     }
 }

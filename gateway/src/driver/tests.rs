@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
-use broker_adapters::Broker;
+use broker_adapters::{Broker, Identity};
 use bytes::Bytes;
 use protocols::auth::{AuthRequest, Credentials, DenialKind};
 use protocols::broker::{
@@ -280,7 +280,7 @@ fn close(code: CloseCode, cause: CloseCause) -> Close {
 }
 
 impl Broker for Shared {
-    fn open(&self, _: Text, _: Credentials) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
+    fn open(&self, _: Text, _: Identity) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
         let answer: Result<Box<dyn Link>, Denial> = if self.lock().denied {
             Err(Denial { kind: DenialKind::BadCredentials, text: Text::from("no") })
         } else {

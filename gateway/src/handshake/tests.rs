@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use broker_adapters::{Broker, Link};
+use broker_adapters::{Broker, Identity, Link};
 use futures_core::future::BoxFuture;
-use protocols::auth::{Credentials, Denial};
+use protocols::auth::Denial;
 use protocols::broker::BrokerError;
 use protocols::policy::Policy;
 use protocols::registry::Subprotocol;
@@ -79,7 +79,7 @@ fn close(code: CloseCode, cause: CloseCause) -> Close {
 struct NoBroker;
 
 impl Broker for NoBroker {
-    fn open(&self, _: Text, _: Credentials) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
+    fn open(&self, _: Text, _: Identity) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
         unreachable!("echo asks for no login")
     }
 

@@ -1,0 +1,72 @@
+//! RabbitMQ: AMQP 0-9-1 over lapin.
+
+mod endpoint;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use protocols::text::Text;
+
+pub use endpoint::{Endpoint, EndpointError};
+
+/// How a RabbitMQ is reached and used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it listens; tried in turn. At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// A PEM file of certificate authorities to trust for `amqps`; `None` for the system's.
+    pub tls_ca: Option<PathBuf>,
+    /// Longest time for one connection, from TCP to `connection.open-ok`.
+    pub connect_timeout: Duration,
+    /// AMQP heart-beats: a peer that is silent for twice as long is given up. Whole seconds.
+    pub heartbeat: Duration,
+    /// How long an open connection vouches for the login it was opened with.
+    pub login_cache: Duration,
+    /// How long a connection stays open when nobody uses it.
+    pub idle_timeout: Duration,
+    /// Most identities (virtual host, login and passcode) with connections at a time.
+    pub max_identities: usize,
+    /// Bytes of the largest AMQP frame on connections that publish; a message's properties must fit
+    /// into one. Each such connection costs about 64 times as much memory at worst.
+    pub publish_frame_size: usize,
+    /// Messages that one link may have published and not yet seen taken.
+    pub window_messages: usize,
+    /// Bytes of messages that one link may have published and not yet seen taken; one message is
+    /// let through however large.
+    pub window_bytes: usize,
+    /// Publishing channels that the links of a service login share.
+    pub shared_channels: usize,
+    /// How long a link waits for a broker that went away before it is down.
+    pub recovery_timeout: Duration,
+    /// How long the queue of a topic subscription outlives the connection to its consumer.
+    pub queue_linger: Duration,
+    /// Bytes that may wait in the queue of a topic subscription.
+    pub queue_bytes: usize,
+    /// The exchange that topics live in.
+    pub topic_exchange: Text,
+    /// What the names of queues begin with that the gateway makes.
+    pub queue_prefix: Text,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            tls_ca: None,
+            connect_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(10),
+            login_cache: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(30),
+            max_identities: 1_000,
+            publish_frame_size: 16 << 10,
+            window_messages: 1_000,
+            window_bytes: 4 << 20,
+            shared_channels: 4,
+            recovery_timeout: Duration::from_secs(60),
+            queue_linger: Duration::from_secs(60),
+            queue_bytes: 64 << 20,
+            topic_exchange: Text::from_static("amq.topic"),
+            queue_prefix: Text::from_static("stomp-subscription-gw-"),
+        }
+    }
+}
