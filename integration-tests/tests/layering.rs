@@ -19,7 +19,8 @@ const ARROWS: [(&str, &[&str]); 4] = [
 ];
 
 /// All that the pure crate may use besides the standard library.
-const PURE: [&str; 7] = ["bytes", "bytestring", "memchr", "nom", "smallvec", "subtle", "thiserror"];
+const PURE: [&str; 8] =
+    ["bytes", "bytestring", "memchr", "nom", "serde_json", "smallvec", "subtle", "thiserror"];
 
 /// Names that may occur only in files whose path begins so.
 const CONFINED: [(&str, &[&str]); 6] = [

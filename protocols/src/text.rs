@@ -1,4 +1,4 @@
-//! [`Text`]: UTF-8 text that is a slice of shared bytes.
+//! [`Text`]: UTF-8 text that is a slice of shared bytes; [`TextPool`]: many of them in one allocation.
 //!
 //! A header value parsed from a frame is a `Text` that points into the buffer the frame arrived
 //! in: cloning it counts a reference, slicing it copies nothing.
@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::Utf8Error;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 /// Immutable UTF-8 text whose clones and slices share one allocation.
@@ -115,6 +115,33 @@ impl fmt::Debug for Text {
     }
 }
 
+/// Copies of many texts in one allocation, which all of them keep alive.
+///
+/// *Cost.* One allocation, if the capacity suffices; another where it does not.
+#[derive(Debug)]
+pub struct TextPool(BytesMut);
+
+impl TextPool {
+    /// Room for this many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(BytesMut::with_capacity(bytes))
+    }
+
+    /// A copy of a text.
+    pub fn text(&mut self, text: &str) -> Text {
+        Text::from_utf8(self.bytes(text.as_bytes())).expect("a copy of UTF-8 is UTF-8")
+    }
+
+    /// A copy of bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Bytes {
+        if bytes.is_empty() {
+            return Bytes::new();
+        }
+        self.0.extend_from_slice(bytes);
+        self.0.split().freeze()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +159,15 @@ mod tests {
     fn bytes_that_are_not_utf8_are_refused() {
         let error = Text::from_utf8(Bytes::from_static(b"ab\xff")).unwrap_err();
         assert_eq!(error.valid_up_to(), 2);
+    }
+
+    #[test]
+    fn texts_of_a_pool_lie_side_by_side() {
+        let mut pool = TextPool::with_capacity(5);
+        let (ab, c, empty) = (pool.text("ab"), pool.bytes(b"c"), pool.text(""));
+        assert_eq!((ab.as_str(), &c[..], empty.as_str()), ("ab", &b"c"[..], ""));
+        assert_eq!(ab.as_ptr().wrapping_add(2), c.as_ptr());
+        assert_eq!(pool.text("longer than five"), "longer than five");
+        assert_eq!(ab, "ab", "what was there before stays");
     }
 }

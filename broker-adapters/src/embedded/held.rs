@@ -96,7 +96,7 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn the_overhead_is_what_the_settings_say() {
-        assert_eq!((OVERHEAD, HEADER_OVERHEAD), (520, 64));
+        assert_eq!((OVERHEAD, HEADER_OVERHEAD), (520, 72));
     }
 
     #[test]

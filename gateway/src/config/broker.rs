@@ -16,8 +16,8 @@ pub enum Broker {
     Embedded(Embedded),
 }
 
-/// The embedded broker. Where it counts bytes, each message counts as its own and 520 more, and 64
-/// for each header.
+/// The embedded broker. Where it counts bytes, each message counts as its own and 520 more, and 72
+/// for each header, or value in one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Embedded {

@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 
-use crate::text::Text;
+use crate::broker::Value;
+use crate::text::{Text, TextPool};
 
 /// A message as a publisher hands it in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,35 +59,26 @@ pub struct Properties {
     pub app_id: Option<Text>,
 }
 
-/// A header value. AMQP field tables have more types; these are the ones that have a STOMP form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// AMQP long string.
-    Text(Text),
-    /// Any AMQP integer.
-    Integer(i64),
-}
-
 impl Message {
-    /// Bytes of the body and of every text.
+    /// Bytes of the body, of every text, and of what header values hold.
     pub fn size(&self) -> usize {
-        self.body.len() + self.properties.texts().map(|text| text.len()).sum::<usize>()
+        self.body.len() + self.properties.size()
     }
 
     /// A copy that keeps no input buffer alive.
     ///
-    /// *Cost.* Two allocations: one for the body, one for all texts together.
+    /// *Cost.* One allocation for the body, one for all texts together, and one for each list of
+    /// headers or values.
     #[must_use]
     pub fn detached(&self) -> Self {
-        let mut copy = self.clone();
-        copy.body = Bytes::copy_from_slice(&self.body);
-        detach(copy.properties.texts_mut());
-        copy
+        let mut properties = self.properties.clone();
+        properties.detach();
+        Self { body: Bytes::copy_from_slice(&self.body), properties }
     }
 }
 
 impl Publication {
-    /// Bytes of the body and of every text.
+    /// Bytes of the body, of every text, and of what header values hold.
     pub fn size(&self) -> usize {
         self.exchange.len() + self.routing_key.len() + self.message.size()
     }
@@ -103,12 +95,8 @@ impl Publication {
 }
 
 impl Properties {
-    /// Every text there is, in the order of [`texts_mut`](Self::texts_mut).
-    fn texts(&self) -> impl Iterator<Item = &Text> {
-        let headers = self.headers.iter().flat_map(|(name, value)| match value {
-            Value::Text(text) => [Some(name), Some(text)],
-            Value::Integer(_) => [Some(name), None],
-        });
+    /// Bytes of every text, and of what header values hold.
+    fn size(&self) -> usize {
         let fields = [
             &self.content_type,
             &self.content_encoding,
@@ -120,15 +108,13 @@ impl Properties {
             &self.user_id,
             &self.app_id,
         ];
-        headers.flatten().chain(fields.into_iter().flatten())
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.size());
+        fields.into_iter().flatten().map(|text| text.len()).chain(headers).sum()
     }
 
-    /// Every text there is.
-    fn texts_mut(&mut self) -> impl Iterator<Item = &mut Text> {
-        let headers = self.headers.iter_mut().flat_map(|(name, value)| match value {
-            Value::Text(text) => [Some(name), Some(text)],
-            Value::Integer(_) => [Some(name), None],
-        });
+    /// Copies every text and every value into one allocation, and makes each a slice of it.
+    fn detach(&mut self) {
+        let mut pool = TextPool::with_capacity(self.size());
         let fields = [
             &mut self.content_type,
             &mut self.content_encoding,
@@ -140,19 +126,13 @@ impl Properties {
             &mut self.user_id,
             &mut self.app_id,
         ];
-        headers.flatten().chain(fields.into_iter().flatten())
-    }
-}
-
-/// Copies these texts into one allocation, and makes each a slice of it.
-fn detach<'a>(texts: impl Iterator<Item = &'a mut Text>) {
-    let mut texts: Vec<&mut Text> = texts.collect();
-    let together = Text::from(texts.iter().map(|text| text.as_str()).collect::<String>());
-    let mut rest = together.as_str();
-    for text in &mut texts {
-        let (own, others) = rest.split_at(text.len());
-        **text = together.slice(own);
-        rest = others;
+        for text in fields.into_iter().flatten() {
+            *text = pool.text(text);
+        }
+        for (name, value) in &mut self.headers {
+            *name = pool.text(name);
+            value.detach(&mut pool);
+        }
     }
 }
 
@@ -164,6 +144,8 @@ mod tests {
     fn sliced(buffer: &Bytes) -> Publication {
         let whole = Text::from_utf8(buffer.clone()).unwrap();
         let text = |from: usize, to: usize| whole.slice(&whole[from..to]);
+        let entries = vec![(text(6, 9), Value::Text(text(1, 2))), (text(4, 5), Value::Void)];
+        let nested = Value::Table(entries);
         let properties = Properties {
             content_type: Some(text(0, 3)),
             content_encoding: Some(text(1, 4)),
@@ -171,6 +153,8 @@ mod tests {
                 (text(2, 5), Value::Text(text(3, 9))),
                 (text(4, 6), Value::Integer(-7)),
                 (text(0, 0), Value::Text(text(5, 5))),
+                (text(2, 4), Value::Bytes(buffer.slice(1..3))),
+                (text(3, 5), Value::Array(vec![nested, Value::Boolean(true)])),
             ],
             persistent: true,
             priority: Some(4),
@@ -188,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn empty_texts_keep_no_input_alive_either() {
+        let buffer = Bytes::from(vec![b'a'; 9]);
+        let empty = Text::from_utf8(buffer.clone()).unwrap().slice("");
+        let headers = vec![(empty.clone(), Value::Bytes(buffer.slice(0..0)))];
+        let properties = Properties { headers, app_id: Some(empty), ..Properties::default() };
+        let message = Message { body: Bytes::new(), properties }.detached();
+        assert_eq!(message.size(), 0);
+        assert!(buffer.is_unique(), "nothing else keeps the input alive");
+    }
+
+    #[test]
     fn a_detached_publication_is_equal_and_points_nowhere_into_the_input() {
         let buffer = Bytes::from((b'a'..=b'z').collect::<Vec<u8>>());
         let original = sliced(&buffer);
@@ -198,9 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn the_size_counts_the_body_and_every_text() {
+    fn the_size_counts_the_body_and_every_text_and_nested_value() {
         let buffer = Bytes::from((b'a'..=b'z').collect::<Vec<u8>>());
-        let texts = 3 + 3 + (3 + 6) + 2 + 7 * 2;
+        let nested = 4 * Value::ENTRY_OVERHEAD + 3 + 1 + 1;
+        let texts = 3 + 3 + (3 + 6) + 2 + (2 + 2) + (2 + nested) + 7 * 2;
         assert_eq!(sliced(&buffer).message.size(), 6 + texts);
         assert_eq!(sliced(&buffer).size(), 1 + 2 + 6 + texts);
     }

@@ -5,12 +5,14 @@
 //! client protocol or a broker product.
 
 mod message;
+mod value;
 
 use std::sync::Arc;
 
 use crate::text::Text;
 
-pub use message::{Message, Properties, Publication, Value};
+pub use message::{Message, Properties, Publication};
+pub use value::{Double, Value};
 
 /// Pairs a command with its answer. Chosen by the session, unique among its unanswered commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,6 +7,8 @@
 //! *Spec.* STOMP 1.0, 1.1 §Value Encoding, 1.2 §Value Encoding, §Body. A frame ends with NUL and a
 //! line feed, which the specification allows and clients of RabbitMQ are used to.
 
+use std::io;
+
 use bytes::Bytes;
 
 use crate::stomp::Version;
@@ -80,9 +82,20 @@ impl Encoder {
 
     /// Adds a header. Of headers of the same name the first counts.
     pub fn header(&mut self, name: &str, value: &str) -> &mut Self {
-        self.part(name, Part::Name);
+        self.part(name.as_bytes(), Part::Name);
         self.buffer.push(b':');
-        self.part(value, Part::Value);
+        self.part(value.as_bytes(), Part::Value);
+        self.buffer.push(b'\n');
+        self
+    }
+
+    /// Adds a header whose value is written piece by piece.
+    ///
+    /// *Errors.* Writing never fails. *Cost.* No buffer but the frame's.
+    pub fn composed(&mut self, name: &str, write: impl FnOnce(&mut HeaderValue<'_>)) -> &mut Self {
+        self.part(name.as_bytes(), Part::Name);
+        self.buffer.push(b':');
+        write(&mut HeaderValue { frame: self });
         self.buffer.push(b'\n');
         self
     }
@@ -91,7 +104,7 @@ impl Encoder {
     pub fn number(&mut self, name: &str, value: u64) -> &mut Self {
         let mut digits = [0; LONGEST_NUMBER];
         let start = decimal(value, &mut digits);
-        self.part(name, Part::Name);
+        self.part(name.as_bytes(), Part::Name);
         self.buffer.push(b':');
         self.buffer.extend_from_slice(&digits[start..]);
         self.buffer.push(b'\n');
@@ -122,11 +135,11 @@ impl Encoder {
         Bytes::from(self.buffer)
     }
 
-    fn part(&mut self, text: &str, part: Part) {
-        if may_need_substitutes(text.as_bytes()) {
-            self.substituted(text.as_bytes(), part);
+    fn part(&mut self, bytes: &[u8], part: Part) {
+        if may_need_substitutes(bytes) {
+            self.substituted(bytes, part);
         } else {
-            self.buffer.extend_from_slice(text.as_bytes());
+            self.buffer.extend_from_slice(bytes);
         }
     }
 
@@ -141,6 +154,24 @@ impl Encoder {
             }
         }
         self.buffer.extend_from_slice(&bytes[copied..]);
+    }
+}
+
+/// The value of a header, while it is written: escaped as it comes. It takes UTF-8 only, in pieces
+/// of any kind.
+#[derive(Debug)]
+pub struct HeaderValue<'a> {
+    frame: &'a mut Encoder,
+}
+
+impl io::Write for HeaderValue<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.frame.part(bytes, Part::Value);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -189,6 +220,8 @@ fn decimal(mut value: u64, digits: &mut [u8; LONGEST_NUMBER]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn with_header(escaping: Escaping, name: &str, value: &str) -> Bytes {
@@ -232,6 +265,20 @@ mod tests {
             with_header(Escaping::V11, "a:\\", "b:\n\r\\"),
             "MESSAGE\na\\c\\\\:b\\c\\n\r\\\\\n\n\0\n"
         );
+    }
+
+    #[test]
+    fn a_composed_value_is_escaped_as_a_whole_one() {
+        for escaping in [Escaping::None, Escaping::V11, Escaping::V12] {
+            let mut encoder = Encoder::new(Verb::Message, escaping, 0);
+            encoder.composed("a:", |value| {
+                for piece in ["{\"b", "\":", "\\", "\n\0ü", "}"] {
+                    value.write_all(piece.as_bytes()).unwrap();
+                }
+            });
+            let whole = with_header(escaping, "a:", "{\"b\":\\\n\0ü}");
+            assert_eq!(encoder.finish(b""), whole);
+        }
     }
 
     #[test]

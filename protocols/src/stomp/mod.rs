@@ -11,7 +11,7 @@
 //! | ACK, NACK | `session/acknowledge.rs`, `acks.rs` |
 //! | BEGIN, COMMIT, ABORT | `session/transact.rs`, `transaction.rs` |
 //! | DISCONNECT, ERROR, Connection Lingering | `session/leave.rs`, `output.rs` |
-//! | MESSAGE | `session/events.rs`, `delivery.rs`, `properties.rs` |
+//! | MESSAGE | `session/events.rs`, `delivery.rs`, `properties.rs`, `typed.rs` |
 //! | RECEIPT | `receipts.rs` |
 //! | destinations (the server's to define) | `destination.rs` |
 //!
@@ -59,6 +59,8 @@
 //! - A durable subscription to `/topic` or `/exchange` is an ERROR.
 //! - The server's headers on MESSAGE always win, also over names that are theirs once they are
 //!   trimmed. `receipt`, `transaction` and `content-length` of a SEND do not travel with the message.
+//! - Headers of any AMQP type reach the client: numbers and flags as text, arrays and tables
+//!   (`x-death`) as JSON, bytes that are no text as base64 (`typed.rs`). Headers of a SEND are text.
 //! - Prefetch is bounded, also for clients that ask for no bound.
 //! - Heart-beats are clamped, and a client that sends none is probed ([`HeartbeatSettings`]).
 //! - BEGIN of an open transaction is an ERROR instead of a silent restart.
@@ -78,6 +80,7 @@ mod receipts;
 mod session;
 mod subscription;
 mod transaction;
+mod typed;
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 //! | `priority`, `timestamp` | of the same name; numbers |
 //! | `amqp-message-id` | message-id |
 //! | `persistent:true` | delivery mode 2 |
-//! | any other | an application header |
+//! | any other | an application header: text on SEND, on MESSAGE of any type (`typed.rs`) |
 //!
 //! *Spec.* STOMP 1.2 §SEND: other headers travel with the message; §MESSAGE. A header that the
 //! server sets on MESSAGE is never taken from a publisher.
@@ -14,6 +14,7 @@
 use crate::broker::{Properties, Value};
 use crate::stomp::client_frame::{ClientFrame, flag};
 use crate::stomp::encode::Encoder;
+use crate::stomp::typed;
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -102,19 +103,9 @@ pub(super) fn write(properties: &Properties, frame: &mut Encoder) {
     }
     for (name, value) in &properties.headers {
         if !is_set_by_server(name) {
-            write_value(name, value, frame);
+            typed::write(name, value, frame);
         }
     }
-}
-
-fn write_value(name: &str, value: &Value, frame: &mut Encoder) {
-    match value {
-        Value::Text(text) => frame.header(name, text),
-        Value::Integer(number) => match u64::try_from(*number) {
-            Ok(number) => frame.number(name, number),
-            Err(_) => frame.header(name, &number.to_string()),
-        },
-    };
 }
 
 /// Whether an application header of this name would pass for one of the server's.

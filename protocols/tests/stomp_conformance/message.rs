@@ -6,6 +6,7 @@ use protocols::broker::{DeliveryTag, Event, Message, Properties, Publication, Va
 use protocols::policy::Policy;
 use protocols::session::{FrameKind, Settled};
 use protocols::stomp::{OutgoingKind, Settings};
+use protocols::text::Text;
 
 use crate::client::{Client, WireFrame};
 
@@ -83,6 +84,37 @@ fn server_a_delivery_that_comes_again_says_so() {
     let (tag, redelivered) = (DeliveryTag(1), true);
     client.pair.event(Event::Delivery { subscription, tag, redelivered, publication });
     assert_eq!(client.frame().header("redelivered"), Some("true"));
+}
+
+/// What a queue adds to a message that it dead-letters.
+fn dead_lettered() -> Message {
+    let death = Value::Table(vec![
+        ("count".into(), Value::Integer(2)),
+        ("exchange".into(), Value::Text(Text::EMPTY)),
+        ("queue".into(), Value::Text("a\\b".into())),
+        ("reason".into(), Value::Text("expired".into())),
+        ("routing-keys".into(), Value::Array(vec![Value::Text("k:1".into())])),
+        ("time".into(), Value::Timestamp(1_700_000_000)),
+    ]);
+    let headers = vec![
+        ("x-death".into(), Value::Array(vec![death])),
+        ("x-first-death-queue".into(), Value::Text("a\\b".into())),
+        ("flag".into(), Value::Boolean(true)),
+        ("ack".into(), Value::Table(Vec::new())),
+    ];
+    Message { properties: Properties { headers, ..Properties::default() }, ..Message::default() }
+}
+
+#[test]
+fn server_headers_of_other_types_than_text_are_text_or_json() {
+    let json = r#"[{"count":2,"exchange":"","queue":"a\\b","reason":"expired","routing-keys":["k:1"],"time":1700000000}]"#;
+    let escaped = json.replace('\\', "\\\\").replace(':', "\\c");
+    for (version, expected) in [("1.2", &*escaped), ("1.1", &*escaped), ("1.0", json)] {
+        let got = received(version, "auto", published("", "a", dead_lettered()));
+        assert_eq!(got.header("x-death"), Some(expected), "{version}");
+        assert_eq!(got.header("flag"), Some("true"));
+        assert_eq!(got.header("ack"), None, "the server's names stay the server's");
+    }
 }
 
 #[test]
