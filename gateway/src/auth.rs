@@ -1,12 +1,14 @@
 //! Who may log in. The broker decides about login and passcode; the gateway about where a login
-//! may come from, and what stands for a missing one.
+//! may come from, what stands for a missing one, and whose rights a session works with: its
+//! client's own, or those of a service login.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use broker_adapters::{Broker, Link};
+use broker_adapters::{Broker, Identity, Link};
 use protocols::auth::{AuthRequest, Credentials, Denial, DenialKind, Grant};
 use protocols::text::Text;
+use tracing::error;
 
 /// How the sessions of a route log in.
 #[derive(Debug)]
@@ -20,6 +22,17 @@ pub(crate) struct Login {
     /// Users that may come from the gateway's own host only: RabbitMQ's `loopback_users`, held
     /// here against the client's address because a broker behind the gateway cannot see it.
     pub(crate) loopback_users: Arc<[Text]>,
+    /// What the sessions work under at the broker; `None` for each client's own login.
+    pub(crate) service: Option<Service>,
+}
+
+/// A login of the gateway's own.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// What the broker is to let in.
+    pub(crate) credentials: Credentials,
+    /// Whether the broker must let a client's own login in first. If not, whoever comes is in.
+    pub(crate) verifies: bool,
 }
 
 /// A client that is in.
@@ -39,18 +52,57 @@ impl Login {
         request: AuthRequest,
         peer: IpAddr,
     ) -> Result<Admitted, Denial> {
-        let credentials =
-            request.credentials.or_else(|| self.default.clone()).ok_or_else(|| {
-                denial(DenialKind::BadCredentials, "a login and a passcode are needed here")
-            })?;
+        let AuthRequest { credentials, vhost } = request;
+        let vhost = vhost.unwrap_or_else(|| self.vhost.clone());
+        let Some(service) = &self.service else {
+            let (user, link) = self.open_as_client(credentials, peer, vhost.clone()).await?;
+            return Ok(Admitted { grant: Grant { user, vhost }, link });
+        };
+        let user = if service.verifies {
+            // The link has shown that the broker lets this client in: it is not needed any more.
+            self.open_as_client(credentials, peer, vhost.clone()).await?.0
+        } else {
+            service.credentials.login.clone()
+        };
+        let link = self.open_as_service(service, vhost.clone()).await?;
+        Ok(Admitted { grant: Grant { user, vhost }, link })
+    }
+
+    /// A link as the client itself, and its user.
+    async fn open_as_client(
+        &self,
+        credentials: Option<Credentials>,
+        peer: IpAddr,
+        vhost: Text,
+    ) -> Result<(Text, Box<dyn Link>), Denial> {
+        let credentials = credentials.or_else(|| self.default.clone()).ok_or_else(|| {
+            denial(DenialKind::BadCredentials, "a login and a passcode are needed here")
+        })?;
         let user = credentials.login.clone();
         if self.loopback_users.contains(&user) && !peer.to_canonical().is_loopback() {
             let text = format!("user '{user}' can only connect from the gateway's own host");
             return Err(denial(DenialKind::NotLoopback, text));
         }
-        let vhost = request.vhost.unwrap_or_else(|| self.vhost.clone());
-        let link = self.broker.open(vhost.clone(), credentials.into()).await?;
-        Ok(Admitted { grant: Grant { user, vhost }, link })
+        let link = self.broker.open(vhost, credentials.into()).await?;
+        Ok((user, link))
+    }
+
+    /// A link under the service login. That its passcode is wrong is no fault of the client's, which
+    /// may come back once it is mended.
+    async fn open_as_service(
+        &self,
+        service: &Service,
+        vhost: Text,
+    ) -> Result<Box<dyn Link>, Denial> {
+        let identity = Identity { credentials: service.credentials.clone(), is_service: true };
+        self.broker.open(vhost, identity).await.map_err(|refused| match refused.kind {
+            DenialKind::BadCredentials | DenialKind::NotLoopback => {
+                let login = &service.credentials.login;
+                error!(%login, "the broker refuses the service login: {}", refused.text);
+                denial(DenialKind::Unavailable, "the broker refuses the gateway's own login")
+            }
+            DenialKind::VhostRefused | DenialKind::Unavailable => refused,
+        })
     }
 }
 
@@ -60,29 +112,35 @@ fn denial(kind: DenialKind, text: impl Into<Text>) -> Denial {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::task::{Context, Poll};
 
-    use broker_adapters::Identity;
     use futures_core::future::BoxFuture;
     use protocols::auth::Secret;
     use protocols::broker::{BrokerError, Command, Event};
 
     use super::*;
 
-    /// Takes everybody whose passcode is `right`.
-    #[derive(Debug)]
-    struct Lenient;
+    /// Takes everybody whose passcode is `right`, but for the virtual host `closed`.
+    #[derive(Debug, Default)]
+    struct Lenient {
+        /// Who came, and whether as a service.
+        opened: Mutex<Vec<(String, bool)>>,
+    }
 
     impl Broker for Lenient {
         fn open(
             &self,
-            _: Text,
+            vhost: Text,
             identity: Identity,
         ) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
-            let answer: Result<Box<dyn Link>, _> = match identity.credentials.passcode.expose() {
+            let Identity { credentials, is_service } = identity;
+            let answer: Result<Box<dyn Link>, _> = match credentials.passcode.expose() {
+                "right" if vhost == "closed" => Err(denial(DenialKind::VhostRefused, "closed")),
                 "right" => Ok(Box::new(Mute)),
                 _ => Err(denial(DenialKind::BadCredentials, "wrong")),
             };
+            self.opened.lock().unwrap().push((credentials.login.as_str().to_owned(), is_service));
             Box::pin(std::future::ready(answer))
         }
 
@@ -120,10 +178,11 @@ mod tests {
         peer: &str,
     ) -> Result<Grant, DenialKind> {
         let login = Login {
-            broker: Arc::new(Lenient),
+            broker: Arc::new(Lenient::default()),
             vhost: Text::from_static("/"),
             default,
             loopback_users: Arc::new([Text::from_static("guest")]),
+            service: None,
         };
         let request = AuthRequest { credentials: sent, vhost: vhost.map(Text::from) };
         let answer = login.log_in(request, peer.parse().unwrap()).await;
@@ -166,5 +225,84 @@ mod tests {
         let ann = Some(credentials("ann", "right"));
         let grant = log_in(None, ann, Some("other"), "127.0.0.1").await.unwrap();
         assert_eq!(grant.vhost, "other");
+    }
+
+    /// Logs in on a route with the service login `svc`, and says too who came to the broker.
+    async fn log_in_with_service(
+        (passcode, verifies): (&str, bool),
+        sent: Option<Credentials>,
+        vhost: &str,
+        peer: &str,
+    ) -> (Result<Grant, Denial>, Vec<(String, bool)>) {
+        let broker = Arc::new(Lenient::default());
+        let login = Login {
+            broker: Arc::clone(&broker) as Arc<dyn Broker>,
+            vhost: Text::from(vhost),
+            default: Some(credentials("guest", "right")),
+            loopback_users: Arc::new([Text::from_static("guest"), Text::from_static("svc")]),
+            service: Some(Service { credentials: credentials("svc", passcode), verifies }),
+        };
+        let request = AuthRequest { credentials: sent, vhost: None };
+        let answer = login.log_in(request, peer.parse().unwrap()).await;
+        let opened = broker.opened.lock().unwrap().clone();
+        (answer.map(|admitted| admitted.grant), opened)
+    }
+
+    fn came(login: &str, is_service: bool) -> (String, bool) {
+        (login.to_owned(), is_service)
+    }
+
+    #[tokio::test]
+    async fn a_session_works_under_the_service_login_once_its_clients_own_was_let_in() {
+        let ann = Some(credentials("ann", "right"));
+        let (grant, opened) = log_in_with_service(("right", true), ann, "/", "10.0.0.1").await;
+        assert_eq!(grant.unwrap().user, "ann");
+        assert_eq!(opened, [came("ann", false), came("svc", true)]);
+    }
+
+    #[tokio::test]
+    async fn a_client_whose_own_login_is_refused_does_not_get_as_far_as_the_service_login() {
+        let ann = Some(credentials("ann", "wrong"));
+        let (answer, opened) = log_in_with_service(("right", true), ann, "/", "127.0.0.1").await;
+        assert_eq!(answer.unwrap_err().kind, DenialKind::BadCredentials);
+        assert_eq!(opened, [came("ann", false)]);
+    }
+
+    #[tokio::test]
+    async fn default_login_and_loopback_users_hold_for_a_clients_login_that_is_verified() {
+        let (grant, opened) = log_in_with_service(("right", true), None, "/", "127.0.0.1").await;
+        assert_eq!(grant.unwrap().user, "guest");
+        assert_eq!(opened, [came("guest", false), came("svc", true)]);
+        let (answer, opened) = log_in_with_service(("right", true), None, "/", "10.0.0.1").await;
+        assert_eq!(answer.unwrap_err().kind, DenialKind::NotLoopback);
+        assert_eq!(opened, []);
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_verified_everybody_is_the_service() {
+        for sent in [None, Some(credentials("ann", "wrong")), Some(credentials("guest", "x"))] {
+            let (grant, opened) =
+                log_in_with_service(("right", false), sent, "/", "10.0.0.1").await;
+            assert_eq!(grant.unwrap().user, "svc");
+            assert_eq!(opened, [came("svc", true)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_service_login_is_no_fault_of_the_clients() {
+        for verifies in [true, false] {
+            let ann = Some(credentials("ann", "right"));
+            let service = ("wrong", verifies);
+            let denied = log_in_with_service(service, ann, "/", "127.0.0.1").await.0.unwrap_err();
+            assert_eq!(denied.kind, DenialKind::Unavailable);
+            assert_eq!(denied.text, "the broker refuses the gateway's own login");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_vhost_that_is_refused_is_refused_for_the_service_too() {
+        let service = ("right", false);
+        let denied = log_in_with_service(service, None, "closed", "127.0.0.1").await.0.unwrap_err();
+        assert_eq!((denied.kind, denied.text.as_str()), (DenialKind::VhostRefused, "closed"));
     }
 }

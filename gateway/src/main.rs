@@ -6,9 +6,10 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use broker_adapters::rabbitmq::Endpoint;
 use clap::Parser;
 use gateway::cli::{Cli, Request};
-use gateway::config::{Broker, Config};
+use gateway::config::{Broker, Config, ServiceLogin, Verify};
 use gateway::{Gateway, Running, StartError, telemetry};
 use protocols::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -93,7 +94,13 @@ fn welcome(config: &Config, running: &Running) -> String {
         let broker = config.broker.get(&route.broker).map_or_else(String::new, describe);
         let line = format!("  ws://{addr}{}  {protocols}, broker {broker}\n", route.path);
         lines.push_str(&line);
-        if let Some(login) = &route.default_login {
+        let service = route.service_login.as_ref();
+        if let Some(ServiceLogin { login, .. }) = service {
+            lines.push_str(&format!("      at the broker every session is {login}\n"));
+        }
+        if service.is_some_and(|service| service.verify == Verify::None) {
+            lines.push_str("      no client's login is verified\n");
+        } else if let Some(login) = &route.default_login {
             lines.push_str(&format!("      clients that send no login are {login}\n"));
         }
     }
@@ -105,7 +112,13 @@ fn welcome(config: &Config, running: &Running) -> String {
 }
 
 fn describe(broker: &Broker) -> String {
-    let Broker::Embedded(embedded) = broker;
+    let embedded = match broker {
+        Broker::Embedded(embedded) => embedded,
+        Broker::Rabbitmq(rabbitmq) => {
+            let urls: Vec<_> = rabbitmq.url.iter().map(Endpoint::to_string).collect();
+            return format!("RabbitMQ at {}", urls.join(", "));
+        }
+    };
     let user = |login: &String| match embedded.loopback_users.contains(login) {
         true => format!("{login} (from this machine only)"),
         false => login.clone(),

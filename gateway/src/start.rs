@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use broker_adapters::Broker;
 use broker_adapters::embedded::{self, Embedded};
-use protocols::auth::Credentials;
+use protocols::auth::{Credentials, Secret};
 use protocols::text::Text;
 use protocols::{Registry, Subprotocol};
 use tokio::task::JoinSet;
@@ -15,7 +15,7 @@ use tracing::info;
 
 use crate::acceptor::Acceptor;
 use crate::admin::{self, Health};
-use crate::auth::Login;
+use crate::auth::{Login, Service};
 use crate::config::{self, Config, ConfigErrors};
 use crate::drain::Drain;
 use crate::listener::{self, ListenerState};
@@ -44,6 +44,12 @@ pub enum StartError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// A broker of a kind that can be configured, but not used yet.
+    #[error("broker.{broker}.kind: this version has no adapter for \"rabbitmq\" yet")]
+    NoAdapter {
+        /// The broker's name.
+        broker: String,
+    },
 }
 
 impl Gateway {
@@ -69,8 +75,8 @@ impl Gateway {
         let brokers: BTreeMap<_, _> = config
             .broker
             .iter()
-            .map(|(name, broker)| (name.clone(), Backend::new(broker)))
-            .collect();
+            .map(|(name, broker)| Ok((name.clone(), Backend::new(name, broker)?)))
+            .collect::<Result<_, StartError>>()?;
         let drain = Drain::new(config.drain.spread.0);
         let connections = TaskTracker::new();
 
@@ -138,8 +144,14 @@ struct Backend {
 }
 
 impl Backend {
-    fn new(broker: &config::Broker) -> Self {
-        let config::Broker::Embedded(settings) = broker;
+    fn new(name: &str, broker: &config::Broker) -> Result<Self, StartError> {
+        match broker {
+            config::Broker::Embedded(settings) => Ok(Self::embedded(settings)),
+            config::Broker::Rabbitmq(_) => Err(StartError::NoAdapter { broker: name.to_owned() }),
+        }
+    }
+
+    fn embedded(settings: &config::Embedded) -> Self {
         let texts = |names: &[String]| names.iter().map(|name| Text::from(name.as_str())).collect();
         let users = settings.user.iter().map(|(login, user)| embedded::User {
             login: Text::from(login.as_str()),
@@ -173,25 +185,35 @@ fn routes(
     let route = |(name, settings): (&String, &config::Route)| {
         let backend = brokers.get(&settings.broker)?;
         let known = settings.protocols.iter().filter_map(|id| registry.find(id).cloned());
-        let default = settings.default_login.as_ref().map(|login| Credentials {
-            login: Text::from(login.as_str()),
-            passcode: settings.default_passcode.clone().unwrap_or_default(),
-        });
         Some(Arc::new(Route {
             name: name.clone(),
             path: settings.path.clone(),
             protocols: known.collect(),
             policy: Arc::new(settings.policy()),
             max_message_size: settings.max_message_size(),
-            login: Login {
-                broker: Arc::clone(&backend.broker),
-                vhost: Text::from(settings.vhost.as_str()),
-                default,
-                loopback_users: Arc::clone(&backend.loopback_users),
-            },
+            login: login(settings, backend),
         }))
     };
     served.filter_map(route).collect()
+}
+
+fn login(route: &config::Route, backend: &Backend) -> Login {
+    let credentials = |login: &String, passcode: &Secret| Credentials {
+        login: Text::from(login.as_str()),
+        passcode: passcode.clone(),
+    };
+    let default = route.default_login.as_ref().zip(route.default_passcode.as_ref());
+    let service = route.service_login.as_ref().map(|service| Service {
+        credentials: credentials(&service.login, &service.passcode),
+        verifies: service.verify == config::Verify::Broker,
+    });
+    Login {
+        broker: Arc::clone(&backend.broker),
+        vhost: Text::from(route.vhost.as_str()),
+        default: default.map(|(login, passcode)| credentials(login, passcode)),
+        loopback_users: Arc::clone(&backend.loopback_users),
+        service,
+    }
 }
 
 fn tuning(settings: &config::Listener) -> Tuning {

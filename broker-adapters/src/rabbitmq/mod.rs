@@ -53,7 +53,7 @@ impl Default for Settings {
         Self {
             endpoints: Vec::new(),
             tls_ca: None,
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
             heartbeat: Duration::from_secs(10),
             login_cache: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(30),

@@ -1,11 +1,14 @@
 //! `[broker.NAME]`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use broker_adapters::rabbitmq::{self, Endpoint};
 use protocols::auth::Secret;
+use protocols::text::Text;
 use serde::{Deserialize, Serialize};
 
-use super::units::ByteSize;
+use super::units::{ByteSize, Millis};
 use super::values;
 
 /// A broker; `kind` decides which other keys there are.
@@ -14,6 +17,13 @@ use super::values;
 pub enum Broker {
     /// `kind = "embedded"`: in this process, in memory.
     Embedded(Embedded),
+    /// `kind = "rabbitmq"`: a RabbitMQ, reached over AMQP 0-9-1.
+    Rabbitmq(Rabbitmq),
+}
+
+/// Users that RabbitMQ lets in from its own host only, and so does the gateway.
+fn loopback_users() -> Vec<String> {
+    vec!["guest".to_owned()]
 }
 
 /// The embedded broker. Where it counts bytes, each message counts as its own and 520 more, and 72
@@ -58,7 +68,7 @@ impl Default for Embedded {
             max_private_queues: 100_000,
             max_topic_words: 32,
             max_topic_hashes: 4,
-            loopback_users: vec!["guest".to_owned()],
+            loopback_users: loopback_users(),
             user: BTreeMap::from([("guest".to_owned(), guest)]),
         }
     }
@@ -74,4 +84,144 @@ pub struct User {
     /// Virtual hosts it may use. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vhosts: Option<Vec<String>>,
+}
+
+/// A RabbitMQ; see [`rabbitmq::Settings`], whose defaults these are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rabbitmq {
+    /// Where it listens; tried in turn. No default.
+    #[serde(deserialize_with = "values::endpoints", serialize_with = "values::show_endpoints")]
+    pub url: Vec<Endpoint>,
+    /// A PEM file of the certificate authorities to trust for `amqps`. Default: the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<PathBuf>,
+    /// Longest time for opening one connection.
+    pub connect_timeout: Millis,
+    /// AMQP heart-beats, in whole seconds: a broker that is silent for twice as long is given up.
+    pub heartbeat: Millis,
+    /// How long an open connection vouches for the login it was opened with.
+    pub login_cache: Millis,
+    /// How long a connection stays open when nobody uses it.
+    pub idle_timeout: Millis,
+    /// Most identities, each of virtual host, login and passcode, with connections at a time.
+    pub max_identities: usize,
+    /// Bytes of the largest AMQP frame on connections that publish.
+    pub publish_frame_size: ByteSize,
+    /// Messages of one client that the broker has not confirmed yet, before it is held back.
+    pub window_messages: usize,
+    /// Bytes of such messages.
+    pub window_bytes: ByteSize,
+    /// Publishing channels that the sessions of a service login share.
+    pub shared_channels: usize,
+    /// How long sessions wait for a broker that went away.
+    pub recovery_timeout: Millis,
+    /// How long the queue of a topic subscription outlives the connection to its consumer.
+    pub queue_linger: Millis,
+    /// Bytes that may wait in the queue of a topic subscription.
+    pub queue_bytes: ByteSize,
+    /// The exchange that topics live in.
+    pub topic_exchange: String,
+    /// What the names of queues begin with that the gateway makes.
+    pub queue_prefix: String,
+    /// Users that may log in from the gateway's own host only. Default `["guest"]`.
+    pub loopback_users: Vec<String>,
+}
+
+impl Default for Rabbitmq {
+    fn default() -> Self {
+        let rabbitmq::Settings {
+            endpoints,
+            tls_ca,
+            connect_timeout,
+            heartbeat,
+            login_cache,
+            idle_timeout,
+            max_identities,
+            publish_frame_size,
+            window_messages,
+            window_bytes,
+            shared_channels,
+            recovery_timeout,
+            queue_linger,
+            queue_bytes,
+            topic_exchange,
+            queue_prefix,
+        } = rabbitmq::Settings::default();
+        Self {
+            url: endpoints,
+            tls_ca,
+            connect_timeout: Millis(connect_timeout),
+            heartbeat: Millis(heartbeat),
+            login_cache: Millis(login_cache),
+            idle_timeout: Millis(idle_timeout),
+            max_identities,
+            publish_frame_size: ByteSize(publish_frame_size),
+            window_messages,
+            window_bytes: ByteSize(window_bytes),
+            shared_channels,
+            recovery_timeout: Millis(recovery_timeout),
+            queue_linger: Millis(queue_linger),
+            queue_bytes: ByteSize(queue_bytes),
+            topic_exchange: topic_exchange.as_str().to_owned(),
+            queue_prefix: queue_prefix.as_str().to_owned(),
+            loopback_users: loopback_users(),
+        }
+    }
+}
+
+impl From<&Rabbitmq> for rabbitmq::Settings {
+    fn from(broker: &Rabbitmq) -> Self {
+        Self {
+            endpoints: broker.url.clone(),
+            tls_ca: broker.tls_ca.clone(),
+            connect_timeout: broker.connect_timeout.0,
+            heartbeat: broker.heartbeat.0,
+            login_cache: broker.login_cache.0,
+            idle_timeout: broker.idle_timeout.0,
+            max_identities: broker.max_identities,
+            publish_frame_size: broker.publish_frame_size.0,
+            window_messages: broker.window_messages,
+            window_bytes: broker.window_bytes.0,
+            shared_channels: broker.shared_channels,
+            recovery_timeout: broker.recovery_timeout.0,
+            queue_linger: broker.queue_linger.0,
+            queue_bytes: broker.queue_bytes.0,
+            topic_exchange: Text::from(broker.topic_exchange.as_str()),
+            queue_prefix: Text::from(broker.queue_prefix.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_rabbitmq_that_says_nothing_is_used_with_the_adapters_defaults() {
+        assert_eq!(rabbitmq::Settings::from(&Rabbitmq::default()), rabbitmq::Settings::default());
+    }
+
+    #[test]
+    fn what_is_said_of_a_rabbitmq_reaches_the_adapter() {
+        let broker = Rabbitmq {
+            url: vec!["amqps://mq".parse().unwrap()],
+            tls_ca: Some("ca.pem".into()),
+            heartbeat: Millis::seconds(7),
+            window_bytes: ByteSize(77),
+            queue_prefix: "mine-".to_owned(),
+            ..Rabbitmq::default()
+        };
+        let expected = rabbitmq::Settings {
+            endpoints: vec![Endpoint { tls: true, host: "mq".to_owned(), port: 5671 }],
+            tls_ca: Some("ca.pem".into()),
+            heartbeat: Duration::from_secs(7),
+            window_bytes: 77,
+            queue_prefix: Text::from_static("mine-"),
+            ..rabbitmq::Settings::default()
+        };
+        assert_eq!(rabbitmq::Settings::from(&broker), expected);
+    }
 }

@@ -1,5 +1,7 @@
 //! Checks what only shows across keys: names that refer to each other, bounds, and values that
-//! clash.
+//! clash. What concerns brokers, and what routes ask of them, is in [`broker`].
+
+mod broker;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -11,7 +13,7 @@ use protocols::Registry;
 use super::location::KeyPath;
 use super::problem::{Problem, Suggestion, quoted};
 use super::units::{ByteSize, Millis};
-use super::{Broker, Config, Embedded, Limits, Listener, Route, Stomp};
+use super::{Config, Limits, Listener, Route, Stomp};
 use crate::telemetry;
 
 /// The highest of the numbers that count things.
@@ -36,8 +38,8 @@ pub(super) fn problems(config: &Config, registry: &Registry) -> Vec<(KeyPath, Pr
     }
     check.paths();
     check.used_listeners();
-    for (name, Broker::Embedded(broker)) in &config.broker {
-        check.embedded(name, broker);
+    for (name, broker) in &config.broker {
+        check.broker(name, broker);
     }
     check.process();
     check.problems
@@ -119,7 +121,7 @@ impl<'a> Check<'a> {
         if let Some(size) = route.max_message_size {
             self.size(at.join("max_message_size"), size);
         }
-        self.login(at, route);
+        self.at_broker(at, route);
         self.limits(&at.join("limits"), &route.limits);
         self.stomp(&at.join("stomp"), &route.stomp);
     }
@@ -133,38 +135,6 @@ impl<'a> Check<'a> {
             self.add(at.clone(), problem);
         }
         self.no_repeats(&at, protocols);
-    }
-
-    fn login(&mut self, at: &KeyPath, route: &Route) {
-        let (login_key, passcode_key) = (at.join("default_login"), at.join("default_passcode"));
-        match (&route.default_login, &route.default_passcode) {
-            (Some(_), None) => self.add(login_key, Problem::Incomplete("default_passcode")),
-            (None, Some(_)) => self.add(passcode_key, Problem::Incomplete("default_login")),
-            _ => {}
-        }
-        let Some(Broker::Embedded(broker)) = self.config.broker.get(&route.broker) else {
-            return;
-        };
-        let name = &route.broker;
-        let vhosts = broker.vhosts.iter();
-        self.refer(at.join("vhost"), &format!("virtual host of {name:?}"), &route.vhost, vhosts);
-        let (Some(login), Some(passcode)) = (&route.default_login, &route.default_passcode) else {
-            return;
-        };
-        let users = broker.user.keys();
-        self.refer(at.join("default_login"), &format!("user of {name:?}"), login, users);
-        let Some(user) = broker.user.get(login) else {
-            return;
-        };
-        let (user_name, broker) = (login.clone(), name.clone());
-        if user.passcode != *passcode {
-            let problem = Problem::OtherPasscode { user: user_name, broker };
-            self.add(at.join("default_passcode"), problem);
-        } else if user.vhosts.as_ref().is_some_and(|vhosts| !vhosts.contains(&route.vhost)) {
-            let vhost = route.vhost.clone();
-            let problem = Problem::NoAccess { user: user_name, broker, vhost };
-            self.add(at.join("default_login"), problem);
-        }
     }
 
     fn limits(&mut self, at: &KeyPath, limits: &Limits) {
@@ -233,45 +203,6 @@ impl<'a> Check<'a> {
         for name in config.listener.keys().filter(|name| !used.contains(name)) {
             let problem = Problem::UnusedListener(name.clone());
             self.add(KeyPath::from(["listener", name]), problem);
-        }
-    }
-
-    fn embedded(&mut self, name: &str, broker: &Embedded) {
-        let at = KeyPath::from(["broker", name]);
-        if broker.vhosts.is_empty() {
-            self.add(at.join("vhosts"), Problem::at_least("one virtual host", "none"));
-        }
-        self.no_repeats(&at.join("vhosts"), &broker.vhosts);
-        self.size(at.join("memory_limit"), broker.memory_limit);
-        self.size(at.join("link_buffer"), broker.link_buffer);
-        self.size(at.join("private_queue_bytes"), broker.private_queue_bytes);
-        self.count(at.join("max_queues"), broker.max_queues);
-        self.count(at.join("max_private_queues"), broker.max_private_queues);
-        self.count(at.join("max_topic_words"), broker.max_topic_words);
-        self.count(at.join("max_topic_hashes"), broker.max_topic_hashes);
-        self.loopback_users(at.join("loopback_users"), name, broker);
-        for (login, user) in &broker.user {
-            let at = at.concat(&["user", login]);
-            if login.is_empty() {
-                self.add(at.clone(), Problem::mismatch("a login", "an empty name"));
-            }
-            if user.passcode.expose().is_empty() {
-                self.add(at.join("passcode"), Problem::mismatch("a passcode", "an empty text"));
-            }
-            for vhost in user.vhosts.iter().flatten() {
-                self.refer(at.join("vhosts"), "virtual host", vhost, broker.vhosts.iter());
-            }
-        }
-    }
-
-    /// A misspelt name would open its user to everybody. What nobody wrote is not misspelt.
-    fn loopback_users(&mut self, at: KeyPath, name: &str, broker: &Embedded) {
-        self.no_repeats(&at, &broker.loopback_users);
-        if broker.loopback_users == Embedded::default().loopback_users {
-            return;
-        }
-        for login in &broker.loopback_users {
-            self.refer(at.clone(), &format!("user of {name:?}"), login, broker.user.keys());
         }
     }
 

@@ -33,13 +33,13 @@ use std::collections::BTreeMap;
 use protocols::Registry;
 use serde::Serialize;
 
-pub use broker::{Broker, Embedded, User};
+pub use broker::{Broker, Embedded, Rabbitmq, User};
 pub use layers::Sources;
 pub use listener::Listener;
 pub use location::{KeyPath, Location};
 pub use problem::{ConfigError, ConfigErrors, Problem, Suggestion};
 pub use process::{Admin, Drain, Log, LogFormat};
-pub use route::{Limits, Outgoing, Route, Stomp};
+pub use route::{Limits, Outgoing, Route, ServiceLogin, Stomp, Verify};
 
 /// The top-level tables, which are the fields of [`Config`].
 const SECTIONS: [&str; 6] = ["admin", "broker", "drain", "listener", "log", "route"];

@@ -9,6 +9,7 @@ use std::io;
 use figment::error::Actual;
 
 use super::location::{KeyPath, Location};
+use super::values::URLS;
 
 /// Longest text that is repeated to the operator in full, in characters.
 const SHOWN_TEXT: usize = 80;
@@ -116,10 +117,13 @@ pub enum Problem {
         /// What came; never the value of a secret.
         got: String,
     },
+    /// A value that cannot be used, for a reason of its own; never the value itself.
+    #[error("{0}")]
+    Unusable(String),
     /// A bound that is broken, often one set by another key.
     #[error("expected {relation} {bound}, got {got}")]
     OutOfBounds {
-        /// `at least`, `at most`.
+        /// `at least`, `at most`, `more than`.
         relation: &'static str,
         /// The bound, with the name of the key that sets it, if one does.
         bound: String,
@@ -201,12 +205,18 @@ impl Problem {
         Self::OutOfBounds { relation: "at most", bound, got }
     }
 
+    pub(super) fn more_than(bound: impl fmt::Display, got: impl fmt::Display) -> Self {
+        let (bound, got) = (bound.to_string(), got.to_string());
+        Self::OutOfBounds { relation: "more than", bound, got }
+    }
+
     /// A mismatch in the words of serde, put into the operator's.
     pub(super) fn wrong_type(expected: &str, actual: &Actual) -> Self {
         let expected = in_plain_words(expected);
-        // Where a table is missing, what stands in its place may be the secret it should hold.
+        // What stands in the place of a table may be the secret it should hold, and a URL may hold
+        // a login.
         let got = match actual {
-            Actual::Str(_) if expected == TABLE => "text".to_owned(),
+            Actual::Str(_) if expected == TABLE || expected == URLS => "text".to_owned(),
             actual => shown(actual),
         };
         Self::mismatch(expected, got)

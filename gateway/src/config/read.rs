@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use super::layers::Layers;
 use super::location::KeyPath;
 use super::problem::{ConfigError, ConfigErrors, Problem, Suggestion, TABLE, quoted, shown};
-use super::{Admin, Broker, Config, Drain, Embedded, Listener, Log, Route, SECTIONS};
+use super::{Admin, Broker, Config, Drain, Embedded, Listener, Log, Rabbitmq, Route, SECTIONS};
 
-const BROKER_KINDS: &str = "\"embedded\"";
+const BROKER_KINDS: &str = "\"embedded\" or \"rabbitmq\"";
 
 /// A table that can be read by itself.
 trait Table: DeserializeOwned {
@@ -30,6 +30,10 @@ impl Table for Listener {
 
 impl Table for Route {
     const REQUIRED: &[&str] = &["listener", "protocols", "broker"];
+}
+
+impl Table for Rabbitmq {
+    const REQUIRED: &[&str] = &["url"];
 }
 
 impl Table for Embedded {}
@@ -96,6 +100,9 @@ impl Reader<'_> {
         let problem = match table.remove("kind") {
             Some(Value::String(_, kind)) if kind == "embedded" => {
                 return self.table(path, &table).map(Broker::Embedded);
+            }
+            Some(Value::String(_, kind)) if kind == "rabbitmq" => {
+                return self.table(path, &table).map(Broker::Rabbitmq);
             }
             Some(other) => Problem::mismatch(BROKER_KINDS, shown(&other.to_actual())),
             None => Problem::Missing,
@@ -166,6 +173,7 @@ impl Reader<'_> {
             Kind::InvalidType(got, expected) | Kind::InvalidValue(got, expected) => {
                 self.report(key.clone(), Problem::wrong_type(&expected, &got));
             }
+            Kind::Message(reason) => self.report(key.clone(), Problem::Unusable(reason)),
             other => {
                 self.report(key.clone(), Problem::mismatch("another value", other.to_string()))
             }

@@ -42,6 +42,9 @@ pub struct Route {
         skip_serializing_if = "Option::is_none"
     )]
     pub default_passcode: Option<Secret>,
+    /// The login that the sessions work under at the broker; unset: each under its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_login: Option<ServiceLogin>,
     /// Bytes of one WebSocket message once logged in. Default: `limits.frame_size` + 4 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_message_size: Option<ByteSize>,
@@ -72,6 +75,7 @@ impl Route {
             vhost: vhost(),
             default_login: None,
             default_passcode: None,
+            service_login: None,
             max_message_size: None,
             limits: Limits::default(),
             stomp: Stomp::default(),
@@ -88,6 +92,34 @@ impl Route {
         self.max_message_size
             .map_or_else(|| self.limits.frame_size.0.saturating_add(MESSAGE_SLACK), |size| size.0)
     }
+}
+
+/// `[route.NAME.service_login]`: a login of the gateway's own at the broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceLogin {
+    /// The user at the broker.
+    pub login: String,
+    /// What it logs in with.
+    #[serde(deserialize_with = "values::secret", serialize_with = "values::redact")]
+    pub passcode: Secret,
+    /// Who decides about the client's own login. Default `broker`.
+    #[serde(default = "verify", deserialize_with = "values::word")]
+    pub verify: Verify,
+}
+
+fn verify() -> Verify {
+    Verify::Broker
+}
+
+/// Who decides about the login that a client brings to a route with a service login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// The broker, as it would without a service login.
+    Broker,
+    /// Nobody: whoever reaches the route is in, with or without a login.
+    None,
 }
 
 /// `[route.NAME.limits]`; see [`policy::Limits`], whose defaults these are.

@@ -4,12 +4,16 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use broker_adapters::rabbitmq::Endpoint;
 use protocols::auth::Secret;
-use serde::de::{self, IntoDeserializer, Unexpected, Visitor};
+use serde::de::{self, IntoDeserializer, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 
 const REDACTED: &str = "[redacted]";
 const OFF: &str = "off";
+
+/// What a broker's `url` expects.
+pub(super) const URLS: &str = "a URL such as \"amqp://localhost\", or a list of them";
 
 /// One of the words of an enum, never its number.
 pub(super) fn word<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -103,4 +107,50 @@ pub(super) fn redact_optional<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(REDACTED)
+}
+
+/// Where a broker listens: a URL, or a list of them. What is refused does not show in the error: it
+/// may hold a passcode.
+pub(super) fn endpoints<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Endpoint>, D::Error> {
+    struct Urls;
+
+    impl<'de> Visitor<'de> for Urls {
+        type Value = Vec<Endpoint>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(URLS)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<Endpoint>, E> {
+            // From a variable or a flag, a list comes as its text, and is read once more.
+            if text.trim_start().starts_with('[') {
+                return Err(E::invalid_type(Unexpected::Str(REDACTED), &self));
+            }
+            text.parse().map(|endpoint| vec![endpoint]).map_err(E::custom)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut urls: A) -> Result<Vec<Endpoint>, A::Error> {
+            let mut endpoints = Vec::new();
+            while let Some(url) = urls.next_element::<String>()? {
+                let place = endpoints.len() + 1;
+                let endpoint = url.parse().map_err(|error| {
+                    <A::Error as de::Error>::custom(format_args!("URL {place}: {error}"))
+                })?;
+                endpoints.push(endpoint);
+            }
+            Ok(endpoints)
+        }
+    }
+
+    deserializer.deserialize_any(Urls)
+}
+
+/// Shows what [`endpoints`] reads.
+pub(super) fn show_endpoints<S: Serializer>(
+    endpoints: &[Endpoint],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(endpoints.iter().map(Endpoint::to_string))
 }

@@ -361,6 +361,7 @@ fn start(world: &Shared) -> (JoinHandle<End>, Drain) {
             vhost: Text::from("/"),
             default: None,
             loopback_users: Arc::new([]),
+            service: None,
         },
     };
     let drain = Drain::new(Duration::ZERO);

@@ -105,6 +105,7 @@ fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
             vhost: Text::from("/"),
             default: None,
             loopback_users: Arc::new([]),
+            service: None,
         },
     })
 }

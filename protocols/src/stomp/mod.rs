@@ -87,6 +87,7 @@ use std::time::Duration;
 use crate::registry::{SessionSetup, Subprotocol};
 use crate::session::Session;
 use crate::text::Text;
+pub use session::FRAMES_PER_CALL;
 use session::StompSession;
 
 /// The sub-protocol `stomp`: all three versions behind the names of RabbitMQ's Web-STOMP plugin.

@@ -42,7 +42,7 @@ use leave::Farewell;
 
 /// Frames handled in one call. A unit of the largest size can hold a hundred thousand small ones:
 /// what they lead to is handed over in portions, so that backpressure holds between them.
-const FRAMES_PER_CALL: usize = 64;
+pub const FRAMES_PER_CALL: usize = 64;
 
 /// One STOMP connection.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! Configuration as an operator meets it: layers and their order, every refusal word for word, and
 //! the texts that describe it.
 
+mod rabbitmq;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +11,14 @@ use std::time::Duration;
 use clap::Parser;
 use gateway::cli::{Cli, Request};
 use gateway::config::units::{ByteSize, Millis};
-use gateway::config::{Broker, Config, Embedded, LogFormat, Outgoing, Sources, Stomp};
+use gateway::config::{Broker, Config, Embedded, LogFormat, Outgoing, Sources, Stomp, Verify};
 use protocols::auth::Secret;
 use protocols::registry::SessionSetup;
 use protocols::session::Session;
 use protocols::{Registry, Subprotocol};
 
-const BUILTIN: &str = include_str!("../config/gateway.toml");
-const DOCUMENT: &str = include_str!("../docs/CONFIGURATION.md");
+const BUILTIN: &str = include_str!("../../config/gateway.toml");
+const DOCUMENT: &str = include_str!("../../docs/CONFIGURATION.md");
 
 /// The least a file can say. Bad lines are put before it, so that they are the first lines.
 const LEAST: &str = r#"
@@ -77,7 +79,9 @@ fn set<'a>(assignments: &'a [&'a str]) -> Given<'a> {
 }
 
 fn embedded(config: &Config) -> &Embedded {
-    let Broker::Embedded(broker) = &config.broker["main"];
+    let Broker::Embedded(broker) = &config.broker["main"] else {
+        panic!("{config:?}");
+    };
     broker
 }
 
@@ -150,7 +154,7 @@ const BAD_LINES: &[(&str, &str)] = &[
     ("[broker.b]", "gateway.toml:1: broker.b.kind: missing; this key has no default"),
     (
         "[broker.b]\nkind = 'embeded'",
-        "gateway.toml:2: broker.b.kind: expected \"embedded\", got \"embeded\"",
+        "gateway.toml:2: broker.b.kind: expected \"embedded\" or \"rabbitmq\", got \"embeded\"",
     ),
     (
         "[broker.b]\nkind = 'embedded'\nspool = 5",
@@ -249,6 +253,17 @@ const BAD_LINES: &[(&str, &str)] = &[
          works only together with default_login, which is not set",
     ),
     (
+        "[route.b]\nlistener = 'web'\nprotocols = ['stomp']\nbroker = 'main'\npath = '/b'\n\
+         [route.b.service_login]\nverify = 'broker'",
+        "gateway.toml:6: route.b.service_login.login: missing; this key has no default",
+    ),
+    (
+        "[route.b]\nlistener = 'web'\nprotocols = ['stomp']\nbroker = 'main'\npath = '/b'\n\
+         service_login = { login = '', passcode = '' }",
+        "gateway.toml:6: route.b.service_login.login: expected a login, got an empty text\n\
+         gateway.toml:6: route.b.service_login.passcode: expected a passcode, got an empty text",
+    ),
+    (
         "[route.a]\nlistener = 'web'\nprotocols = ['stomp']\nbroker = 'main'",
         "gateway.toml:7: route.stomp.path: listener \"web\" serves path \"/ws\" for route.a already",
     ),
@@ -311,13 +326,14 @@ const BAD_ASSIGNMENTS: &[(&str, &str)] = &[
     ("listener.web.max_connections=007", "expected a whole number, got \"007\""),
     ("listener.web.bind.port=1", "listener.web.bind: expected text in quotes, got a table"),
     ("listener=web", "expected a table, got text"),
+    ("route.stomp.service_login=svc:hunter2", "expected a table, got text"),
     ("broker.main.user=ann:hunter2", "expected a table, got text"),
     (
         "broker.main.loopback_users=['gest']",
         "there is no user of \"main\" named \"gest\"; did you mean \"guest\"?",
     ),
     ("broker.main.loopback_users=['guest', 'guest']", "\"guest\" is listed twice"),
-    ("broker.main.kind=rabbit", "expected \"embedded\", got \"rabbit\""),
+    ("broker.main.kind=rabbit", "expected \"embedded\" or \"rabbitmq\", got \"rabbit\""),
     ("logg.filter=info", "logg: unknown section; did you mean \"log\"?"),
 ];
 
@@ -630,6 +646,8 @@ const SECRETS: Given<'static> = Given {
         ("GATEWAY_ROUTE__STOMP__DEFAULT_LOGIN", "ann"),
         ("GATEWAY_ROUTE__STOMP__DEFAULT_PASSCODE", "hunter2"),
         ("GATEWAY_ADMIN__BIND", "off"),
+        ("GATEWAY_ROUTE__STOMP__SERVICE_LOGIN__LOGIN", "ann"),
+        ("GATEWAY_ROUTE__STOMP__SERVICE_LOGIN__PASSCODE", "hunter2"),
         ("GATEWAY_ROUTE__STOMP__MAX_MESSAGE_SIZE", "123"),
     ],
     set: &["broker.main.user.ann.vhosts=['/']", "route.stomp.limits.transaction_bytes=1234"],
@@ -640,13 +658,17 @@ fn what_is_printed_loads_again_as_the_same_configuration_but_for_the_secrets() {
     let config = SECRETS.loaded();
     let printed = config.to_toml().unwrap();
     assert!(!printed.contains("hunter2"), "{printed}");
-    assert_eq!(printed.matches("passcode = \"[redacted]\"\n").count(), 3, "{printed}");
+    assert_eq!(printed.matches("passcode = \"[redacted]\"\n").count(), 4, "{printed}");
 
     let mut again = file(&printed).loaded();
-    let Broker::Embedded(broker) = again.broker.get_mut("main").unwrap();
+    let Broker::Embedded(broker) = again.broker.get_mut("main").unwrap() else {
+        panic!("{printed}");
+    };
     broker.user.get_mut("guest").unwrap().passcode = Secret::new("guest");
     broker.user.get_mut("ann").unwrap().passcode = Secret::new("hunter2");
-    again.route.get_mut("stomp").unwrap().default_passcode = Some(Secret::new("hunter2"));
+    let route = again.route.get_mut("stomp").unwrap();
+    route.default_passcode = Some(Secret::new("hunter2"));
+    route.service_login.as_mut().unwrap().passcode = Secret::new("hunter2");
     assert_eq!(again, config);
 }
 
@@ -666,6 +688,9 @@ fn refusals_show_no_secret_wherever_it_was_put() {
         "broker.main.user.ann.passcode.x=hunter2",
         "broker.main.user.ann.pass=hunter2",
         "route.stomp.default_passcode=hunter2",
+        "route.stomp.service_login=hunter2",
+        "route.stomp.service_login.passcode=hunter2",
+        "route.stomp.service_login.passcode.x=hunter2",
         "hunter2",
     ] {
         let refused = set(&[assignment]).refusal();
@@ -725,6 +750,7 @@ fn the_first_set_up_of_logging_holds_and_a_second_is_refused() {
 const TABLES: &[&str] = &[
     "listener.web",
     "route.stomp",
+    "route.stomp.service_login",
     "route.stomp.limits",
     "route.stomp.stomp",
     "broker.main",
@@ -737,14 +763,18 @@ const TABLES: &[&str] = &[
 /// The keys of a table that are no tables themselves, as a refusal lists them.
 fn keys_of(table: &str) -> Vec<String> {
     let refused = set(&[&format!("{table}.there-is-no-such-key=1")]).refusal();
-    let (_, known) = refused.split_once("unknown key; known: ").expect("a list of keys");
     let kind = (table == "broker.main").then_some("kind");
-    known
-        .split(", ")
+    known_keys(&refused)
         .chain(kind)
-        .filter(|key| !["limits", "stomp", "user"].contains(key))
+        .filter(|key| !["limits", "service_login", "stomp", "user"].contains(key))
         .map(str::to_owned)
         .collect()
+}
+
+/// The keys that the refusal of an unknown one lists.
+fn known_keys(refusal: &str) -> impl Iterator<Item = &str> {
+    let (_, known) = refusal.split_once("unknown key; known: ").expect("a list of keys");
+    known.lines().next().expect("a line").split(", ")
 }
 
 /// What follows the line `heading`, up to the next line that starts with `next`.
@@ -760,18 +790,32 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
     (!key.contains(' ')).then_some((key, value))
 }
 
+/// A file with the keys and tables that it leaves commented out.
+fn uncommented(text: &str) -> String {
+    text.lines()
+        .map(|line| match (line.strip_prefix("# ["), assignment(line)) {
+            (Some(table), _) => format!("[{table}\n"),
+            (None, Some((key, value))) => format!("{key} = {value}\n"),
+            (None, None) => format!("{line}\n"),
+        })
+        .collect()
+}
+
+/// The keys that a file has in a table, commented out or not.
+fn keys_named(text: &str, table: &str) -> Vec<String> {
+    let text = uncommented(text);
+    let assignments = part(&text, &format!("[{table}]"), "[").lines().filter_map(assignment);
+    let mut keys: Vec<_> = assignments.map(|(key, _)| key.to_owned()).collect();
+    keys.sort();
+    keys
+}
+
 #[test]
 fn the_built_in_file_names_every_key_and_states_its_default_but_for_the_default_login() {
     for table in TABLES {
-        let mut named: Vec<_> = part(BUILTIN, &format!("[{table}]"), "[")
-            .lines()
-            .filter_map(assignment)
-            .map(|(key, _)| key.to_owned())
-            .collect();
         let mut keys = keys_of(table);
-        named.sort();
         keys.sort();
-        assert_eq!(named, keys, "[{table}]");
+        assert_eq!(keys_named(BUILTIN, table), keys, "[{table}]");
     }
     let least = LEAST.replace("127.0.0.1:0", "127.0.0.1:15674");
     let mut expected = file(&least).loaded();
@@ -783,7 +827,11 @@ fn the_built_in_file_names_every_key_and_states_its_default_but_for_the_default_
 
 #[test]
 fn every_key_of_the_built_in_file_has_a_comment_of_its_own() {
-    let lines: Vec<_> = BUILTIN.lines().collect();
+    each_key_has_a_comment(BUILTIN);
+}
+
+fn each_key_has_a_comment(text: &str) {
+    let lines: Vec<_> = text.lines().collect();
     for pair in lines.windows(2) {
         if assignment(pair[1]).is_some() {
             let comment = pair[0].strip_prefix("# ").is_some_and(|text| text.ends_with('.'));
@@ -794,17 +842,13 @@ fn every_key_of_the_built_in_file_has_a_comment_of_its_own() {
 
 #[test]
 fn what_the_built_in_file_leaves_commented_out_is_valid_too() {
-    let text: String = BUILTIN
-        .lines()
-        .map(|line| match assignment(line) {
-            Some((key, value)) => format!("{key} = {value}\n"),
-            None => format!("{line}\n"),
-        })
-        .collect();
+    let text = uncommented(BUILTIN);
     let config = file(&text).loaded();
     let unset = Config::builtin().route["stomp"].max_message_size();
     assert_eq!(config.route["stomp"].max_message_size, Some(ByteSize(unset)));
     assert_eq!(config.route["stomp"].default_login.as_deref(), Some("guest"));
+    let service = config.route["stomp"].service_login.as_ref().unwrap();
+    assert_eq!((service.login.as_str(), service.verify), ("guest", Verify::Broker));
 }
 
 #[test]
@@ -815,11 +859,16 @@ fn the_document_describes_every_key() {
             .replace("route.stomp", "route.NAME")
             .replace("broker.main", "broker.NAME")
             .replace("guest", "LOGIN");
-        let section = part(DOCUMENT, &format!("## `[{name}]`"), "## ");
-        for key in keys_of(table) {
-            let row = format!("\n| `{key}` | ");
-            assert_eq!(section.matches(&row).count(), 1, "{table}.{key}");
-        }
+        let kind = if *table == "broker.main" { " of the embedded broker" } else { "" };
+        document_describes(&format!("## `[{name}]`{kind}"), &keys_of(table));
+    }
+}
+
+fn document_describes(heading: &str, keys: &[String]) {
+    let section = part(DOCUMENT, heading, "## ");
+    for key in keys {
+        let row = format!("\n| `{key}` | ");
+        assert_eq!(section.matches(&row).count(), 1, "{heading}: {key}");
     }
 }
 
@@ -831,7 +880,8 @@ fn the_refusals_shown_in_the_document_are_real() {
     });
     let of_variables =
         BAD_VARIABLES.iter().map(|(name, _, refusal)| format!("environment {name}: {refusal}"));
-    let real: Vec<_> = of_lines.chain(of_flags).chain(of_variables).collect();
+    let of_rabbitmq = rabbitmq::refusals();
+    let real: Vec<_> = of_lines.chain(of_flags).chain(of_variables).chain(of_rabbitmq).collect();
 
     let shown = part(part(DOCUMENT, "## Refusals", "## "), "```text", "```");
     assert!(shown.lines().count() >= 5);
