@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gateway::config::units::{ByteSize, Millis};
-use gateway::config::{Config, Listener, Route};
+use gateway::config::{Config, Listener, Route, Secret, ServiceLogin, Verify};
 use integration_tests::{
     Frame, Length, RawWs, Request, StompClient, TestGateway, http_exchange, opcode,
 };
@@ -110,7 +110,15 @@ fn configure(config: &mut Config) {
         default_passcode: None,
         ..stomp.clone()
     };
-    let routes = [("tight", tight), ("impatient", impatient), ("strict", strict)];
+    let guest = ServiceLogin {
+        login: "guest".to_owned(),
+        passcode: Secret::new("guest"),
+        verify: Verify::Broker,
+    };
+    let service =
+        Route { path: "/service".to_owned(), service_login: Some(guest), ..strict.clone() };
+    let routes =
+        [("tight", tight), ("impatient", impatient), ("strict", strict), ("service", service)];
     config.route.extend(routes.map(|(name, route)| (name.to_owned(), route)));
     for listener in ["hasty", "narrow"] {
         let route = Route { listener: listener.to_owned(), ..stomp.clone() };
@@ -231,6 +239,8 @@ fn login_rows() -> Vec<Row> {
     let rows = [
         ("frame before CONNECT", "/ws", "SUBSCRIBE\nid:1\ndestination:/queue/bad".to_owned(), Error("Illegal command", &["SUBSCRIBE", "CONNECT"], 1008)),
         ("wrong passcode", "/ws", "CONNECT\naccept-version:1.2\nlogin:guest\npasscode:wrong".to_owned(), refused(&[])),
+        ("wrong passcode before a service login", "/service", "CONNECT\naccept-version:1.2\nlogin:guest\npasscode:wrong".to_owned(), refused(&["guest"])),
+        ("no login before a service login", "/service", "CONNECT\naccept-version:1.2".to_owned(), refused(&["login"])),
         ("unknown user", "/ws", "CONNECT\naccept-version:1.2\nlogin:nobody\npasscode:guest".to_owned(), refused(&[])),
         ("no login", "/strict", "CONNECT\naccept-version:1.2".to_owned(), refused(&[])),
         ("unknown virtual host", "/ws", format!("CONNECT\naccept-version:1.2\nhost:/nowhere\n{guest}"), refused(&["/nowhere"])),

@@ -39,6 +39,8 @@ pub use listener::Listener;
 pub use location::{KeyPath, Location};
 pub use problem::{ConfigError, ConfigErrors, Problem, Suggestion};
 pub use process::{Admin, Drain, Log, LogFormat};
+/// What passcodes are wrapped in.
+pub use protocols::auth::Secret;
 pub use route::{Limits, Outgoing, Route, ServiceLogin, Stomp, Verify};
 
 /// The top-level tables, which are the fields of [`Config`].

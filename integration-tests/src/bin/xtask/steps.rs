@@ -121,7 +121,12 @@ fn interop() -> Result<(), Failure> {
 }
 
 fn compose() -> Result<(), Failure> {
-    Run::program("docker-compose").args(["-f", "docker-compose.yml", "config", "-q"]).done()
+    let check = |profile: &[&str]| {
+        let file = ["-f", "docker-compose.yml"];
+        Run::program("docker-compose").args(file).args(profile).args(["config", "-q"]).done()
+    };
+    check(&[])?;
+    check(&["--profile", "rabbitmq"])
 }
 
 fn bench() -> Result<(), Failure> {
