@@ -14,6 +14,7 @@ pub mod embedded;
 mod lock;
 pub mod mailbox;
 pub mod rabbitmq;
+mod refusals;
 
 use std::fmt::Debug;
 use std::task::{Context, Poll};
