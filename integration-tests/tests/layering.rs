@@ -11,12 +11,16 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Crates of this workspace, each with the ones of them it may use.
-const ARROWS: [(&str, &[&str]); 4] = [
+const ARROWS: [(&str, &[&str]); 5] = [
     ("protocols", &[]),
     ("broker-adapters", &["protocols"]),
     ("gateway", &["protocols", "broker-adapters"]),
-    ("integration-tests", &["gateway"]),
+    ("rabbitmq-node", &[]),
+    ("integration-tests", &["gateway", "rabbitmq-node"]),
 ];
+
+/// Crates that every other may use for its tests.
+const FOR_TESTS: [&str; 1] = ["rabbitmq-node"];
 
 /// All that the pure crate may use besides the standard library.
 const PURE: [&str; 8] =
@@ -69,9 +73,13 @@ fn crates_depend_on_each_other_only_along_the_drawn_arrows() {
     for package in &packages {
         let name = text(package, "name");
         let (_, allowed) = ARROWS.iter().find(|(known, _)| *known == name).unwrap();
-        for dependency in dependencies(package, |_| true) {
-            let is_ours = names.contains(dependency);
-            assert!(!is_ours || allowed.contains(&dependency), "{name} uses {dependency}");
+        let is_drawn = |it: &str| !names.contains(it) || allowed.contains(&it);
+        for dependency in dependencies(package, |kind| kind != Some("dev")) {
+            assert!(is_drawn(dependency), "{name} uses {dependency}");
+        }
+        for dependency in dependencies(package, |kind| kind == Some("dev")) {
+            let is_for_tests = FOR_TESTS.contains(&dependency);
+            assert!(is_for_tests || is_drawn(dependency), "the tests of {name} use {dependency}");
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Clippy,
     /// `docker-compose`, to check its file; no Docker daemon is involved.
     DockerCompose,
+    /// RabbitMQ, which tests start as nodes of their own; its service stays as it is.
+    RabbitMq,
     /// The Python clients, in a virtual environment.
     PythonPackages,
     /// The Node clients.
@@ -30,6 +32,7 @@ impl Need {
             Self::Rustfmt => rust_component("rustfmt", "fmt"),
             Self::Clippy => rust_component("clippy", "clippy"),
             Self::DockerCompose => docker_compose(),
+            Self::RabbitMq => rabbitmq(),
             Self::PythonPackages => python_packages(),
             Self::NodePackages => node_packages(),
         }
@@ -59,6 +62,24 @@ fn docker_compose() -> Result<(), Failure> {
         return Ok(());
     }
     debian_packages("docker-compose", &["docker-compose"])
+}
+
+fn rabbitmq() -> Result<(), Failure> {
+    let packages = &["rabbitmq-server", "openssl"];
+    let is_there = Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").exists()
+        || Run::program("sh").args(["-c", "command -v rabbitmq-server"]).succeeds();
+    if is_there && Run::program("openssl").args(["version"]).succeeds() {
+        return Ok(());
+    }
+    // Debian enables and starts the service of a package that it installs. The tests do not use it,
+    // and nobody asked for a broker on this machine's network. So it is masked first: that is a
+    // link, which needs no systemd to be there. `systemctl unmask rabbitmq-server` undoes it.
+    if !is_there {
+        let units = "/etc/systemd/system";
+        let mask = format!("mkdir -p {units} && ln -sf /dev/null {units}/rabbitmq-server.service");
+        as_root("RabbitMQ", packages)?.args(["sh", "-c", &mask]).done()?;
+    }
+    debian_packages("RabbitMQ", packages)
 }
 
 fn python_packages() -> Result<(), Failure> {
@@ -114,27 +135,25 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     fs::copy(from, to).map(drop).map_err(Failure::file(from))
 }
 
-/// Installs Debian packages: as root, or by `sudo` where that asks no password.
+/// Installs Debian packages.
 fn debian_packages(what: &'static str, packages: &[&str]) -> Result<(), Failure> {
-    let list = packages.join(" ");
-    println!("installing {what}: Debian packages {list} (needs root)");
-    let privilege: &[&str] = if is_root() {
-        &["env"]
+    println!("installing {what}: Debian packages {} (needs root)", packages.join(" "));
+    let apt = || as_root(what, packages).map(|run| run.args(["apt-get", "-q"]));
+    apt()?.args(["update"]).done()?;
+    apt()?.args(["install", "-y", "--no-install-recommends"]).args(packages).done()
+}
+
+/// A command that runs its arguments as root, or by `sudo` where that asks no password.
+fn as_root(what: &'static str, packages: &[&str]) -> Result<Run, Failure> {
+    if is_root() {
+        Ok(Run::program("env"))
     } else if Run::program("sudo").args(["-n", "true"]).succeeds() {
-        &["sudo", "-n"]
+        Ok(Run::program("sudo").args(["-n"]))
     } else {
+        let list = packages.join(" ");
         let remedy = format!("installing it needs root; run `sudo apt-get install -y {list}` once");
-        return Err(Failure::Missing { what, remedy });
-    };
-    let apt = |arguments: &[&str]| {
-        Run::program(privilege[0])
-            .args(&privilege[1..])
-            .args(["apt-get", "-q"])
-            .args(arguments)
-            .done()
-    };
-    apt(&["update"])?;
-    apt(&[&["install", "-y", "--no-install-recommends"], packages].concat())
+        Err(Failure::Missing { what, remedy })
+    }
 }
 
 fn is_root() -> bool {

@@ -37,7 +37,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "unit",
         about: "the tests of all crates, and each benchmark once",
-        needs: &[],
+        needs: &[Need::RabbitMq],
         in_test: true,
         run: unit,
     },
@@ -58,7 +58,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "interop",
         about: "clients that others wrote, against the gateway",
-        needs: &[Need::PythonPackages, Need::NodePackages],
+        needs: &[Need::RabbitMq, Need::PythonPackages, Need::NodePackages],
         in_test: true,
         run: interop,
     },
