@@ -1,15 +1,48 @@
 //! RabbitMQ: AMQP 0-9-1 over lapin.
 
+#![expect(dead_code, unused_imports, reason = "what the links need comes before the links")]
+
+mod connection;
 mod endpoint;
-#[allow(dead_code, reason = "links are not there yet")]
+mod error;
+mod flight;
+mod health;
+mod lease;
+mod login;
+mod pool;
 mod properties;
+mod tls;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocols::text::Text;
 
 pub use endpoint::{Endpoint, EndpointError};
+
+use pool::Pool;
+
+/// A RabbitMQ, or a cluster of them. Logins are RabbitMQ's own: every identity gets connections of
+/// its own, opened with what it brought, and shares them between its links.
+#[derive(Debug)]
+pub struct RabbitMq {
+    pool: Arc<Pool>,
+}
+
+impl RabbitMq {
+    /// Starts to look for it; connections are opened when somebody logs in. To be called inside a
+    /// tokio runtime.
+    pub fn start(settings: Settings) -> Self {
+        Self { pool: Pool::new(Arc::new(settings)) }
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        self.pool.stop();
+    }
+}
 
 /// How a RabbitMQ is reached and used.
 #[derive(Debug, Clone, PartialEq, Eq)]

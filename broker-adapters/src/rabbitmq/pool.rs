@@ -1,0 +1,227 @@
+//! [`Pool`]: connections to RabbitMQ, by identity.
+//!
+//! An identity is a virtual host, a login and a passcode. A wrong passcode is another identity: it
+//! opens, and fails, a connection of its own and never joins the one of the right passcode.
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join_all;
+use protocols::auth::Denial;
+use protocols::broker::BrokerError;
+use protocols::text::Text;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Settings;
+use super::connection::Connection;
+pub(super) use super::connection::{Channel, Side};
+use super::health::{Health, Said};
+use super::lease::Entry;
+pub(super) use super::lease::{Lease, SharedChannel};
+use super::login::{Failure, Login, unavailable};
+use super::tls::Trust;
+use crate::Identity;
+use crate::lock::lock;
+
+/// See the module.
+pub(super) struct Pool {
+    settings: Arc<Settings>,
+    trust: Trust,
+    health: Arc<Health>,
+    /// The map's own hasher is keyed with randomness of this process, and passcodes are compared in
+    /// constant time. `None` once the pool has closed.
+    identities: Mutex<Option<HashMap<Login, Arc<Entry>>>>,
+    /// The endpoint that worked last: the first to be tried next.
+    endpoint: AtomicUsize,
+    /// What links that were dropped still have to do.
+    tracker: TaskTracker,
+    /// Those who watch over connections and identities.
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Pool {
+    /// Starts looking for RabbitMQ. To be called inside a tokio runtime, which is the one that
+    /// everything runs on.
+    pub(super) fn new(settings: Arc<Settings>) -> Arc<Self> {
+        let (health, stop, tasks) =
+            (Arc::new(Health::new()), CancellationToken::new(), TaskTracker::new());
+        let looking = (Arc::clone(&health), Arc::clone(&settings), stop.clone());
+        tasks.spawn(async move {
+            let (health, settings, stop) = looking;
+            health.monitor(&settings, &stop).await;
+        });
+        Arc::new(Self {
+            trust: Trust::new(settings.tls_ca.clone()),
+            settings,
+            health,
+            identities: Mutex::new(Some(HashMap::new())),
+            endpoint: AtomicUsize::new(0),
+            tracker: TaskTracker::new(),
+            tasks,
+            stop,
+        })
+    }
+
+    /// Lets the identity in: by an open connection that vouches for it, else by a new AMQP login.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        vhost: Text,
+        identity: &Identity,
+    ) -> Result<Lease, Denial> {
+        let login = Login::new(vhost, identity.credentials.clone())?;
+        let lease = self.lease(login, identity.is_service)?;
+        lease.verify().await?;
+        Ok(lease)
+    }
+
+    fn lease(self: &Arc<Self>, login: Login, is_service: bool) -> Result<Lease, Denial> {
+        let mut identities = lock(&self.identities);
+        let identities = identities.as_mut().ok_or_else(closing)?;
+        let (max, count) = (self.settings.max_identities, identities.len());
+        let (entry, is_new) = match identities.entry(login) {
+            hash_map::Entry::Occupied(place) => (Arc::clone(place.get()), false),
+            hash_map::Entry::Vacant(_) if count >= max => return Err(full(max)),
+            hash_map::Entry::Vacant(place) => {
+                let entry = Arc::new(Entry::new(place.key().clone(), &self.settings));
+                (Arc::clone(place.insert(entry)), true)
+            }
+        };
+        let lease = Lease::new(Arc::clone(self), Arc::clone(&entry), is_service);
+        if is_new {
+            self.tasks.spawn(Arc::clone(self).keep(entry));
+        }
+        Ok(lease)
+    }
+
+    /// Keeps an identity until nobody has needed it for long enough.
+    async fn keep(self: Arc<Self>, entry: Arc<Entry>) {
+        let mut leases = entry.leases();
+        loop {
+            tokio::select! {
+                // An error would say that the entry is gone, but it is held here.
+                _ = leases.wait_for(|leases| *leases == 0) => {}
+                () = self.stop.cancelled() => return,
+            }
+            tokio::select! {
+                _ = leases.changed() => continue,
+                () = sleep(entry.linger(&self.settings)) => {}
+                () = self.stop.cancelled() => return,
+            }
+            if self.forget(&entry) {
+                entry.close().await;
+                return;
+            }
+        }
+    }
+
+    /// Takes an identity out, unless somebody needs it again.
+    fn forget(&self, entry: &Entry) -> bool {
+        let mut identities = lock(&self.identities);
+        let is_unused = *entry.leases().borrow() == 0;
+        if is_unused && let Some(identities) = identities.as_mut() {
+            identities.remove(&entry.login);
+        }
+        is_unused
+    }
+
+    /// Opens a connection: at the endpoint that worked last, then at the others.
+    pub(super) async fn connect(
+        &self,
+        login: &Login,
+        side: Side,
+    ) -> Result<Arc<Connection>, Failure> {
+        let Self { settings, trust, .. } = self;
+        let (count, first) = (settings.endpoints.len(), self.endpoint.load(Ordering::Relaxed));
+        let (mut said, mut refusal) = (Said::default(), None);
+        for at in (0..count).map(|offset| (first + offset) % count) {
+            if self.stop.is_cancelled() {
+                return Err(Failure::Unable(closing()));
+            }
+            let endpoint = &settings.endpoints[at];
+            match Connection::open(endpoint, login, side, settings, trust).await {
+                Ok(connection) => {
+                    self.endpoint.store(at, Ordering::Relaxed);
+                    return Ok(self.adopt(connection));
+                }
+                Err(Failure::Away(why)) => said.add(endpoint, &why),
+                Err(unable @ Failure::Unable(_)) => refusal = Some(unable),
+                Err(refused) => return Err(refused),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| {
+            self.health.away(&said.0);
+            Failure::Away(said.0)
+        }))
+    }
+
+    fn adopt(&self, connection: Connection) -> Arc<Connection> {
+        let connection = Arc::new(connection);
+        let watch = Arc::clone(&connection).watch(Arc::clone(&self.health), self.stop.clone());
+        self.tasks.spawn(watch);
+        connection
+    }
+
+    /// Closes a connection that nobody uses.
+    pub(super) fn close_later(&self, connection: Arc<Connection>) {
+        self.tasks.spawn(async move { connection.close().await });
+    }
+
+    /// Whether logins can succeed now.
+    ///
+    /// *Errors.* Which endpoint said what.
+    pub(super) fn ready(&self) -> Result<(), BrokerError> {
+        self.health.ready()
+    }
+
+    /// Where links leave what they still have to do when they are dropped.
+    pub(super) fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Lets nobody in any more, waits for the last deeds of links, and closes every connection.
+    pub(super) async fn close(&self) {
+        let identities = lock(&self.identities).take();
+        self.tracker.close();
+        self.tracker.wait().await;
+        let entries: Vec<_> = identities.into_iter().flatten().map(|(_, entry)| entry).collect();
+        join_all(entries.iter().map(|entry| entry.close())).await;
+        self.stop();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Ends all tasks; connections that are still open are closed behind them.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identities = lock(&self.identities).as_ref().map_or(0, HashMap::len);
+        f.debug_struct("Pool")
+            .field("endpoints", &self.settings.endpoints)
+            .field("identities", &identities)
+            .finish_non_exhaustive()
+    }
+}
+
+fn closing() -> Denial {
+    unavailable("the gateway is shutting down")
+}
+
+fn full(max: usize) -> Denial {
+    unavailable(format!(
+        "the gateway is connected for as many identities as it may be (max_identities = {max})"
+    ))
+}
