@@ -11,6 +11,7 @@ mod lease;
 mod login;
 mod pool;
 mod properties;
+mod screen;
 mod tls;
 
 use std::path::PathBuf;
