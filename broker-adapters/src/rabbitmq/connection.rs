@@ -27,6 +27,7 @@ use tracing::{debug, info, warn};
 use super::error::broker_error;
 use super::health::Health;
 use super::login::{Failure, Login};
+use super::screened::{self, Screened};
 use super::tls::Trust;
 use super::{Endpoint, Settings};
 use crate::lock::lock;
@@ -292,11 +293,12 @@ async fn log_in(
     } else {
         stream
     };
-    let stream = Mutex::new(Some(stream));
+    let stream = Mutex::new(Some(AsyncTcpStream::Plain(Screened::new(stream))));
     let hand_over = async move |_, _| {
         lock(&stream).take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected).into())
     };
     let (uri, properties) = (uri(login, side, settings), properties(login, side));
+    let runtime = screened::runtime();
     let amqp = lapin::Connection::connector(uri, runtime, hand_over, properties).await;
     Ok((amqp.map_err(|error| login.failure(&error))?, cut))
 }

@@ -12,6 +12,7 @@ mod login;
 mod pool;
 mod properties;
 mod screen;
+mod screened;
 mod tls;
 
 use std::path::PathBuf;

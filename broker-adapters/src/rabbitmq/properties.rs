@@ -15,7 +15,8 @@
 //! | headers of the same name | the first | there are none; sorted by name |
 //!
 //! RabbitMQ reads 64 bit integers as signed, whatever their type (`l`, `L`), so that no integer is
-//! out of range. Arrays and tables deeper than [`Value::MAX_DEPTH`] become [`Value::Void`].
+//! out of range. Arrays and tables deeper than [`Value::MAX_DEPTH`] have become byte arrays before
+//! they come here (`screen.rs`); if there were any, they would become [`Value::Void`].
 //! `cluster-id` is dropped.
 //!
 //! *Spec.* AMQP 0-9-1 §4.2.5.5 (field tables), §4.2.6.1 (content header); RabbitMQ's AMQP 0-9-1
