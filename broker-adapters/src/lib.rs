@@ -65,6 +65,10 @@ pub trait Link: Send {
     /// Takes a command. Never waits and never fails: outcomes are events.
     fn submit(&mut self, command: Command);
 
+    /// Hands on what was held back so as to be put together, such as acknowledgements. To be called
+    /// when the owner has submitted all it has for now. An adapter that acts at once needs none.
+    fn flush(&mut self) {}
+
     /// The next thing the broker reports, in order. While it is pending, an answer to a command
     /// wakes like everything else, even if the command is carried out inside
     /// [`submit`](Self::submit).

@@ -201,6 +201,14 @@ impl<T: Transport> Driver<T> {
 
     /// One turn. The steps that free memory come first.
     fn poll_session(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
+        let turn = self.drive_turn(now, cx);
+        if let Some(link) = &mut self.link {
+            link.flush();
+        }
+        turn
+    }
+
+    fn drive_turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
         self.throttled = false;
         self.drive_output(now, cx)?;
         self.drive_control(now, cx);

@@ -12,6 +12,9 @@ use crate::config::{Log, LogFormat};
 pub use lines::Flow;
 use lines::Lines;
 
+/// The target of the AMQP client library.
+const AMQP_CLIENT: &str = "lapin";
+
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -71,7 +74,13 @@ pub(crate) fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
             return Err(TelemetryError::NoLevel(word.to_owned()));
         }
     }
-    Ok(EnvFilter::builder().parse(text)?)
+    Ok(EnvFilter::builder().parse(with_quiet_client(text))?)
+}
+
+/// The AMQP client logs whole messages, and calls every refusal an error; what matters of it the
+/// gateway says itself. Only a filter that names it turns it on.
+fn with_quiet_client(text: &str) -> String {
+    if text.contains(AMQP_CLIENT) { text.to_owned() } else { format!("{text},{AMQP_CLIENT}=off") }
 }
 
 #[cfg(test)]
@@ -82,6 +91,22 @@ mod tests {
     fn levels_and_targets_with_levels_are_understood() {
         for text in ["info", "WARN", "off", "warn,gateway=debug", "gateway[session]=trace, info"] {
             filter(text).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_amqp_client_is_silent_unless_it_is_named() {
+        for (text, shown) in [
+            ("info", "lapin=off,info"),
+            ("warn,gateway=debug", "lapin=off,gateway=debug,warn"),
+            ("info,lapin=warn", "lapin=warn,info"),
+        ] {
+            let filter = filter(text).unwrap().to_string();
+            let mut shown: Vec<_> = shown.split(',').collect();
+            let mut got: Vec<_> = filter.split(',').collect();
+            shown.sort_unstable();
+            got.sort_unstable();
+            assert_eq!(got, shown);
         }
     }
 

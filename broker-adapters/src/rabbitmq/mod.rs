@@ -1,29 +1,40 @@
 //! RabbitMQ: AMQP 0-9-1 over lapin.
 
-#![expect(dead_code, unused_imports, reason = "what the links need comes before the links")]
-
 mod connection;
+mod consume;
 mod endpoint;
 mod error;
 mod flight;
 mod health;
 mod lease;
+mod ledger;
+mod link;
 mod login;
 mod pool;
 mod properties;
+mod publish;
+mod recover;
 mod screen;
 mod screened;
 mod tls;
+mod topology;
+mod woken;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
+use protocols::auth::Denial;
+use protocols::broker::BrokerError;
 use protocols::text::Text;
 
 pub use endpoint::{Endpoint, EndpointError};
 
+use link::RabbitLink;
 use pool::Pool;
+
+use crate::{Broker, Identity, Link};
 
 /// A RabbitMQ, or a cluster of them. Logins are RabbitMQ's own: every identity gets connections of
 /// its own, opened with what it brought, and shares them between its links.
@@ -37,6 +48,27 @@ impl RabbitMq {
     /// tokio runtime.
     pub fn start(settings: Settings) -> Self {
         Self { pool: Pool::new(Arc::new(settings)) }
+    }
+}
+
+impl Broker for RabbitMq {
+    fn open(
+        &self,
+        vhost: Text,
+        identity: Identity,
+    ) -> BoxFuture<'_, Result<Box<dyn Link>, Denial>> {
+        Box::pin(async move {
+            let lease = self.pool.open(vhost, &identity).await?;
+            Ok(Box::new(RabbitLink::new(lease)) as Box<dyn Link>)
+        })
+    }
+
+    fn ready(&self) -> Result<(), BrokerError> {
+        self.pool.ready()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.pool.close())
     }
 }
 
@@ -75,10 +107,6 @@ pub struct Settings {
     pub shared_channels: usize,
     /// How long a link waits for a broker that went away before it is down.
     pub recovery_timeout: Duration,
-    /// How long the queue of a topic subscription outlives the connection to its consumer.
-    pub queue_linger: Duration,
-    /// Bytes that may wait in the queue of a topic subscription.
-    pub queue_bytes: usize,
     /// The exchange that topics live in.
     pub topic_exchange: Text,
     /// What the names of queues begin with that the gateway makes.
@@ -100,8 +128,6 @@ impl Default for Settings {
             window_bytes: 4 << 20,
             shared_channels: 4,
             recovery_timeout: Duration::from_secs(60),
-            queue_linger: Duration::from_secs(60),
-            queue_bytes: 64 << 20,
             topic_exchange: Text::from_static("amq.topic"),
             queue_prefix: Text::from_static("stomp-subscription-gw-"),
         }

@@ -116,10 +116,6 @@ pub struct Rabbitmq {
     pub shared_channels: usize,
     /// How long sessions wait for a broker that went away.
     pub recovery_timeout: Millis,
-    /// How long the queue of a topic subscription outlives the connection to its consumer.
-    pub queue_linger: Millis,
-    /// Bytes that may wait in the queue of a topic subscription.
-    pub queue_bytes: ByteSize,
     /// The exchange that topics live in.
     pub topic_exchange: String,
     /// What the names of queues begin with that the gateway makes.
@@ -143,8 +139,6 @@ impl Default for Rabbitmq {
             window_bytes,
             shared_channels,
             recovery_timeout,
-            queue_linger,
-            queue_bytes,
             topic_exchange,
             queue_prefix,
         } = rabbitmq::Settings::default();
@@ -161,8 +155,6 @@ impl Default for Rabbitmq {
             window_bytes: ByteSize(window_bytes),
             shared_channels,
             recovery_timeout: Millis(recovery_timeout),
-            queue_linger: Millis(queue_linger),
-            queue_bytes: ByteSize(queue_bytes),
             topic_exchange: topic_exchange.as_str().to_owned(),
             queue_prefix: queue_prefix.as_str().to_owned(),
             loopback_users: loopback_users(),
@@ -185,8 +177,6 @@ impl From<&Rabbitmq> for rabbitmq::Settings {
             window_bytes: broker.window_bytes.0,
             shared_channels: broker.shared_channels,
             recovery_timeout: broker.recovery_timeout.0,
-            queue_linger: broker.queue_linger.0,
-            queue_bytes: broker.queue_bytes.0,
             topic_exchange: Text::from(broker.topic_exchange.as_str()),
             queue_prefix: Text::from(broker.queue_prefix.as_str()),
         }

@@ -83,12 +83,6 @@ const BAD_KEYS: &[(&str, &str)] = &[
         "recovery_timeout = '0s'\nurl = 'amqp://a'",
         "recovery_timeout: expected at least 1ms, got 0s",
     ),
-    ("queue_linger = '0s'\nurl = 'amqp://a'", "queue_linger: expected at least 1ms, got 0s"),
-    (
-        "queue_linger = '1194h'\nurl = 'amqp://a'",
-        "queue_linger: expected at most 4294967295ms, got 1194h",
-    ),
-    ("queue_bytes = 0\nurl = 'amqp://a'", "queue_bytes: expected at least 1 byte, got 0"),
     ("topic_exchange = ''\nurl = 'amqp://a'", "topic_exchange: expected a name, got an empty text"),
     ("queue_prefix = ''\nurl = 'amqp://a'", "queue_prefix: expected a name, got an empty text"),
     (
@@ -104,7 +98,7 @@ const BAD_KEYS: &[(&str, &str)] = &[
         "vhosts = ['/']\nurl = 'amqp://a'",
         "vhosts: unknown key; known: connect_timeout, heartbeat, \
          idle_timeout, login_cache, loopback_users, max_identities, publish_frame_size, \
-         queue_bytes, queue_linger, queue_prefix, recovery_timeout, shared_channels, tls_ca, \
+         queue_prefix, recovery_timeout, shared_channels, tls_ca, \
          topic_exchange, url, window_bytes, window_messages",
     ),
 ];
@@ -209,8 +203,6 @@ const OTHERS: &[(&str, &str)] = &[
     ("window_bytes", "8"),
     ("shared_channels", "9"),
     ("recovery_timeout", "10s"),
-    ("queue_linger", "11s"),
-    ("queue_bytes", "12"),
     ("topic_exchange", "13"),
     ("queue_prefix", "14"),
     ("loopback_users", "[]"),
@@ -235,8 +227,6 @@ fn variables_and_flags_reach_every_key_of_a_rabbitmq() {
         window_bytes: ByteSize(8),
         shared_channels: 9,
         recovery_timeout: Millis::seconds(10),
-        queue_linger: Millis::seconds(11),
-        queue_bytes: ByteSize(12),
         topic_exchange: "13".to_owned(),
         queue_prefix: "14".to_owned(),
         loopback_users: Vec::new(),

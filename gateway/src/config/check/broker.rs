@@ -1,7 +1,5 @@
 //! Brokers, and what routes ask of them.
 
-use std::time::Duration;
-
 use broker_adapters::rabbitmq::Endpoint;
 use protocols::auth::Secret;
 use protocols::stomp::FRAMES_PER_CALL;
@@ -17,9 +15,6 @@ const FRAME_SIZES: (ByteSize, ByteSize) = (ByteSize(4_096), ByteSize(131_072));
 
 /// Seconds between AMQP heart-beats have 16 bits.
 const LONGEST_HEARTBEAT: Millis = Millis::seconds(0xFFFF);
-
-/// RabbitMQ keeps an `x-expires` of at most so many milliseconds.
-const LONGEST_LINGER: Millis = Millis(Duration::from_millis(0xFFFF_FFFF));
 
 /// Channels that RabbitMQ allows on a connection by default.
 const MAX_CHANNELS: usize = 2_047;
@@ -155,12 +150,6 @@ impl<'a> Check<'a> {
             self.add(at.join("shared_channels"), problem);
         }
         self.time(at.join("recovery_timeout"), broker.recovery_timeout);
-        self.time(at.join("queue_linger"), broker.queue_linger);
-        if broker.queue_linger > LONGEST_LINGER {
-            let problem = Problem::at_most(LONGEST_LINGER, broker.queue_linger);
-            self.add(at.join("queue_linger"), problem);
-        }
-        self.size(at.join("queue_bytes"), broker.queue_bytes);
         self.name(at.join("topic_exchange"), &broker.topic_exchange, LONGEST_NAME);
         self.name(at.join("queue_prefix"), &broker.queue_prefix, LONGEST_PREFIX);
         if broker.queue_prefix.starts_with("amq.") {

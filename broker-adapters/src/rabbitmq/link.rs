@@ -1,0 +1,163 @@
+//! [`RabbitLink`]: one owner's view of RabbitMQ.
+//!
+//! It has no task of its own: everything moves on when its owner polls. Commands are handed to
+//! lapin inside [`Link::submit`] where nothing stands before them.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use protocols::broker::{BrokerError, Command, Event};
+
+use super::consume::Consuming;
+use super::pool::Lease;
+use super::publish::{Publish, Publishing};
+use super::topology::{Plan, Target};
+use crate::Link;
+
+/// What a link has to report, in order. Bounded by what its owner asked for: one answer for each
+/// command, and as many deliveries as the prefetches of its subscriptions allow.
+pub(super) type Events = VecDeque<Event>;
+
+/// See the module.
+pub(super) struct RabbitLink {
+    lease: Lease,
+    publishing: Publishing,
+    consuming: Consuming,
+    events: Events,
+    /// Whoever found nothing to report, or no room for a publish.
+    waiting: Option<Waker>,
+    /// Nothing more comes of this link.
+    is_down: bool,
+}
+
+impl RabbitLink {
+    pub(super) fn new(lease: Lease) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(1);
+        let id = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            publishing: Publishing::new(lease.clone()),
+            consuming: Consuming::new(lease.clone(), id),
+            lease,
+            events: Events::new(),
+            waiting: None,
+            is_down: false,
+        }
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        if self.is_down {
+            return;
+        }
+        if let Err(error) = self.publishing.poll(cx, &mut self.events) {
+            self.is_down = true;
+            self.events.push_back(Event::Down { error });
+            return;
+        }
+        self.consuming.poll(cx, &mut self.events);
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waiting {
+            Some(waiting) => waiting.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Carries a command out, or begins to. True if its owner must poll for it to go on.
+    ///
+    /// *Errors.* What can be refused without asking RabbitMQ, with the token of the answer.
+    fn carry_out(&mut self, command: Command) -> Result<bool, Event> {
+        let settings = self.lease.settings();
+        match command {
+            Command::Publish { token, to, message, confirm, mandatory } => {
+                let failed = |error: BrokerError| Event::Failed { token, error };
+                let target = Target::of(to, settings).map_err(failed)?;
+                let publish = Publish { token, target, message, confirm, mandatory };
+                Ok(self.publishing.publish(publish, &mut self.events))
+            }
+            Command::Subscribe { token, subscription, from, queue, prefetch, settle: _ } => {
+                let failed = |error: BrokerError| Event::Failed { token, error };
+                let plan = Plan::new(from, queue, prefetch, settings).map_err(failed)?;
+                self.consuming.subscribe(subscription, token, plan).map_err(failed)?;
+                Ok(true)
+            }
+            Command::Unsubscribe { token, subscription } => {
+                self.consuming.unsubscribe(subscription, token, &mut self.events);
+                Ok(true)
+            }
+            Command::Settle { subscription, up_to, verdict, cumulative } => {
+                self.consuming.settle(subscription, up_to, verdict, cumulative);
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl Link for RabbitLink {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.advance(cx);
+        if self.publishing.is_ready() {
+            return Poll::Ready(());
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+
+    fn submit(&mut self, command: Command) {
+        if self.is_down {
+            return;
+        }
+        let must_poll = match self.carry_out(command) {
+            Ok(must_poll) => must_poll,
+            Err(answer) => {
+                self.events.push_back(answer);
+                true
+            }
+        };
+        if must_poll && let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.consuming.flush();
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.events.is_empty() {
+            self.advance(cx);
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Poll::Ready(event);
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+}
+
+impl Drop for RabbitLink {
+    /// What was handed over is still carried to RabbitMQ: an owner that leaves has said its last
+    /// word, but not taken it back.
+    fn drop(&mut self) {
+        if self.is_down || self.publishing.is_idle() {
+            return;
+        }
+        let patience = self.lease.settings().recovery_timeout;
+        let mut publishing =
+            mem::replace(&mut self.publishing, Publishing::new(self.lease.clone()));
+        let finish = async move {
+            let mut events = Events::new();
+            poll_fn(|cx| {
+                let down = publishing.poll(cx, &mut events).is_err();
+                events.clear();
+                if down || publishing.is_idle() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        };
+        let tracker = self.lease.pool().tracker();
+        tracker.spawn(async move { drop(tokio::time::timeout(patience, finish).await) });
+    }
+}
