@@ -6,10 +6,9 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use broker_adapters::rabbitmq::Endpoint;
 use clap::Parser;
 use gateway::cli::{Cli, Request};
-use gateway::config::{Broker, Config, ServiceLogin, Verify};
+use gateway::config::{Broker, Config, Endpoint, ServiceLogin, Verify};
 use gateway::{Gateway, Running, StartError, telemetry};
 use protocols::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use broker_adapters::Broker;
 use broker_adapters::embedded::{self, Embedded};
+use broker_adapters::rabbitmq::RabbitMq;
 use protocols::auth::{Credentials, Secret};
 use protocols::text::Text;
 use protocols::{Registry, Subprotocol};
@@ -44,12 +45,6 @@ pub enum StartError {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// A broker of a kind that can be configured, but not used yet.
-    #[error("broker.{broker}.kind: this version has no adapter for \"rabbitmq\" yet")]
-    NoAdapter {
-        /// The broker's name.
-        broker: String,
-    },
 }
 
 impl Gateway {
@@ -75,8 +70,8 @@ impl Gateway {
         let brokers: BTreeMap<_, _> = config
             .broker
             .iter()
-            .map(|(name, broker)| Ok((name.clone(), Backend::new(name, broker)?)))
-            .collect::<Result<_, StartError>>()?;
+            .map(|(name, broker)| (name.clone(), Backend::new(broker)))
+            .collect();
         let drain = Drain::new(config.drain.spread.0);
         let connections = TaskTracker::new();
 
@@ -144,15 +139,17 @@ struct Backend {
 }
 
 impl Backend {
-    fn new(name: &str, broker: &config::Broker) -> Result<Self, StartError> {
+    fn new(broker: &config::Broker) -> Self {
         match broker {
-            config::Broker::Embedded(settings) => Ok(Self::embedded(settings)),
-            config::Broker::Rabbitmq(_) => Err(StartError::NoAdapter { broker: name.to_owned() }),
+            config::Broker::Embedded(settings) => Self::embedded(settings),
+            config::Broker::Rabbitmq(settings) => Self {
+                broker: Arc::new(RabbitMq::start(settings.into())),
+                loopback_users: texts(&settings.loopback_users),
+            },
         }
     }
 
     fn embedded(settings: &config::Embedded) -> Self {
-        let texts = |names: &[String]| names.iter().map(|name| Text::from(name.as_str())).collect();
         let users = settings.user.iter().map(|(login, user)| embedded::User {
             login: Text::from(login.as_str()),
             passcode: user.passcode.clone(),
@@ -169,9 +166,12 @@ impl Backend {
             max_topic_words: settings.max_topic_words,
             max_topic_hashes: settings.max_topic_hashes,
         });
-        let loopback_users: Vec<Text> = texts(&settings.loopback_users);
-        Self { broker: Arc::new(embedded), loopback_users: loopback_users.into() }
+        Self { broker: Arc::new(embedded), loopback_users: texts(&settings.loopback_users) }
     }
+}
+
+fn texts<C: FromIterator<Text>>(names: &[String]) -> C {
+    names.iter().map(|name| Text::from(name.as_str())).collect()
 }
 
 /// The routes of one listener. Every name has been checked to mean something.

@@ -34,6 +34,8 @@ use protocols::Registry;
 use serde::Serialize;
 
 pub use broker::{Broker, Embedded, Rabbitmq, User};
+/// Where a RabbitMQ listens.
+pub use broker_adapters::rabbitmq::Endpoint;
 pub use layers::Sources;
 pub use listener::Listener;
 pub use location::{KeyPath, Location};

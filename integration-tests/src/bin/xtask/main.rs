@@ -10,6 +10,7 @@
 
 mod command;
 mod install;
+mod readme;
 mod smoke;
 mod steps;
 

@@ -71,8 +71,8 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "smoke",
-        about: "the gateway command serves the README's snippets and stops on SIGTERM",
-        needs: &[Need::PythonPackages, Need::NodePackages],
+        about: "the gateway command serves the README's snippets, on both brokers, and stops",
+        needs: &[Need::RabbitMq, Need::PythonPackages, Need::NodePackages],
         in_test: true,
         run: smoke::smoke,
     },

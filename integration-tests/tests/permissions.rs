@@ -1,0 +1,195 @@
+//! The table of permissions in `gateway/docs/CONFIGURATION.md`, held against a RabbitMQ: what it
+//! names is enough, and without any of it the broker refuses.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use gateway::config::{Broker, Config, Rabbitmq, Secret, ServiceLogin, Verify};
+use integration_tests::{RawWs, Request, StompClient, StompFrame, TestGateway};
+use rabbitmq_node::{Node, Permissions, Vhost};
+
+const DOCUMENT: &str = include_str!("../../gateway/docs/CONFIGURATION.md");
+
+/// Every name that begins with `queue_prefix`.
+const OWN_QUEUES: &str = "stomp-subscription-gw-";
+
+/// A row of the table: its first cell, a frame that does what it says, and the rights, each the
+/// names that it is needed for.
+struct Row {
+    what: &'static str,
+    verb: &'static str,
+    destination: &'static str,
+    /// To configure, to write, to read.
+    rights: [&'static [&'static str]; 3],
+}
+
+const ROWS: [Row; 6] = [
+    Row {
+        what: "SEND to `/queue/q`",
+        verb: "SEND",
+        destination: "/queue/q",
+        rights: [&["q"], &["amq.default"], &[]],
+    },
+    Row {
+        what: "SUBSCRIBE to `/queue/q`",
+        verb: "SUBSCRIBE",
+        destination: "/queue/q",
+        rights: [&["q"], &[], &["q"]],
+    },
+    Row {
+        what: "SEND to `/amq/queue/q`",
+        verb: "SEND",
+        destination: "/amq/queue/q",
+        rights: [&[], &["amq.default"], &[]],
+    },
+    Row {
+        what: "SUBSCRIBE to `/amq/queue/q`",
+        verb: "SUBSCRIBE",
+        destination: "/amq/queue/q",
+        rights: [&[], &[], &["q"]],
+    },
+    Row {
+        what: "SEND to `/topic/…`, `/exchange/E/…`",
+        verb: "SEND",
+        destination: "/topic/k",
+        rights: [&[], &["amq.topic"], &[]],
+    },
+    Row {
+        what: "SUBSCRIBE to `/topic/…`, `/exchange/E/…`",
+        verb: "SUBSCRIBE",
+        destination: "/topic/k",
+        rights: [&[OWN_QUEUES], &[OWN_QUEUES], &[OWN_QUEUES, "amq.topic"]],
+    },
+];
+
+impl Row {
+    /// The row as the document has it.
+    fn documented(&self) -> String {
+        let cell = |names: &[&str]| {
+            let cells = names.iter().map(|name| match *name {
+                OWN_QUEUES => "*gw*".to_owned(),
+                "amq.topic" => "*E*".to_owned(),
+                name => format!("`{name}`"),
+            });
+            let cells = cells.collect::<Vec<_>>().join(", ");
+            if cells.is_empty() { " ".to_owned() } else { format!(" {cells} ") }
+        };
+        let [configure, write, read] = self.rights.map(cell);
+        format!("\n| {} |{configure}|{write}|{read}|\n", self.what)
+    }
+
+    /// Every right that is needed: which of the three, and for what.
+    fn each(&self) -> impl Iterator<Item = (usize, &'static str)> {
+        let rights = self.rights.iter().enumerate();
+        rights.flat_map(|(kind, names)| names.iter().map(move |name| (kind, *name)))
+    }
+
+    /// The regular expressions for all rights but this one.
+    fn without(&self, missing: Option<(usize, &str)>) -> [String; 3] {
+        [0, 1, 2].map(|kind| {
+            let names =
+                self.each().filter(|(of, name)| *of == kind && missing != Some((*of, name)));
+            let names: Vec<_> = names.map(|(_, name)| name.replace('.', r"\.")).collect();
+            if names.is_empty() { "^$".to_owned() } else { format!("^({})", names.join("|")) }
+        })
+    }
+
+    async fn answer(&self, client: &mut StompClient) -> StompFrame {
+        let headers = [("destination", self.destination), ("id", "1"), ("ack", "client")];
+        let headers = if self.verb == "SEND" { &headers[..1] } else { &headers[..] };
+        client.request(self.verb, headers, "").await;
+        client.recv().await
+    }
+}
+
+/// A gateway before this virtual host.
+async fn gateway(vhost: &Vhost, change: impl FnOnce(&mut Config)) -> TestGateway {
+    let url = format!("amqp://{}", vhost.amqp_addr()).parse().unwrap();
+    let before_rabbitmq = |config: &mut Config| {
+        let rabbitmq = Rabbitmq { url: vec![url], ..Rabbitmq::default() };
+        config.broker.insert("main".to_owned(), Broker::Rabbitmq(rabbitmq));
+        let route = config.route.get_mut("stomp").unwrap();
+        route.vhost = vhost.name().to_owned();
+        (route.default_login, route.default_passcode) = (None, None);
+        change(config);
+    };
+    TestGateway::embedded().config(before_rabbitmq).start().await
+}
+
+/// A client that has sent CONNECT with these headers besides, and the answer.
+async fn connect(gateway: &TestGateway, headers: &[(&str, &str)]) -> (StompClient, StompFrame) {
+    let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
+    let mut client = StompClient::over(ws);
+    client.send("CONNECT", &[&[("accept-version", "1.2")], headers].concat(), "").await;
+    let answer = client.recv().await;
+    (client, answer)
+}
+
+#[tokio::test]
+async fn a_user_needs_the_permissions_that_the_document_names_and_no_others() {
+    let vhost = Node::shared().await.vhost().await;
+    let gateway = gateway(&vhost, |_| {}).await;
+    vhost.declare_queue("q", serde_json::json!({})).await;
+    for (number, row) in ROWS.iter().enumerate() {
+        assert!(DOCUMENT.contains(&row.documented()), "{}", row.documented());
+        let cases = row.each().map(Some).chain([None]);
+        for (case, missing) in cases.enumerate() {
+            // A user of its own each time: RabbitMQ remembers for a while what a channel may do.
+            let user = format!("{}-{number}-{case}", vhost.user());
+            vhost.set_passcode(&user, "secret").await;
+            let [configure, write, read] = &row.without(missing);
+            vhost.permit(&user, Permissions { configure, write, read }).await;
+
+            let headers = [("login", user.as_str()), ("passcode", "secret")];
+            let (mut client, connected) = connect(&gateway, &headers).await;
+            assert_eq!(connected.verb, "CONNECTED", "{connected:?}");
+            let answer = row.answer(&mut client).await;
+            if missing.is_none() {
+                assert_eq!(answer.verb, "RECEIPT", "{}: {}", row.what, answer.text());
+            } else {
+                let refused = answer.header("message");
+                assert_eq!(refused, Some("access_refused"), "{} without {missing:?}", row.what);
+            }
+        }
+    }
+}
+
+/// A service login that may do everything, for clients that may not.
+fn service(vhost: &Vhost, passcode: &str, verify: Verify) -> ServiceLogin {
+    let (login, passcode) = (vhost.user().to_owned(), Secret::new(passcode));
+    ServiceLogin { login, passcode, verify }
+}
+
+async fn gateway_with(service: ServiceLogin, vhost: &Vhost) -> TestGateway {
+    gateway(vhost, |config| {
+        config.route.get_mut("stomp").unwrap().service_login = Some(service);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn under_a_service_login_its_permissions_count_once_the_clients_own_login_is_accepted() {
+    let vhost = Node::shared().await.vhost().await;
+    let ann = format!("{}-ann", vhost.user());
+    vhost.set_passcode(&ann, "secret").await;
+    vhost.permit(&ann, Permissions::NONE).await;
+    let gateway = gateway_with(service(&vhost, vhost.passcode(), Verify::Broker), &vhost).await;
+
+    let (mut client, connected) =
+        connect(&gateway, &[("login", &ann), ("passcode", "secret")]).await;
+    assert_eq!(connected.verb, "CONNECTED", "{connected:?}");
+    client.subscribe("1", "/queue/q", "client").await;
+    client.send_confirmed("SEND", &[("destination", "/queue/other")], "").await;
+
+    let (_, refused) = connect(&gateway, &[("login", &ann), ("passcode", "wrong")]).await;
+    assert_eq!(refused.header("message"), Some("Bad CONNECT"), "{refused:?}");
+    assert_eq!(refused.text(), format!("Access refused for user '{ann}'"));
+}
+
+#[tokio::test]
+async fn a_service_login_that_the_broker_refuses_is_not_held_against_the_client() {
+    let vhost = Node::shared().await.vhost().await;
+    let gateway = gateway_with(service(&vhost, "wrong", Verify::None), &vhost).await;
+    let (mut client, refused) = connect(&gateway, &[]).await;
+    assert_eq!(refused.header("message"), Some("Broker unavailable"), "{refused:?}");
+    assert_eq!(client.closing().await.code, Some(1013));
+}
