@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll, Waker};
 
-use broker_adapters::{Broker, Link};
+use broker_adapters::Link;
 use proptest::prelude::*;
 use protocols::broker::{
     Command, DeliveryTag, Event, QueueOptions, SettleMode, SubscriptionId, Token, Verdict,
 };
 
-use crate::support::{Fixture, USER, VHOST, credentials, message, queue};
+use crate::support::{Fixture, credentials, message, queue};
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -70,7 +70,7 @@ struct Run {
 impl Run {
     fn new() -> Self {
         let fixture = Fixture::embedded();
-        let links = (0..LINKS).map(|_| open(&*fixture.broker)).collect();
+        let links = (0..LINKS).map(|_| open(&fixture)).collect();
         Self { fixture, links, model: Model::default() }
     }
 
@@ -95,7 +95,7 @@ impl Run {
             Operation::Unsubscribe(nth) => self.unsubscribe(nth),
             Operation::Settle(nth, verdict, cumulative) => self.settle(nth, verdict, cumulative),
             Operation::DropLink(link) => {
-                self.links[link] = open(&*self.fixture.broker);
+                self.links[link] = open(&self.fixture);
                 self.model.consumers.retain(|_, one| {
                     if one.link == link {
                         let returned = one.outstanding.iter().map(|&(_, number)| (number, true));
@@ -192,8 +192,9 @@ impl Run {
     }
 }
 
-fn open(broker: &dyn Broker) -> Box<dyn Link> {
-    let mut opening = broker.open(VHOST.into(), credentials(USER).into());
+fn open(fixture: &Fixture) -> Box<dyn Link> {
+    let identity = credentials(fixture.user()).into();
+    let mut opening = fixture.broker.open(fixture.vhost().into(), identity);
     match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(link) => link.unwrap_or_else(|denial| panic!("{denial:?}")),
         Poll::Pending => panic!("the embedded broker opens at once"),

@@ -19,46 +19,79 @@ use protocols::text::Text;
 /// Nothing takes this long. Only guards against a test that would wait for ever.
 pub(crate) const CEILING: Duration = Duration::from_secs(60);
 
-/// The virtual hosts of a [`Fixture`]; the second one is closed to [`LIMITED`].
-pub(crate) const VHOST: &str = "/";
-pub(crate) const OTHER_VHOST: &str = "other";
-
-/// Login and passcode of a user with access to both virtual hosts.
-pub(crate) const USER: (&str, &str) = ("ann", "apple");
-/// Login and passcode of a user with access to [`VHOST`] only.
-pub(crate) const LIMITED: (&str, &str) = ("bob", "banana");
-
-/// A broker with the users and virtual hosts above.
+/// A broker with two virtual hosts and two users, whose names are the fixture's.
 pub(crate) struct Fixture {
     pub(crate) broker: Arc<dyn Broker>,
+    names: Names,
 }
+
+/// On a broker that others use too, nobody else has them.
+struct Names {
+    vhost: String,
+    other_vhost: String,
+    user: Login,
+    limited: Login,
+}
+
+/// Login and passcode.
+type Login = (String, String);
 
 impl Fixture {
     pub(crate) fn embedded() -> Self {
         Self::embedded_with(Settings::default())
     }
 
-    /// `settings`, but with the users and virtual hosts above.
+    /// `settings`, but with the users and virtual hosts of a fixture.
     pub(crate) fn embedded_with(settings: Settings) -> Self {
-        let user = |(login, passcode): (&str, &str), vhosts| User {
-            login: Text::from(login),
-            passcode: Secret::new(passcode),
+        let names = Names {
+            vhost: "/".to_owned(),
+            other_vhost: "other".to_owned(),
+            user: ("ann".to_owned(), "apple".to_owned()),
+            limited: ("bob".to_owned(), "banana".to_owned()),
+        };
+        let [vhost, other_vhost] =
+            [&names.vhost, &names.other_vhost].map(|it| Text::from(it.as_str()));
+        let user = |(login, passcode): &Login, vhosts| User {
+            login: Text::from(login.as_str()),
+            passcode: Secret::new(passcode.as_str()),
             vhosts,
         };
         let broker = Embedded::new(Settings {
-            vhosts: vec![Text::from(VHOST), Text::from(OTHER_VHOST)],
-            users: vec![user(USER, None), user(LIMITED, Some(vec![Text::from(VHOST)]))],
+            users: vec![user(&names.user, None), user(&names.limited, Some(vec![vhost.clone()]))],
+            vhosts: vec![vhost, other_vhost],
             ..settings
         });
-        Self { broker: Arc::new(broker) }
+        Self { broker: Arc::new(broker), names }
+    }
+
+    /// The virtual host that clients are in unless they say otherwise.
+    pub(crate) fn vhost(&self) -> &str {
+        &self.names.vhost
+    }
+
+    /// A virtual host that is closed to [`limited`](Self::limited).
+    pub(crate) fn other_vhost(&self) -> &str {
+        &self.names.other_vhost
+    }
+
+    /// Login and passcode of a user with access to both virtual hosts.
+    pub(crate) fn user(&self) -> (&str, &str) {
+        let (login, passcode) = &self.names.user;
+        (login, passcode)
+    }
+
+    /// Login and passcode of a user with access to [`vhost`](Self::vhost) only.
+    pub(crate) fn limited(&self) -> (&str, &str) {
+        let (login, passcode) = &self.names.limited;
+        (login, passcode)
     }
 
     pub(crate) async fn client(&self) -> Client {
-        self.client_of(VHOST).await
+        self.client_of(self.vhost()).await
     }
 
     pub(crate) async fn client_of(&self, vhost: &str) -> Client {
-        let opened = self.broker.open(Text::from(vhost), credentials(USER).into()).await;
+        let opened = self.broker.open(Text::from(vhost), credentials(self.user()).into()).await;
         Client::new(opened.unwrap_or_else(|denial| panic!("{denial:?}")))
     }
 }
