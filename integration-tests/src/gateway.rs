@@ -2,8 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ::gateway::config::Config;
+use ::gateway::config::{Broker, Config, Rabbitmq, Secret};
 use ::gateway::{Drained, Gateway, Running};
+use rabbitmq_node::Vhost;
 
 use crate::wait::within;
 
@@ -24,6 +25,22 @@ impl TestGateway {
         }
         config.admin.bind = Some(ANY_PORT);
         Settings(config)
+    }
+
+    /// As [`embedded`](Self::embedded), but in front of this virtual host of a RabbitMQ. Clients that
+    /// name no virtual host get this one, and clients that send no login are its user.
+    pub fn rabbitmq(vhost: &Vhost) -> Settings {
+        Self::embedded().config(|config| {
+            let url = format!("amqp://{}", vhost.amqp_addr());
+            let url = vec![url.parse().expect("an address makes an endpoint")];
+            let rabbitmq = Rabbitmq { url, ..Rabbitmq::default() };
+            config.broker.insert("main".to_owned(), Broker::Rabbitmq(rabbitmq));
+            for route in config.route.values_mut() {
+                route.vhost = vhost.name().to_owned();
+                route.default_login = Some(vhost.user().to_owned());
+                route.default_passcode = Some(Secret::new(vhost.passcode()));
+            }
+        })
     }
 
     /// The address of the listener `web`.

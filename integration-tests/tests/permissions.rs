@@ -3,7 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use gateway::config::{Broker, Config, Rabbitmq, Secret, ServiceLogin, Verify};
+use gateway::config::{Config, Secret, ServiceLogin, Verify};
 use integration_tests::{RawWs, Request, StompClient, StompFrame, TestGateway};
 use rabbitmq_node::{Node, Permissions, Vhost};
 
@@ -101,18 +101,15 @@ impl Row {
     }
 }
 
-/// A gateway before this virtual host.
+/// A gateway before this virtual host, without a default login.
 async fn gateway(vhost: &Vhost, change: impl FnOnce(&mut Config)) -> TestGateway {
-    let url = format!("amqp://{}", vhost.amqp_addr()).parse().unwrap();
-    let before_rabbitmq = |config: &mut Config| {
-        let rabbitmq = Rabbitmq { url: vec![url], ..Rabbitmq::default() };
-        config.broker.insert("main".to_owned(), Broker::Rabbitmq(rabbitmq));
-        let route = config.route.get_mut("stomp").unwrap();
-        route.vhost = vhost.name().to_owned();
-        (route.default_login, route.default_passcode) = (None, None);
+    let settings = TestGateway::rabbitmq(vhost).config(|config| {
+        for route in config.route.values_mut() {
+            (route.default_login, route.default_passcode) = (None, None);
+        }
         change(config);
-    };
-    TestGateway::embedded().config(before_rabbitmq).start().await
+    });
+    settings.start().await
 }
 
 /// A client that has sent CONNECT with these headers besides, and the answer.
