@@ -163,7 +163,7 @@ async fn bystanders(mistake: impl AsyncFnOnce(&Vhost, &mut StompClient)) {
         let destination = format!("/queue/own-{n}");
         let headers = [("destination", destination.as_str()), ("receipt", "r")];
         client.send("SEND", &headers, "mine").await;
-        let mut verbs = vec![client.recv().await, client.recv().await];
+        let mut verbs = [client.recv().await, client.recv().await];
         verbs.sort_by(|a, b| a.verb.cmp(&b.verb));
         assert_eq!(verbs[0].verb, "MESSAGE");
         assert_eq!((verbs[1].verb.as_str(), verbs[1].header("receipt-id")), ("RECEIPT", Some("r")));
