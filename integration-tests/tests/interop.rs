@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use integration_tests::TestGateway;
+use rabbitmq_node::Node;
 use tokio::process::Command;
 
 /// The longest a whole script may take.
@@ -29,12 +30,27 @@ async fn webstomp() {
     run("node".into(), &node_script("webstomp.mjs")).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn pika_on_the_other_side() {
+    let vhost = Node::shared().await.vhost().await;
+    let script = here().join("interop/python/amqp_peer.py");
+    let gateway = TestGateway::rabbitmq(&vhost).start().await;
+    let (user, passcode, name) = (vhost.user(), vhost.passcode(), vhost.name());
+    let amqp = format!("amqp://{user}:{passcode}@{}/{name}", vhost.amqp_addr());
+    run_with(gateway, installed().join("venv/bin/python"), &script, Some(amqp)).await;
+}
+
 async fn run(program: PathBuf, script: &Path) {
-    let gateway = TestGateway::embedded().start().await;
+    run_with(TestGateway::embedded().start().await, program, script, None).await;
+}
+
+/// The script gets the gateway's URL and this argument.
+async fn run_with(gateway: TestGateway, program: PathBuf, script: &Path, more: Option<String>) {
     let url = format!("ws://{}/ws", gateway.ws_addr());
     let script_run = Command::new(&program)
         .arg(script)
         .arg(&url)
+        .args(more)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .status();
