@@ -126,14 +126,11 @@ impl Connection {
                     stray(frame);
                 }
                 Ok(())
-            });
-            match received {
-                Ok(Some(_)) => self.flush()?,
-                Ok(None) => return Err(Fault::Silent(answer)),
-                // After a goodbye the end comes right behind the answer.
-                Err(Fault::Ended(_)) if answered => {}
-                Err(fault) => return Err(fault),
+            })?;
+            if received.is_none() {
+                return Err(Fault::Silent(answer));
             }
+            self.flush()?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::connection::{Connection, Scratch};
 use crate::fault::Fault;
 use crate::flags::{Ack, Flags, Scenario};
 use crate::sequence::{Order, Pattern, Receipts};
+use crate::stomp::Frame;
 
 /// Events taken from the system at a time.
 const EVENTS: usize = 256;
@@ -214,8 +215,8 @@ impl<'a> Load<'a> {
         self.publishers.iter().map(|publisher| publisher.settled(&self.subscribers)).sum()
     }
 
-    /// Ends in order: takes out what lies in queues, then says goodbye, so that a message too many
-    /// is seen too.
+    /// Ends in order: takes out what lies in queues, unsubscribes, so that a message too many is
+    /// seen too, and says goodbye.
     ///
     /// *Errors.* As [`run_to`](Self::run_to).
     pub(crate) fn finish(&mut self) -> Result<(), Fault> {
@@ -227,13 +228,18 @@ impl<'a> Load<'a> {
             self.subscribe(Ack::Auto)?;
             self.run_to(self.publishers.iter().map(|it| it.sent).max().unwrap_or_default())?;
         }
-        let head = "DISCONNECT\nreceipt:goodbye";
+        // Its receipt comes after all messages. That of DISCONNECT would do too, but RabbitMQ's
+        // Web-STOMP hangs up without sending it.
+        let head = "UNSUBSCRIBE\nid:0\nreceipt:unsubscribed";
         for Subscriber { connection, order, .. } in &mut self.subscribers {
-            let stray = |frame: &crate::stomp::Frame<'_>| order.take(frame.body);
+            let stray = |frame: &Frame<'_>| order.take(frame.body);
             connection.converse(head, "RECEIPT", &mut self.scratch, stray)?;
         }
-        for Publisher { connection, .. } in &mut self.publishers {
-            connection.converse(head, "RECEIPT", &mut self.scratch, |_| {})?;
+        let publishers = self.publishers.iter_mut().map(|it| &mut it.connection);
+        for connection in publishers.chain(self.subscribers.iter_mut().map(|it| &mut it.connection))
+        {
+            connection.queue_frame("DISCONNECT");
+            connection.flush()?;
         }
         Ok(())
     }
@@ -269,7 +275,7 @@ impl Publisher {
 
     fn serve(&mut self, scratch: &mut Scratch) -> Result<(), Fault> {
         let receipts = &mut self.receipts;
-        let mut take = |frame: &crate::stomp::Frame<'_>| match (frame.verb, receipts.as_mut()) {
+        let mut take = |frame: &Frame<'_>| match (frame.verb, receipts.as_mut()) {
             (b"RECEIPT", Some(receipts)) => {
                 receipts.take(frame.header(b"receipt-id").unwrap_or_default())
             }

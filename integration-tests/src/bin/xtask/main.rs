@@ -9,7 +9,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to a terminal")]
 
 mod command;
+mod gateway;
 mod install;
+mod quick;
 mod readme;
 mod smoke;
 mod steps;
@@ -22,22 +24,21 @@ use install::Need;
 use steps::{STEPS, Step};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["test"] => run(STEPS.iter().filter(|step| step.in_test)),
-        [name] => match STEPS.iter().find(|step| step.name == name) {
+    let task = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    match task.as_str() {
+        "test" => run(STEPS.iter().filter(|step| step.in_test)),
+        name => match STEPS.iter().find(|step| step.name == name) {
             Some(step) => run([step]),
             None => usage(),
         },
-        _ => usage(),
     }
 }
 
 fn usage() -> ExitCode {
     eprintln!("usage: cargo xtask TASK\n");
-    eprintln!("  {:<8} installs what is needed, then runs every task marked *", "test");
+    eprintln!("  {:<13} installs what is needed, then runs every task marked *", "test");
     for step in STEPS {
-        eprintln!("{} {:<8} {}", if step.in_test { "*" } else { " " }, step.name, step.about);
+        eprintln!("{} {:<13} {}", if step.in_test { "*" } else { " " }, step.name, step.about);
     }
     ExitCode::from(2)
 }
@@ -88,10 +89,10 @@ fn timed(name: &'static str, task: impl FnOnce() -> Result<(), Failure>) -> Row 
 }
 
 fn summarise(rows: &[Row]) -> ExitCode {
-    println!("\n{:<10} {:<6} {:>9}", "step", "result", "seconds");
+    println!("\n{:<13} {:<6} {:>9}", "step", "result", "seconds");
     for row in rows {
         let result = if row.result.is_ok() { "pass" } else { "FAIL" };
-        println!("{:<10} {:<6} {:>9.1}", row.name, result, row.took.as_secs_f64());
+        println!("{:<13} {:<6} {:>9.1}", row.name, result, row.took.as_secs_f64());
     }
     let failures: Vec<_> =
         rows.iter().filter_map(|row| row.result.as_ref().err().map(|why| (row, why))).collect();

@@ -2,7 +2,7 @@
 
 use crate::command::{Failure, Run};
 use crate::install::Need;
-use crate::smoke;
+use crate::{quick, smoke};
 
 /// Something to check.
 pub(crate) struct Step {
@@ -82,6 +82,13 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &[],
         in_test: false,
         run: bench,
+    },
+    Step {
+        name: "bench --quick",
+        about: "the gateway under load, beside RabbitMQ's Web-STOMP, in less than three minutes",
+        needs: &[Need::RabbitMq],
+        in_test: false,
+        run: quick::quick,
     },
 ];
 
