@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
@@ -38,7 +37,7 @@ impl RabbitLink {
         static COUNT: AtomicU64 = AtomicU64::new(1);
         let id = COUNT.fetch_add(1, Ordering::Relaxed);
         Self {
-            publishing: Publishing::new(lease.clone()),
+            publishing: Publishing::new(lease.clone(), id),
             consuming: Consuming::new(lease.clone(), id),
             lease,
             events: Events::new(),
@@ -146,8 +145,7 @@ impl Drop for RabbitLink {
             return;
         }
         let patience = self.lease.settings().recovery_timeout;
-        let mut publishing =
-            mem::replace(&mut self.publishing, Publishing::new(self.lease.clone()));
+        let mut publishing = self.publishing.take();
         let finish = async move {
             let mut events = Events::new();
             poll_fn(|cx| {

@@ -85,6 +85,8 @@ enum Prepared {
 /// The publishing half of a link.
 pub(super) struct Publishing {
     lease: Lease,
+    /// Whose half it is.
+    link: u64,
     own: Option<Arc<SharedChannel>>,
     shared: Option<Arc<SharedChannel>>,
     /// Not yet handed to lapin, in order: the first waits for `preparing`, or for what is in flight.
@@ -107,9 +109,10 @@ pub(super) struct Publishing {
 }
 
 impl Publishing {
-    pub(super) fn new(lease: Lease) -> Self {
+    pub(super) fn new(lease: Lease, link: u64) -> Self {
         Self {
             lease,
+            link,
             own: None,
             shared: None,
             waiting: VecDeque::new(),
@@ -121,6 +124,11 @@ impl Publishing {
             own_disturbed: None,
             shared_disturbed: None,
         }
+    }
+
+    /// Everything that is under way; what remains has nothing to do.
+    pub(super) fn take(&mut self) -> Self {
+        mem::replace(self, Self::new(self.lease.clone(), self.link))
     }
 
     /// Whether another publish may come now.
@@ -242,9 +250,16 @@ impl Publishing {
         if let Some(queue) = &publish.target.declare
             && !self.declared.contains(queue)
         {
-            let queue = queue.clone();
+            let (queue, link) = (queue.clone(), self.link);
             return Err(Box::pin(async move {
-                persist(patience, || topology::declare(&lease, &queue)).await?;
+                match persist(patience, || topology::declare(&lease, &queue)).await {
+                    // The link's own exclusive queue: it is there, and anybody may publish to it.
+                    // Only the connection for consuming may declare it.
+                    Err(error)
+                        if error.kind == BrokerErrorKind::ResourceLocked
+                            && lock(lease.exclusive()).get(&queue) == Some(&link) => {}
+                    declared => declared?,
+                }
                 Ok(Prepared::Declared(queue))
             }));
         }
