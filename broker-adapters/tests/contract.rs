@@ -662,3 +662,4 @@ macro_rules! contract {
 }
 
 contract!(embedded, super::Fixture::embedded());
+contract!(rabbitmq, super::Fixture::rabbitmq().await);

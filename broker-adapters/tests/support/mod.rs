@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use broker_adapters::embedded::{Embedded, Settings, User};
+use broker_adapters::rabbitmq::{self, RabbitMq};
 use broker_adapters::{Broker, Link};
 use bytes::Bytes;
 use protocols::auth::{Credentials, Secret};
@@ -15,6 +16,7 @@ use protocols::broker::{
     SettleMode, SubscriptionId, Token, Verdict,
 };
 use protocols::text::Text;
+use rabbitmq_node::{Node, Permissions};
 
 /// Nothing takes this long. Only guards against a test that would wait for ever.
 pub(crate) const CEILING: Duration = Duration::from_secs(60);
@@ -62,6 +64,25 @@ impl Fixture {
             ..settings
         });
         Self { broker: Arc::new(broker), names }
+    }
+
+    /// New virtual hosts and users on the RabbitMQ that all tests of this process share.
+    pub(crate) async fn rabbitmq() -> Self {
+        let node = Node::shared().await;
+        let (vhost, other) = (node.vhost().await, node.vhost().await);
+        let limited = format!("{}-limited", vhost.user());
+        vhost.set_passcode(&limited, "banana").await;
+        vhost.permit(&limited, Permissions::ALL).await;
+        other.permit(vhost.user(), Permissions::ALL).await;
+        let endpoint = format!("amqp://{}", vhost.amqp_addr()).parse().unwrap();
+        let settings = rabbitmq::Settings { endpoints: vec![endpoint], ..Default::default() };
+        let names = Names {
+            vhost: vhost.name().to_owned(),
+            other_vhost: other.name().to_owned(),
+            user: (vhost.user().to_owned(), vhost.passcode().to_owned()),
+            limited: (limited, "banana".to_owned()),
+        };
+        Self { broker: Arc::new(RabbitMq::start(settings)), names }
     }
 
     /// The virtual host that clients are in unless they say otherwise.
@@ -173,12 +194,14 @@ impl Client {
     }
 
     async fn fresh_event(&mut self) -> Event {
+        self.link.flush();
         let event = poll_fn(|cx| self.link.poll_event(cx));
         tokio::time::timeout(CEILING, event).await.expect("an event before the ceiling")
     }
 
     /// What can be had without waiting.
     pub(crate) fn events_now(&mut self) -> Vec<Event> {
+        self.link.flush();
         let mut events = Vec::from(std::mem::take(&mut self.stash));
         let mut cx = Context::from_waker(Waker::noop());
         while let std::task::Poll::Ready(event) = self.link.poll_event(&mut cx) {
