@@ -1,20 +1,80 @@
-//! STOMP over WebSocket end to end: real sockets, the embedded broker behind.
+//! STOMP over WebSocket end to end: real sockets, and behind them the embedded broker or RabbitMQ.
+//!
+//! Each scenario is a function that takes a [`World`]; [`scenarios!`] runs all of them in front of
+//! one broker.
 //!
 //! Whether something does *not* arrive is told by what arrives in its place: a queue keeps its
 //! order.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use std::net::SocketAddr;
+
 use integration_tests::{
     Incoming, RawWs, Request, StompClient, StompFrame, TestGateway, http_exchange,
 };
+use rabbitmq_node::Node;
 
 const QUEUE: &str = "/queue/end-to-end";
 
-async fn gateway_and_client() -> (TestGateway, StompClient) {
-    let gateway = TestGateway::embedded().start().await;
-    let client = StompClient::connect(gateway.ws_addr()).await;
-    (gateway, client)
+/// A gateway, and who may log in to it.
+struct World {
+    gateway: TestGateway,
+    vhost: String,
+    user: String,
+    passcode: String,
+}
+
+impl World {
+    async fn embedded() -> Self {
+        let gateway = TestGateway::embedded().start().await;
+        let [vhost, user, passcode] = ["/", "guest", "guest"].map(str::to_owned);
+        Self { gateway, vhost, user, passcode }
+    }
+
+    /// In front of a virtual host of its own, with a user of its own.
+    async fn rabbitmq() -> Self {
+        let vhost = Node::shared().await.vhost().await;
+        let gateway = TestGateway::rabbitmq(&vhost).start().await;
+        let [vhost, user, passcode] =
+            [vhost.name(), vhost.user(), vhost.passcode()].map(str::to_owned);
+        Self { gateway, vhost, user, passcode }
+    }
+
+    fn ws_addr(&self) -> SocketAddr {
+        self.gateway.ws_addr()
+    }
+
+    /// A client that is logged in with STOMP 1.2.
+    async fn client(&self) -> StompClient {
+        self.client_of("1.2").await
+    }
+
+    /// A client that is logged in with this version.
+    async fn client_of(&self, version: &str) -> StompClient {
+        let request = Request::upgrade("/ws");
+        let (client, connected) = self.log_in(&request, &[("accept-version", version)]).await;
+        assert_eq!(connected.header("version"), Some(version), "{connected:?}");
+        client
+    }
+
+    /// A client on a new connection that was opened with this request and has logged in with these
+    /// headers besides; with the CONNECTED frame.
+    async fn log_in(
+        &self,
+        request: &Request,
+        headers: &[(&str, &str)],
+    ) -> (StompClient, StompFrame) {
+        let mut client = StompClient::over(RawWs::open(self.ws_addr(), request).await);
+        let login = [
+            ("host", self.vhost.as_str()),
+            ("login", self.user.as_str()),
+            ("passcode", self.passcode.as_str()),
+        ];
+        client.send("CONNECT", &[&login[..], headers].concat(), "").await;
+        let connected = client.expect("CONNECTED").await;
+        (client, connected)
+    }
 }
 
 async fn publish(client: &mut StompClient, destination: &str, body: impl AsRef<[u8]>) {
@@ -27,23 +87,7 @@ async fn ack(client: &mut StompClient, message: &StompFrame) {
     client.send_confirmed("ACK", &[("id", message.expect_header("ack"))], "").await;
 }
 
-/// Logs in over a new connection that is opened with this request.
-async fn login(
-    gateway: &TestGateway,
-    request: &Request,
-    versions: &str,
-) -> (Option<String>, String) {
-    let ws = RawWs::open(gateway.ws_addr(), request).await;
-    let protocol = ws.protocol().map(str::to_owned);
-    let mut client = StompClient::over(ws);
-    let connected = client.login(&[("accept-version", versions)]).await;
-    let version = connected.expect_header("version").to_owned();
-    (protocol, version)
-}
-
-#[tokio::test]
-async fn the_subprotocol_is_chosen_from_what_is_offered() {
-    let gateway = TestGateway::embedded().start().await;
+async fn the_subprotocol_is_chosen_from_what_is_offered(world: World) {
     let offers: [(&[&str], Option<&str>); 8] = [
         (&[], None),
         (&["stomp"], Some("stomp")),
@@ -59,24 +103,21 @@ async fn the_subprotocol_is_chosen_from_what_is_offered() {
         let request = lines
             .iter()
             .fold(upgrade, |request, line| request.header("Sec-WebSocket-Protocol", line));
-        let (protocol, _) = login(&gateway, &request, "1.0,1.1,1.2").await;
-        assert_eq!(protocol.as_deref(), chosen, "{lines:?}");
+        let versions = [("accept-version", "1.0,1.1,1.2")];
+        let (mut client, _) = world.log_in(&request, &versions).await;
+        assert_eq!(client.ws().protocol(), chosen, "{lines:?}");
     }
 }
 
-#[tokio::test]
-async fn a_client_that_sends_no_login_is_guest() {
-    let gateway = TestGateway::embedded().start().await;
-    let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
+async fn a_client_that_sends_no_login_is_the_default_user(world: World) {
+    let ws = RawWs::open(world.ws_addr(), &Request::upgrade("/ws")).await;
     let mut client = StompClient::over(ws);
-    client.send("CONNECT", &[("accept-version", "1.2"), ("host", "/")], "").await;
+    client.send("CONNECT", &[("accept-version", "1.2"), ("host", &world.vhost)], "").await;
     client.expect("CONNECTED").await;
     client.subscribe("sub", QUEUE, "auto").await;
 }
 
-#[tokio::test]
-async fn the_highest_common_version_is_chosen() {
-    let gateway = TestGateway::embedded().start().await;
+async fn the_highest_common_version_is_chosen(world: World) {
     for (accepted, version) in [
         ("1.0", "1.0"),
         ("1.1", "1.1"),
@@ -85,30 +126,23 @@ async fn the_highest_common_version_is_chosen() {
         ("1.1,1.0", "1.1"),
         ("1.2,9.9", "1.2"),
     ] {
-        let (_, got) = login(&gateway, &Request::upgrade("/ws"), accepted).await;
-        assert_eq!(got, version, "accept-version:{accepted}");
+        let versions = [("accept-version", accepted)];
+        let (_, connected) = world.log_in(&Request::upgrade("/ws"), &versions).await;
+        assert_eq!(connected.header("version"), Some(version), "accept-version:{accepted}");
     }
 }
 
-#[tokio::test]
-async fn without_accept_version_it_is_stomp_1_0() {
-    let gateway = TestGateway::embedded().start().await;
-    let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
-    let mut client = StompClient::over(ws);
-    client.login(&[]).await;
+async fn without_accept_version_it_is_stomp_1_0(world: World) {
+    let (mut client, _) = world.log_in(&Request::upgrade("/ws"), &[]).await;
     client.send("SUBSCRIBE", &[("destination", QUEUE)], "").await;
     publish(&mut client, QUEUE, "plain").await;
     let message = client.expect_message("plain").await;
     assert_eq!(message.header("subscription"), None, "none was named");
 }
 
-#[tokio::test]
-async fn a_subscription_without_id_is_served_in_every_version() {
-    let gateway = TestGateway::embedded().start().await;
+async fn a_subscription_without_id_is_served_in_every_version(world: World) {
     for version in ["1.0", "1.1", "1.2"] {
-        let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
-        let mut client = StompClient::over(ws);
-        client.login(&[("accept-version", version)]).await;
+        let mut client = world.client_of(version).await;
         client.send_confirmed("SUBSCRIBE", &[("destination", QUEUE)], "").await;
         publish(&mut client, QUEUE, version).await;
         let message = client.expect_message(version).await;
@@ -117,10 +151,9 @@ async fn a_subscription_without_id_is_served_in_every_version() {
     }
 }
 
-#[tokio::test]
-async fn a_message_goes_through_a_queue_from_one_client_to_another() {
-    let (gateway, mut sender) = gateway_and_client().await;
-    let mut receiver = StompClient::connect(gateway.ws_addr()).await;
+async fn a_message_goes_through_a_queue_from_one_client_to_another(world: World) {
+    let mut sender = world.client().await;
+    let mut receiver = world.client().await;
     receiver.subscribe("mine", QUEUE, "auto").await;
 
     let headers = [
@@ -149,16 +182,15 @@ async fn a_message_goes_through_a_queue_from_one_client_to_another() {
     assert_eq!(message.header("ack"), None, "nothing is to be acknowledged in mode auto");
 }
 
-#[tokio::test]
-async fn a_queue_shares_its_messages_among_its_subscribers() {
-    let (gateway, mut one) = gateway_and_client().await;
-    let mut other = StompClient::connect(gateway.ws_addr()).await;
+async fn a_queue_shares_its_messages_among_its_subscribers(world: World) {
+    let mut one = world.client().await;
+    let mut other = world.client().await;
     let headers = |id| {
         [("id", id), ("destination", QUEUE), ("ack", "client-individual"), ("prefetch-count", "1")]
     };
     one.send_confirmed("SUBSCRIBE", &headers("one"), "").await;
     other.send_confirmed("SUBSCRIBE", &headers("other"), "").await;
-    let mut sender = StompClient::connect(gateway.ws_addr()).await;
+    let mut sender = world.client().await;
     for body in ["first", "second"] {
         sender.send_confirmed("SEND", &[("destination", QUEUE)], body).await;
     }
@@ -169,10 +201,9 @@ async fn a_queue_shares_its_messages_among_its_subscribers() {
     );
 }
 
-#[tokio::test]
-async fn topics_are_matched_word_by_word() {
-    let (gateway, mut publisher) = gateway_and_client().await;
-    let mut client = StompClient::connect(gateway.ws_addr()).await;
+async fn topics_are_matched_word_by_word(world: World) {
+    let mut publisher = world.client().await;
+    let mut client = world.client().await;
     client.subscribe("end", "/topic/the.end", "auto").await;
     let keys = ["a", "a.b", "a.b.c", "b.a", "b.c.a"];
     for (pattern, matched) in [
@@ -206,12 +237,11 @@ async fn topics_are_matched_word_by_word() {
     }
 }
 
-#[tokio::test]
-async fn every_subscriber_of_a_topic_gets_the_message() {
-    let (gateway, mut publisher) = gateway_and_client().await;
+async fn every_subscriber_of_a_topic_gets_the_message(world: World) {
+    let mut publisher = world.client().await;
     let mut clients = Vec::new();
     for _ in 0..20 {
-        let mut client = StompClient::connect(gateway.ws_addr()).await;
+        let mut client = world.client().await;
         client.subscribe("sub", "/topic/news.*", "auto").await;
         clients.push(client);
     }
@@ -222,9 +252,8 @@ async fn every_subscriber_of_a_topic_gets_the_message() {
     }
 }
 
-#[tokio::test]
-async fn every_frame_that_may_ask_for_a_receipt_gets_it() {
-    let (_gateway, mut client) = gateway_and_client().await;
+async fn every_frame_that_may_ask_for_a_receipt_gets_it(world: World) {
+    let mut client = world.client().await;
     let subscription = [("id", "sub"), ("destination", QUEUE), ("ack", "client-individual")];
     client.send_confirmed("SUBSCRIBE", &subscription, "").await;
     client.send_confirmed("SEND", &[("destination", "/queue/other")], "x").await;
@@ -242,24 +271,21 @@ async fn every_frame_that_may_ask_for_a_receipt_gets_it() {
     client.send_confirmed("DISCONNECT", &[], "").await;
 }
 
-#[tokio::test]
-async fn the_receipt_of_disconnect_comes_before_the_close() {
-    let (_gateway, mut client) = gateway_and_client().await;
+async fn the_receipt_of_disconnect_comes_before_the_close(world: World) {
+    let mut client = world.client().await;
     client.send_confirmed("DISCONNECT", &[], "").await;
     assert_eq!(client.closing().await.code, Some(1000));
 }
 
-#[tokio::test]
-async fn disconnect_without_a_receipt_ends_the_connection_too() {
-    let (_gateway, mut client) = gateway_and_client().await;
+async fn disconnect_without_a_receipt_ends_the_connection_too(world: World) {
+    let mut client = world.client().await;
     client.send("DISCONNECT", &[], "").await;
     assert_eq!(client.closing().await.code, Some(1000));
 }
 
 /// STOMP 1.2 §SUBSCRIBE ack header: `client` is cumulative, within the subscription.
-#[tokio::test]
-async fn an_ack_in_mode_client_covers_what_came_before_it() {
-    let (gateway, mut client) = gateway_and_client().await;
+async fn an_ack_in_mode_client_covers_what_came_before_it(world: World) {
+    let mut client = world.client().await;
     client.subscribe("sub", QUEUE, "client").await;
     client.subscribe("bystander", "/queue/other", "client").await;
     publish(&mut client, "/queue/other", "not meant").await;
@@ -272,16 +298,15 @@ async fn an_ack_in_mode_client_covers_what_came_before_it() {
     ack(&mut client, &messages[1]).await;
     client.cut();
 
-    let mut again = StompClient::connect(gateway.ws_addr()).await;
+    let mut again = world.client().await;
     again.subscribe("sub", QUEUE, "auto").await;
     assert_eq!(again.expect_message("three").await.header("redelivered"), Some("true"));
     again.subscribe("bystander", "/queue/other", "auto").await;
     assert_eq!(again.expect_message("not meant").await.header("redelivered"), Some("true"));
 }
 
-#[tokio::test]
-async fn an_ack_in_mode_client_individual_covers_one_message() {
-    let (gateway, mut client) = gateway_and_client().await;
+async fn an_ack_in_mode_client_individual_covers_one_message(world: World) {
+    let mut client = world.client().await;
     client.subscribe("sub", QUEUE, "client-individual").await;
     let mut messages = Vec::new();
     for body in ["one", "two", "three"] {
@@ -291,16 +316,15 @@ async fn an_ack_in_mode_client_individual_covers_one_message() {
     ack(&mut client, &messages[1]).await;
     client.cut();
 
-    let mut again = StompClient::connect(gateway.ws_addr()).await;
+    let mut again = world.client().await;
     again.subscribe("sub", QUEUE, "auto").await;
     for body in ["one", "three"] {
         assert_eq!(again.expect_message(body).await.header("redelivered"), Some("true"));
     }
 }
 
-#[tokio::test]
-async fn a_nacked_message_comes_again_at_its_old_place() {
-    let (_gateway, mut client) = gateway_and_client().await;
+async fn a_nacked_message_comes_again_at_its_old_place(world: World) {
+    let mut client = world.client().await;
     let headers = [
         ("id", "sub"),
         ("destination", QUEUE),
@@ -318,11 +342,9 @@ async fn a_nacked_message_comes_again_at_its_old_place() {
     assert_eq!(client.expect_message("second").await.header("redelivered"), Some("false"));
 }
 
-#[tokio::test]
-async fn older_versions_acknowledge_by_message_id() {
-    let gateway = TestGateway::embedded().start().await;
+async fn older_versions_acknowledge_by_message_id(world: World) {
     for version in ["1.0", "1.1"] {
-        let mut client = StompClient::connect_version(gateway.ws_addr(), version).await;
+        let mut client = world.client_of(version).await;
         client.subscribe("sub", QUEUE, "client").await;
         publish(&mut client, QUEUE, version).await;
         let message = client.expect_message(version).await;
@@ -330,15 +352,14 @@ async fn older_versions_acknowledge_by_message_id() {
         client.send_confirmed("ACK", &[("message-id", id), ("subscription", "sub")], "").await;
         client.cut();
     }
-    let mut client = StompClient::connect(gateway.ws_addr()).await;
+    let mut client = world.client().await;
     client.subscribe("sub", QUEUE, "auto").await;
     publish(&mut client, QUEUE, "nothing was left").await;
     client.expect_message("nothing was left").await;
 }
 
-#[tokio::test]
-async fn a_committed_transaction_takes_effect_as_a_whole() {
-    let (gateway, mut client) = gateway_and_client().await;
+async fn a_committed_transaction_takes_effect_as_a_whole(world: World) {
+    let mut client = world.client().await;
     client.subscribe("sub", QUEUE, "client-individual").await;
     publish(&mut client, QUEUE, "taken").await;
     let taken = client.expect_message("taken").await;
@@ -355,7 +376,7 @@ async fn a_committed_transaction_takes_effect_as_a_whole() {
     client.expect_message("inside two").await;
     client.cut();
 
-    let mut again = StompClient::connect(gateway.ws_addr()).await;
+    let mut again = world.client().await;
     again.subscribe("sub", QUEUE, "auto").await;
     for body in ["outside", "inside one", "inside two"] {
         again.expect_message(body).await;
@@ -364,9 +385,8 @@ async fn a_committed_transaction_takes_effect_as_a_whole() {
     again.expect_message("nothing else was left").await;
 }
 
-#[tokio::test]
-async fn an_aborted_transaction_leaves_nothing() {
-    let (gateway, mut client) = gateway_and_client().await;
+async fn an_aborted_transaction_leaves_nothing(world: World) {
+    let mut client = world.client().await;
     client.subscribe("sub", QUEUE, "client-individual").await;
     publish(&mut client, QUEUE, "kept").await;
     let kept = client.expect_message("kept").await;
@@ -376,31 +396,29 @@ async fn an_aborted_transaction_leaves_nothing() {
     client.send_confirmed("ABORT", &[("transaction", "t")], "").await;
     client.cut();
 
-    let mut again = StompClient::connect(gateway.ws_addr()).await;
+    let mut again = world.client().await;
     again.subscribe("sub", QUEUE, "auto").await;
     again.expect_message("kept").await;
     publish(&mut again, QUEUE, "nothing else").await;
     again.expect_message("nothing else").await;
 }
 
-#[tokio::test]
-async fn an_open_transaction_is_gone_with_its_connection() {
-    let (gateway, mut client) = gateway_and_client().await;
+async fn an_open_transaction_is_gone_with_its_connection(world: World) {
+    let mut client = world.client().await;
     client.send("BEGIN", &[("transaction", "t")], "").await;
     let headers = [("destination", QUEUE), ("transaction", "t")];
     client.send("SEND", &headers, "never committed").await;
     client.send_confirmed("DISCONNECT", &[], "").await;
     client.closing().await;
 
-    let mut again = StompClient::connect(gateway.ws_addr()).await;
+    let mut again = world.client().await;
     again.subscribe("sub", QUEUE, "auto").await;
     publish(&mut again, QUEUE, "first").await;
     again.expect_message("first").await;
 }
 
-#[tokio::test]
-async fn large_and_binary_bodies_arrive_as_they_were_sent() {
-    let (_gateway, mut client) = gateway_and_client().await;
+async fn large_and_binary_bodies_arrive_as_they_were_sent(world: World) {
+    let mut client = world.client().await;
     client.subscribe("sub", QUEUE, "auto").await;
     let every_byte: Vec<u8> = (0..=255).collect();
     for body in
@@ -411,16 +429,15 @@ async fn large_and_binary_bodies_arrive_as_they_were_sent() {
     }
 }
 
-#[tokio::test]
-async fn what_was_not_acknowledged_comes_back_after_a_reconnect() {
-    let (gateway, mut client) = gateway_and_client().await;
+async fn what_was_not_acknowledged_comes_back_after_a_reconnect(world: World) {
+    let mut client = world.client().await;
     client.subscribe("sub", QUEUE, "client").await;
     for body in ["one", "two"] {
         publish(&mut client, QUEUE, body).await;
         client.expect_message(body).await;
     }
     client.cut();
-    let mut again = StompClient::connect(gateway.ws_addr()).await;
+    let mut again = world.client().await;
     again.subscribe("sub", QUEUE, "client").await;
     again.expect_message("one").await;
     let last = again.expect_message("two").await;
@@ -430,12 +447,9 @@ async fn what_was_not_acknowledged_comes_back_after_a_reconnect() {
     assert_eq!(again.expect_message("three").await.header("redelivered"), Some("false"));
 }
 
-#[tokio::test]
-async fn heart_beats_come_as_agreed() {
-    let gateway = TestGateway::embedded().start().await;
-    let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
-    let mut client = StompClient::over(ws);
-    let connected = client.login(&[("accept-version", "1.2"), ("heart-beat", "0,1000")]).await;
+async fn heart_beats_come_as_agreed(world: World) {
+    let headers = [("accept-version", "1.2"), ("heart-beat", "0,1000")];
+    let (mut client, connected) = world.log_in(&Request::upgrade("/ws"), &headers).await;
     let (sends, _) = connected.expect_header("heart-beat").split_once(',').unwrap();
     assert_eq!(sends, "1000", "{connected:?}");
     for _ in 0..2 {
@@ -443,41 +457,83 @@ async fn heart_beats_come_as_agreed() {
     }
 }
 
-#[tokio::test]
-async fn a_missing_heart_beat_ends_the_connection() {
-    let gateway = TestGateway::embedded().start().await;
-    let ws = RawWs::open(gateway.ws_addr(), &Request::upgrade("/ws")).await;
-    let mut client = StompClient::over(ws);
-    client.login(&[("accept-version", "1.2"), ("heart-beat", "1000,0")]).await;
+async fn a_missing_heart_beat_ends_the_connection(world: World) {
+    let headers = [("accept-version", "1.2"), ("heart-beat", "1000,0")];
+    let (mut client, _) = world.log_in(&Request::upgrade("/ws"), &headers).await;
     let error = client.expect("ERROR").await;
     assert_eq!(error.header("message"), Some("Heart-beat missed"));
     assert_eq!(client.closing().await.code, Some(1008));
 }
 
-#[tokio::test]
-async fn a_draining_gateway_says_goodbye() {
-    let (gateway, mut client) = gateway_and_client().await;
+async fn a_draining_gateway_says_goodbye(world: World) {
+    let mut client = world.client().await;
     client.subscribe("sub", QUEUE, "client").await;
     let goodbye = tokio::spawn(async move {
         let error = client.expect("ERROR").await;
         let closing = client.closing().await;
         (error, closing)
     });
-    let drained = gateway.stop().await;
+    let drained = world.gateway.stop().await;
     assert_eq!(drained.cut, 0, "the client answered the close");
     let (error, closing) = goodbye.await.unwrap();
     assert!(error.header("message").is_some(), "{error:?}");
     assert_eq!(closing.code, Some(1001));
 }
 
-#[tokio::test]
-async fn the_admin_listener_answers_health_checks() {
-    let gateway = TestGateway::embedded().start().await;
+async fn the_admin_listener_answers_health_checks(world: World) {
+    // Before anybody has logged in, RabbitMQ may not have been found yet.
+    let _client = world.client().await;
     for path in ["/livez", "/readyz"] {
         let request = Request::plain("GET", path).header("Connection", "close").bytes();
-        let reply = http_exchange(gateway.admin_addr(), &request).await.unwrap();
+        let reply = http_exchange(world.gateway.admin_addr(), &request).await.unwrap();
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
     }
     let request = Request::plain("GET", "/nothing").header("Connection", "close").bytes();
-    assert_eq!(http_exchange(gateway.admin_addr(), &request).await.unwrap().status, 404);
+    assert_eq!(http_exchange(world.gateway.admin_addr(), &request).await.unwrap().status, 404);
 }
+
+/// Runs every scenario in a fresh world of one kind.
+macro_rules! scenarios {
+    ($broker:ident, $world:expr, [$($scenario:ident),* $(,)?]) => {
+        mod $broker {
+            $(
+                #[tokio::test]
+                async fn $scenario() {
+                    super::$scenario($world).await;
+                }
+            )*
+        }
+    };
+    ($broker:ident, $world:expr) => {
+        scenarios!($broker, $world, [
+            the_subprotocol_is_chosen_from_what_is_offered,
+            a_client_that_sends_no_login_is_the_default_user,
+            the_highest_common_version_is_chosen,
+            without_accept_version_it_is_stomp_1_0,
+            a_subscription_without_id_is_served_in_every_version,
+            a_message_goes_through_a_queue_from_one_client_to_another,
+            a_queue_shares_its_messages_among_its_subscribers,
+            topics_are_matched_word_by_word,
+            every_subscriber_of_a_topic_gets_the_message,
+            every_frame_that_may_ask_for_a_receipt_gets_it,
+            the_receipt_of_disconnect_comes_before_the_close,
+            disconnect_without_a_receipt_ends_the_connection_too,
+            an_ack_in_mode_client_covers_what_came_before_it,
+            an_ack_in_mode_client_individual_covers_one_message,
+            a_nacked_message_comes_again_at_its_old_place,
+            older_versions_acknowledge_by_message_id,
+            a_committed_transaction_takes_effect_as_a_whole,
+            an_aborted_transaction_leaves_nothing,
+            an_open_transaction_is_gone_with_its_connection,
+            large_and_binary_bodies_arrive_as_they_were_sent,
+            what_was_not_acknowledged_comes_back_after_a_reconnect,
+            heart_beats_come_as_agreed,
+            a_missing_heart_beat_ends_the_connection,
+            a_draining_gateway_says_goodbye,
+            the_admin_listener_answers_health_checks,
+        ]);
+    };
+}
+
+scenarios!(embedded, super::World::embedded().await);
+scenarios!(rabbitmq, super::World::rabbitmq().await);
