@@ -4,7 +4,7 @@
 //! RabbitMQ holds a connection back, not even `connection.close`, and has no limit for a handshake.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -14,11 +14,10 @@ use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use lapin::protocol::constants::{FRAME_MIN_SIZE, REPLY_SUCCESS};
-use lapin::tcp::AsyncTcpStream;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{ChannelStatus, ConnectionProperties, Event};
 use protocols::broker::BrokerError;
-use tokio::net::lookup_host;
+
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +26,7 @@ use tracing::{debug, info, warn};
 use super::error::broker_error;
 use super::health::Health;
 use super::login::{Failure, Login};
-use super::screened::{self, Screened};
+use super::screened::{self, Socket, screened};
 use super::tls::Trust;
 use super::{Endpoint, Settings};
 use crate::lock::lock;
@@ -89,7 +88,7 @@ pub(super) struct Connection {
 
 /// Ends a connection below AMQP when dropped. Without it, lapin's thread waits for as long as the
 /// peer is silent.
-struct Cut(TcpStream);
+struct Cut(std::net::TcpStream);
 
 impl Cut {
     fn new(socket: &impl AsFd) -> io::Result<Self> {
@@ -279,21 +278,16 @@ async fn log_in(
     settings: &Settings,
     trust: &Trust,
 ) -> Result<(lapin::Connection, Cut), Failure> {
-    let runtime = lapin::runtime::default_runtime().map_err(away)?;
-    let addresses = lookup_host((endpoint.host.as_str(), endpoint.port)).await.map_err(away)?;
-    let addresses: Vec<_> = addresses.collect();
-    let stream = AsyncTcpStream::connect(&runtime, addresses).await.map_err(away)?;
-    let AsyncTcpStream::Plain(socket) = &stream else {
-        return Err(away("not a TCP connection"));
-    };
-    let cut = Cut::new(socket.get_ref()).map_err(away)?;
-    let stream = if endpoint.tls {
-        let connector = trust.connector().await.map_err(away)?;
-        stream.into_rustls(connector, &endpoint.host).await.map_err(away)?
+    let address = (endpoint.host.as_str(), endpoint.port);
+    let socket = tokio::net::TcpStream::connect(address).await.map_err(away)?;
+    socket.set_nodelay(true).map_err(away)?;
+    let cut = Cut::new(&socket).map_err(away)?;
+    let socket: Box<dyn Socket> = if endpoint.tls {
+        Box::new(trust.connect(&endpoint.host, socket).await.map_err(away)?)
     } else {
-        stream
+        Box::new(socket)
     };
-    let stream = Mutex::new(Some(AsyncTcpStream::Plain(Screened::new(stream))));
+    let stream = Mutex::new(Some(screened(socket)));
     let hand_over = async move |_, _| {
         lock(&stream).take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected).into())
     };

@@ -14,12 +14,27 @@ use async_rs::{Runtime, Tokio};
 use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
 use lapin::tcp::AsyncTcpStream;
+use tokio::net::TcpStream;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use tracing::warn;
 
 use super::screen::Screen;
 
 /// A connection to RabbitMQ, with or without TLS.
-type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
+pub(super) trait Socket:
+    tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin
+{
+}
+
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Socket for S {}
+
+/// What lapin reads and writes.
+pub(super) type AmqpStream = AsyncTcpStream<Screened<Compat<Box<dyn Socket>>>>;
+
+/// Puts the screen before this connection.
+pub(super) fn screened(socket: Box<dyn Socket>) -> AmqpStream {
+    AsyncTcpStream::Plain(Screened::new(socket.compat()))
+}
 
 /// A stream whose input is safe for lapin to read.
 #[derive(Debug)]
@@ -142,7 +157,7 @@ pub(super) fn runtime() -> Runtime<RuntimeParts<Tokio, Sockets>> {
 pub(super) struct Sockets(Tokio);
 
 impl Reactor for Sockets {
-    type TcpStream = Screened<Socket>;
+    type TcpStream = Screened<Compat<Box<dyn Socket>>>;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     /// Refused: nobody asks for it.
@@ -150,7 +165,7 @@ impl Reactor for Sockets {
         &self,
         _: H,
     ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
-        Err::<Screened<Socket>, _>(io::ErrorKind::Unsupported.into())
+        Err::<Self::TcpStream, _>(io::ErrorKind::Unsupported.into())
     }
 
     fn sleep(&self, duration: Duration) -> Self::Sleep {
@@ -165,8 +180,11 @@ impl Reactor for Sockets {
         &self,
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
-        let connecting = self.0.tcp_connect_addr(address);
-        async move { Ok(Screened::new(AsyncTcpStream::Plain(connecting.await?))) }
+        let connecting = TcpStream::connect(address);
+        async move {
+            let socket: Box<dyn Socket> = Box::new(connecting.await?);
+            Ok(Screened::new(socket.compat()))
+        }
     }
 }
 

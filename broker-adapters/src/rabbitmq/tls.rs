@@ -2,20 +2,24 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use lapin::tcp::{RustlsConnector, RustlsConnectorConfig};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// Certificate authorities, read when the first connection needs them. A failure is not kept: the
 /// file may be put right.
-#[derive(Debug)]
 pub(super) struct Trust {
     /// A PEM file; `None` for the system's authorities.
     file: Option<PathBuf>,
-    connector: OnceCell<RustlsConnector>,
+    connector: OnceCell<TlsConnector>,
 }
 
 impl Trust {
@@ -23,8 +27,19 @@ impl Trust {
         Self { file, connector: OnceCell::new() }
     }
 
-    /// *Errors.* What is wrong with the authorities; names the file.
-    pub(super) async fn connector(&self) -> io::Result<&RustlsConnector> {
+    /// Speaks TLS with who must be `host`.
+    ///
+    /// *Errors.* What is wrong with the authorities, naming the file; or with the other side.
+    pub(super) async fn connect(
+        &self,
+        host: &str,
+        socket: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        self.connector().await?.connect(name, socket).await
+    }
+
+    async fn connector(&self) -> io::Result<&TlsConnector> {
         self.connector
             .get_or_try_init(|| async {
                 let file = self.file.clone();
@@ -34,24 +49,50 @@ impl Trust {
     }
 }
 
-fn build(file: Option<&Path>) -> io::Result<RustlsConnector> {
-    let Some(file) = file else {
-        return RustlsConnector::new_with_native_certs();
+fn build(file: Option<&Path>) -> io::Result<TlsConnector> {
+    let authorities = match file {
+        Some(file) => from_file(file)?,
+        None => of_the_system()?,
     };
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(authorities)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn from_file(file: &Path) -> io::Result<RootCertStore> {
     let faulty = |why: String| {
         let text = format!("tls_ca, the file '{}', cannot be used: {why}", file.display());
         io::Error::new(io::ErrorKind::InvalidData, text)
     };
-    let authorities = CertificateDer::pem_file_iter(file)
+    let certificates = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| faulty(error.to_string()))?;
-    if authorities.is_empty() {
+    if certificates.is_empty() {
         return Err(faulty("it has no certificate".to_owned()));
     }
-    RustlsConnectorConfig::default()
-        .with_parsable_certificates(authorities)
-        .connector_with_no_client_auth()
-        .map_err(|error| faulty(error.to_string()))
+    let mut authorities = RootCertStore::empty();
+    for certificate in certificates {
+        authorities.add(certificate).map_err(|error| faulty(error.to_string()))?;
+    }
+    Ok(authorities)
+}
+
+/// Those that can be read: a system has many, and one that is odd is no reason to trust none.
+fn of_the_system() -> io::Result<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut authorities = RootCertStore::empty();
+    let (added, _) = authorities.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+        let text = format!(
+            "the system has no certificate authorities; name a file of them as tls_ca{why}"
+        );
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
+    Ok(authorities)
 }
 
 #[cfg(test)]
@@ -63,7 +104,7 @@ mod tests {
         for (file, why) in [("missing.pem", "No such file"), ("src/lib.rs", "no certificate")] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
             let trust = Trust::new(Some(path.clone()));
-            let error = trust.connector().await.expect_err("nothing to trust").to_string();
+            let error = trust.connector().await.err().expect("nothing to trust").to_string();
             assert!(error.contains(&path.display().to_string()), "{error}");
             assert!(error.contains(why) && error.contains("tls_ca"), "{error}");
         }
