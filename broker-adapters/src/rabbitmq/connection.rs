@@ -1,4 +1,4 @@
-//! One AMQP connection: opened, watched and closed in order. And the channels on it.
+//! One AMQP connection: opened, watched and closed in order.
 //!
 //! The socket is ours until AMQP is spoken, and stays ours to cut: lapin writes nothing while
 //! RabbitMQ holds a connection back, not even `connection.close`, and has no limit for a handshake.
@@ -10,19 +10,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use lapin::protocol::constants::{FRAME_MIN_SIZE, REPLY_SUCCESS};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{ChannelStatus, ConnectionProperties, Event};
 use protocols::broker::BrokerError;
-
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::channel::Channel;
 use super::error::broker_error;
 use super::health::Health;
 use super::login::{Failure, Login};
@@ -59,7 +59,7 @@ impl Side {
 
 /// What became of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Condition {
+pub(super) enum Condition {
     Open,
     /// RabbitMQ holds it back (`connection.blocked`).
     Blocked,
@@ -70,6 +70,7 @@ enum Condition {
 pub(super) struct Connection {
     amqp: lapin::Connection,
     side: Side,
+    runtime: Handle,
     /// For log lines.
     endpoint: Endpoint,
     login: Login,
@@ -120,6 +121,7 @@ impl Connection {
         Ok(Self {
             amqp,
             side,
+            runtime: Handle::current(),
             endpoint: endpoint.clone(),
             login: login.clone(),
             condition: watch::Sender::new(Condition::Open),
@@ -142,7 +144,22 @@ impl Connection {
             }
             refusals.push((amqp.status().clone(), Arc::downgrade(&refusal)));
         }
-        Ok(Channel { amqp, connection: Arc::clone(self), refusal, seen })
+        Ok(Channel::new(amqp, Arc::clone(self), refusal, seen))
+    }
+
+    /// Whether RabbitMQ holds it back. *Cost.* One relaxed load.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// What was negotiated.
+    pub(super) fn configuration(&self) -> &lapin::Configuration {
+        self.amqp.configuration()
+    }
+
+    /// Where channels are closed that somebody dropped.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Whether channels can be opened on it.
@@ -332,55 +349,4 @@ fn properties(login: &Login, side: Side) -> ConnectionProperties {
         .with_client_property("product".into(), "gateway".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into())
         .with_auth_provider(login.clone())
-}
-
-/// An open channel, with its connection.
-#[derive(Clone)]
-pub(super) struct Channel {
-    amqp: lapin::Channel,
-    connection: Arc<Connection>,
-    refusal: Arc<OnceLock<BrokerError>>,
-    /// How far the condition of the connection was seen by whoever asked last.
-    seen: Arc<Mutex<watch::Receiver<Condition>>>,
-}
-
-impl Channel {
-    /// The channel itself.
-    pub(super) fn amqp(&self) -> &lapin::Channel {
-        &self.amqp
-    }
-
-    /// Whether RabbitMQ holds the connection back. *Cost.* One relaxed load.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.connection.blocked.load(Ordering::Relaxed)
-    }
-
-    /// Neither the channel has closed nor its connection.
-    pub(super) fn is_open(&self) -> bool {
-        self.amqp.status().connected()
-    }
-
-    /// Why RabbitMQ closed this channel, if it did and it is a publishing one. Known once
-    /// [`disturbed`](Self::disturbed) has told of it.
-    pub(super) fn refusal(&self) -> Option<BrokerError> {
-        self.refusal.get().cloned()
-    }
-
-    /// Resolves when something has happened since the last call: the connection was held back, let
-    /// go or lost, or RabbitMQ closed a channel on it, this one or another.
-    pub(super) fn disturbed(&self) -> BoxFuture<'static, ()> {
-        let mut condition = {
-            let mut seen = lock(&self.seen);
-            let condition = seen.clone();
-            seen.borrow_and_update();
-            condition
-        };
-        // Its sender lives in the connection, so an error says the same as `Over`.
-        Box::pin(async move { drop(condition.changed().await) })
-    }
-
-    /// Bytes of the largest frame, as negotiated.
-    pub(super) fn frame_size(&self) -> usize {
-        self.connection.amqp.configuration().frame_max() as usize
-    }
 }

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Settings;
-use super::connection::{Channel, Connection, Side};
+use super::channel::Channel;
+use super::connection::{Connection, Side};
 use super::error::broker_error;
 use super::flight::Flight;
 use super::login::{Failure, Login, as_broker_error};

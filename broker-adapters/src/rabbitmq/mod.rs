@@ -1,5 +1,6 @@
 //! RabbitMQ: AMQP 0-9-1 over lapin.
 
+mod channel;
 mod connection;
 mod consume;
 mod endpoint;

@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Settings;
+pub(super) use super::channel::Channel;
 use super::connection::Connection;
-pub(super) use super::connection::{Channel, Side};
+pub(super) use super::connection::Side;
 use super::health::{Health, Said};
 use super::lease::Entry;
 pub(super) use super::lease::{Lease, SharedChannel};
@@ -225,3 +226,6 @@ fn full(max: usize) -> Denial {
         "the gateway is connected for as many identities as it may be (max_identities = {max})"
     ))
 }
+
+#[cfg(test)]
+mod tests;
