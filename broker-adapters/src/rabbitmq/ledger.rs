@@ -80,17 +80,19 @@ impl Ledger {
         if self.entries.range(first..end).all(|entry| entry.accepted) {
             return;
         }
-        let tag = self.entries[last].amqp;
+        let requeue = verdict == Verdict::Requeue;
         if !cumulative {
+            let tag = self.entries[last].amqp;
             self.entries.remove(last);
-            let requeue = verdict == Verdict::Requeue;
             out.push(Saying::Nack { tag, multiple: false, requeue });
             return;
         }
         self.say(out);
+        // The last that is left: RabbitMQ closes the channel for one that was just accepted.
         let end = self.entries.partition_point(|entry| entry.tag <= up_to);
-        self.entries.drain(..end);
-        out.push(Saying::Nack { tag, multiple: true, requeue: verdict == Verdict::Requeue });
+        if let Some(last) = self.entries.drain(..end).next_back() {
+            out.push(Saying::Nack { tag: last.amqp, multiple: true, requeue });
+        }
     }
 
     /// What is to be said about accepted deliveries: one frame for the run from the oldest on, and
@@ -173,6 +175,15 @@ mod tests {
         assert_eq!(said, [ack, Saying::Nack { tag: 4, multiple: true, requeue: true }]);
         settle(&mut ledger, 5, Verdict::Accept, false);
         assert_eq!(say(&mut ledger), [Saying::Ack { tag: 5, multiple: false }]);
+    }
+
+    #[test]
+    fn a_cumulative_refusal_names_a_delivery_that_is_still_outstanding() {
+        let mut ledger = ledger(4);
+        settle(&mut ledger, 3, Verdict::Accept, false);
+        let said = settle(&mut ledger, 3, Verdict::Requeue, true);
+        let ack = Saying::Ack { tag: 3, multiple: false };
+        assert_eq!(said, [ack, Saying::Nack { tag: 2, multiple: true, requeue: true }]);
     }
 
     #[test]
