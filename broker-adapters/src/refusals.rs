@@ -46,10 +46,30 @@ pub(crate) fn no_array(header: &str) -> BrokerError {
     precondition_failed(format!("header '{header}' is not an array of routing keys"))
 }
 
+pub(crate) fn not_finite() -> BrokerError {
+    precondition_failed("a header is an infinite number, or none")
+}
+
 pub(crate) fn properties_too_large(bytes: usize, max: usize) -> BrokerError {
     precondition_failed(format!(
         "properties and headers take a frame of {bytes} bytes, more than {max}"
     ))
+}
+
+/// What RabbitMQ calls the queue of its direct reply-to, and begins the names with that stand for it.
+pub(crate) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// Direct reply-to belongs to the channel of who asks, and channels are not the client's. RabbitMQ
+/// closes a channel for a question without one, and a whole connection for an answer to a name that
+/// it did not make itself.
+///
+/// *Errors.* The name of a queue, or a routing key to one, that means direct reply-to.
+pub(crate) fn check_reply_name(name: &str) -> Result<(), BrokerError> {
+    if name.starts_with(DIRECT_REPLY_TO) { Err(direct_reply_to()) } else { Ok(()) }
+}
+
+pub(crate) fn direct_reply_to() -> BrokerError {
+    precondition_failed(format!("direct reply-to ('{DIRECT_REPLY_TO}') is not offered"))
 }
 
 pub(crate) fn not_found(text: impl Display) -> BrokerError {

@@ -53,8 +53,8 @@ const FLAGS: usize = 2;
 ///
 /// *Errors.* What RabbitMQ would close the channel or the connection for: a text or the name of a
 /// header that AMQP has no room for, a `user-id` that is not the user (even if its tags allow it),
-/// an `expiration` that is no number, a `CC` or `BCC` that is no array, properties that fill more
-/// than a frame. *Cost.* Each text is copied once.
+/// an `expiration` that is no number, a `CC` or `BCC` that is no array, direct reply-to, properties
+/// that fill more than a frame. *Cost.* Each text is copied once.
 pub(super) fn to_amqp(
     properties: &Properties,
     user: &str,
@@ -65,6 +65,10 @@ pub(super) fn to_amqp(
         && claimed != user
     {
         return Err(refusals::foreign_user_id(claimed, user));
+    }
+    // Names that begin with it are only handed on.
+    if properties.reply_to.as_deref() == Some(refusals::DIRECT_REPLY_TO) {
+        return Err(refusals::direct_reply_to());
     }
     if let Some(expiration) = properties.expiration.as_deref()
         && !is_expiration(expiration)
@@ -161,9 +165,15 @@ fn is_expiration(text: &str) -> bool {
 fn headers(headers: &[(Text, Value)]) -> Result<FieldTable, BrokerError> {
     let table = to_table(headers)?;
     for name in ["CC", "BCC"] {
-        let value = table.inner().get(name);
-        if value.is_some_and(|value| !matches!(value, AMQPValue::FieldArray(_))) {
-            return Err(refusals::no_array(name));
+        let keys = match table.inner().get(name) {
+            None => continue,
+            Some(AMQPValue::FieldArray(keys)) => keys,
+            Some(_) => return Err(refusals::no_array(name)),
+        };
+        for key in keys.as_slice() {
+            if let AMQPValue::LongString(key) = key {
+                refusals::check_reply_name(&String::from_utf8_lossy(key.as_bytes()))?;
+            }
         }
     }
     Ok(table)
@@ -185,6 +195,8 @@ fn to_value(value: &Value) -> Result<AMQPValue, BrokerError> {
             Ok(number) => AMQPValue::LongInt(number),
             Err(_) => AMQPValue::LongLongInt(*number),
         },
+        // Erlang has no others: RabbitMQ cannot read them.
+        Value::Double(number) if !number.0.is_finite() => return Err(refusals::not_finite()),
         Value::Double(number) => AMQPValue::Double(number.0),
         Value::Decimal { scale, unscaled } => {
             AMQPValue::DecimalValue(DecimalValue { scale: *scale, value: unscaled.cast_unsigned() })

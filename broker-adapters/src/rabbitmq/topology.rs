@@ -43,8 +43,11 @@ impl Target {
         };
         fits(&target.exchange)?;
         fits(&target.key)?;
-        if target.exchange.is_empty() && target.key.is_empty() {
-            return Err(refusals::empty_name());
+        if target.exchange.is_empty() {
+            if target.key.is_empty() {
+                return Err(refusals::empty_name());
+            }
+            refusals::check_reply_name(&target.key)?;
         }
         Ok(target)
     }
@@ -103,6 +106,7 @@ impl Plan {
         if queue.is_empty() {
             return Err(refusals::empty_name());
         }
+        refusals::check_reply_name(&queue)?;
         Ok(Self { queue, source, prefetch: prefetch.max(1) })
     }
 
@@ -216,6 +220,23 @@ mod tests {
         assert_eq!(target(Address::Topic("a.b".into())), (text("amq.topic"), text("a.b"), None));
         assert_eq!(target(Address::Queue("q".into())), (text(""), text("q"), Some(text("q"))));
         assert_eq!(target(Address::ExistingQueue("q".into())), (text(""), text("q"), None));
+    }
+
+    #[test]
+    fn direct_reply_to_is_refused_wherever_rabbitmq_would_take_it_for_that() {
+        let settings = Settings::default();
+        for name in ["amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.AAAA.x"] {
+            let default = Address::Exchange { name: Text::default(), key: name.into() };
+            for to in [Address::Queue(name.into()), Address::ExistingQueue(name.into()), default] {
+                let error = Target::of(to, &settings).unwrap_err();
+                assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
+            }
+            for from in [Address::Queue(name.into()), Address::ExistingQueue(name.into())] {
+                let error = Plan::new(from, QueueOptions::default(), 1, &settings).unwrap_err();
+                assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
+            }
+            assert!(Target::of(Address::Topic(name.into()), &settings).is_ok());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use lapin::protocol::basic::{gen_properties, parse_properties};
 use lapin::types::AMQPType;
 use proptest::collection::{btree_map, vec};
+use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
 use proptest::option::of;
 use proptest::prelude::*;
 use protocols::broker::BrokerErrorKind;
@@ -47,7 +48,8 @@ fn value() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::Boolean),
         any::<i64>().prop_map(Value::Integer),
         any::<i32>().prop_map(|number| Value::Integer(number.into())),
-        any::<u64>().prop_map(|bits| Value::Double(Double(f64::from_bits(bits)))),
+        (POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO)
+            .prop_map(|number| Value::Double(Double(number))),
         any::<(u8, i32)>().prop_map(|(scale, unscaled)| Value::Decimal { scale, unscaled }),
         any::<u64>().prop_map(Value::Timestamp),
         vec(any::<u8>(), 0..8).prop_map(|bytes| Value::Bytes(bytes.into())),
@@ -214,6 +216,20 @@ fn further_recipients_are_refused_unless_they_are_an_array() {
         );
         let keys = Value::Array(vec![Value::Text("queue".into())]);
         assert!(to_amqp(&header(keys), USER, FRAME_SIZE).is_ok());
+        let reply = Value::Text("amq.rabbitmq.reply-to.AAAA.x".into());
+        assert!(refusal(&header(Value::Array(vec![reply]))).contains("direct reply-to"));
+    }
+}
+
+#[test]
+fn what_rabbitmq_would_close_for_is_refused() {
+    let reply_to = Some(Text::from("amq.rabbitmq.reply-to"));
+    let asking = Properties { reply_to, ..Properties::default() };
+    assert!(refusal(&asking).contains("direct reply-to"));
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let value = Value::Array(vec![Value::Double(Double(number))]);
+        let sentence = "PRECONDITION_FAILED - a header is an infinite number, or none";
+        assert_eq!(refusal(&with_headers(vec![("n".into(), value)])), sentence);
     }
 }
 
