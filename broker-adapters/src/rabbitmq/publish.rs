@@ -21,7 +21,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::future::BoxFuture;
 use lapin::Confirmation;
@@ -65,6 +65,9 @@ struct InFlight {
     confirm: bool,
     mandatory: bool,
     bytes: usize,
+    /// What it went by, and whether others use that too.
+    lane: Arc<SharedChannel>,
+    is_shared: bool,
     progress: Progress,
 }
 
@@ -200,10 +203,13 @@ impl Publishing {
                 self.declared.insert(queue);
             }
             Ok(Prepared::Own(lane)) => {
+                // RabbitMQ may have come back without what it had.
+                self.declared.clear();
                 self.own_disturbed = Some(lane.channel.disturbed());
                 self.own = Some(lane);
             }
             Ok(Prepared::Shared(lane)) => {
+                self.declared.clear();
                 self.shared_disturbed = Some(lane.channel.disturbed());
                 self.shared = Some(lane);
             }
@@ -247,22 +253,6 @@ impl Publishing {
     ) -> Result<Arc<SharedChannel>, BoxFuture<'static, Result<Prepared, BrokerError>>> {
         let lease = self.lease.clone();
         let patience = lease.settings().recovery_timeout;
-        if let Some(queue) = &publish.target.declare
-            && !self.declared.contains(queue)
-        {
-            let (queue, link) = (queue.clone(), self.link);
-            return Err(Box::pin(async move {
-                match persist(patience, || topology::declare(&lease, &queue)).await {
-                    // The link's own exclusive queue: it is there, and anybody may publish to it.
-                    // Only the connection for consuming may declare it.
-                    Err(error)
-                        if error.kind == BrokerErrorKind::ResourceLocked
-                            && lock(lease.exclusive()).get(&queue) == Some(&link) => {}
-                    declared => declared?,
-                }
-                Ok(Prepared::Declared(queue))
-            }));
-        }
         let exchange = &publish.target.exchange;
         let is_common = exchange.is_empty() || *exchange == lease.settings().topic_exchange;
         let is_shared = lease.is_service() && is_common && !publish.mandatory;
@@ -279,6 +269,22 @@ impl Publishing {
                 .await
             }));
         };
+        if let Some(queue) = &publish.target.declare
+            && !self.declared.contains(queue)
+        {
+            let (queue, link) = (queue.clone(), self.link);
+            return Err(Box::pin(async move {
+                match persist(patience, || topology::declare(&lease, &queue)).await {
+                    // The link's own exclusive queue: it is there, and anybody may publish to it.
+                    // Only the connection for consuming may declare it.
+                    Err(error)
+                        if error.kind == BrokerErrorKind::ResourceLocked
+                            && lock(lease.exclusive()).get(&queue) == Some(&link) => {}
+                    declared => declared?,
+                }
+                Ok(Prepared::Declared(queue))
+            }));
+        }
         let lane = Arc::clone(lane);
         if publish.wants_outcome() && !lane.channel.amqp().status().confirm() {
             return Err(Box::pin(async move {
@@ -321,26 +327,19 @@ impl Publishing {
             Poll::Ready(done) => Progress::Done(Box::new(done)),
         };
         self.in_flight_bytes += bytes;
-        self.in_flight.push_back(InFlight { token, exchange, confirm, mandatory, bytes, progress });
+        let is_shared = self.shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, lane));
+        let lane = Arc::clone(lane);
+        let one =
+            InFlight { token, exchange, confirm, mandatory, bytes, lane, is_shared, progress };
+        self.in_flight.push_back(one);
     }
 
     /// Reports what is known from the front on. True if nothing is in flight any more that was.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>, events: &mut Events) -> bool {
         let was_idle = self.in_flight.is_empty();
         while let Some(front) = self.in_flight.front_mut() {
-            let done = match &mut front.progress {
-                Progress::Running(future) => match future.as_mut().poll(cx) {
-                    Poll::Ready(done) => {
-                        // It must not be polled again.
-                        front.progress = resolved();
-                        done
-                    }
-                    Poll::Pending => return false,
-                },
-                Progress::Done(_) => match mem::replace(&mut front.progress, resolved()) {
-                    Progress::Done(done) => *done,
-                    Progress::Running(_) => return false,
-                },
+            let Poll::Ready(done) = front.poll(cx) else {
+                return false;
             };
             match done {
                 Ok(confirmation) => {
@@ -356,30 +355,35 @@ impl Publishing {
     }
 
     /// The channel of the front closed. What was in flight on it failed with it; what had its
-    /// outcome before still has it.
+    /// outcome before still has it, and what went by the other channel goes on.
     fn fail(&mut self, error: &lapin::Error, cx: &mut Context<'_>, events: &mut Events) {
-        let error = broker_error(error);
-        let mut failed = Vec::new();
+        let Some(front) = self.in_flight.pop_front() else {
+            return;
+        };
+        let (lane, is_shared) = (Arc::clone(&front.lane), front.is_shared);
+        let mut failed = vec![front];
         for mut one in mem::take(&mut self.in_flight) {
-            let done = match &mut one.progress {
-                Progress::Running(future) => future.as_mut().poll(cx),
-                // The front, which is why this was called, or one that lapin refused at once.
-                Progress::Done(_) => Poll::Pending,
-            };
-            match done {
-                Poll::Ready(Ok(confirmation)) => events.extend(one.outcome(&confirmation)),
-                _ => failed.push(one),
+            if !Arc::ptr_eq(&one.lane, &lane) {
+                self.in_flight.push_back(one);
+            } else if let Poll::Ready(Ok(confirmation)) = one.poll(cx) {
+                events.extend(one.outcome(&confirmation));
+            } else {
+                failed.push(one);
             }
         }
-        self.in_flight_bytes = 0;
-        self.unconfirmed = None;
-        let named = failed.iter().position(|one| {
-            !one.exchange.is_empty() && error.text.contains(&format!("'{}'", one.exchange))
-        });
-        let guilty = if error.kind == BrokerErrorKind::Unavailable {
+        self.in_flight_bytes = self.in_flight.iter().map(|one| one.bytes).sum();
+        if !is_shared {
+            self.unconfirmed = None;
+        }
+        let error = broker_error(error);
+        // On a shared channel the mistake may be another link's.
+        let guilty = if is_shared || error.kind == BrokerErrorKind::Unavailable {
             None
         } else {
-            Some(named.unwrap_or_default())
+            let is_named = |one: &InFlight| {
+                !one.exchange.is_empty() && error.text.contains(&format!("'{}'", one.exchange))
+            };
+            Some(failed.iter().position(is_named).unwrap_or_default())
         };
         for (at, one) in failed.into_iter().enumerate() {
             let error = if guilty == Some(at) { error.clone() } else { unknown(&error) };
@@ -398,12 +402,12 @@ impl Publishing {
         }
     }
 
-    /// The own channel closed. If nothing is in flight, RabbitMQ refused a message without a confirm
-    /// after it was written; otherwise what is in flight tells.
+    /// The own channel closed. If nothing is in flight on it, RabbitMQ refused a message without a
+    /// confirm after it was written; otherwise what is in flight tells.
     fn own_closed(&mut self, events: &mut Events) {
         let refusal = self.own.take().and_then(|own| own.channel.refusal());
         if let (Some(error), Some(token)) = (refusal, self.unconfirmed.take())
-            && self.in_flight.is_empty()
+            && self.in_flight.iter().all(|one| one.is_shared)
         {
             events.push_back(Event::Failed { token, error });
         }
@@ -429,6 +433,20 @@ fn is_disturbed(
 }
 
 impl InFlight {
+    /// How it went, once: it must not be polled again.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<lapin::Result<Confirmation>> {
+        match &mut self.progress {
+            Progress::Running(future) => {
+                let done = ready!(future.as_mut().poll(cx));
+                self.progress = resolved();
+                Poll::Ready(done)
+            }
+            Progress::Done(done) => {
+                Poll::Ready(mem::replace(&mut **done, Ok(Confirmation::NotRequested)))
+            }
+        }
+    }
+
     /// What to report, if anything was asked for.
     fn outcome(&self, confirmation: &Confirmation) -> Option<Event> {
         let outcome = match confirmation {
