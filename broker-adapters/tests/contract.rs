@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod embedded_only;
+mod rabbitmq_only;
 mod support;
 
 use std::collections::BTreeSet;
@@ -590,6 +591,23 @@ async fn a_subscriber_is_served_only_after_it_was_told_so(fixture: Fixture) {
     assert_eq!(client.delivery().await.body(), "waiting");
 }
 
+async fn what_is_published_after_a_subscription_was_asked_for_reaches_it(fixture: Fixture) {
+    let mut client = fixture.client().await;
+    // By a channel that is open already.
+    assert_eq!(client.try_publish(topic("news"), message("m")).await, Ok(Outcome::Unroutable));
+    let token = client.token();
+    client.link.submit(Command::Subscribe {
+        token,
+        subscription: protocols::broker::SubscriptionId(999),
+        from: topic("news"),
+        queue: QueueOptions::default(),
+        prefetch: 10,
+        settle: protocols::broker::SettleMode::Manual,
+    });
+    client.ready().await;
+    assert_eq!(client.try_publish(topic("news"), message("m")).await, Ok(Outcome::Accepted));
+}
+
 async fn deliveries(client: &mut Client, count: usize) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     for _ in 0..count {
@@ -657,6 +675,7 @@ macro_rules! contract {
             a_private_queue_goes_with_its_subscription_however_it_was_asked_for,
             a_queue_that_is_not_auto_delete_stays,
             a_subscriber_is_served_only_after_it_was_told_so,
+            what_is_published_after_a_subscription_was_asked_for_reaches_it,
         ]);
     };
 }

@@ -16,9 +16,9 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
-use futures_util::FutureExt;
 use futures_util::stream::FuturesUnordered;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, QueueDeleteOptions};
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
 use protocols::broker::{
     BrokerError, BrokerErrorKind, DeliveryTag, Event, SubscriptionId, Token, Verdict,
 };
@@ -27,7 +27,7 @@ use protocols::text::Text;
 use super::error::broker_error;
 use super::ledger::{Ledger, Saying};
 use super::link::Events;
-use super::pool::{Channel, Lease, Side};
+use super::pool::{Channel, Lease};
 use super::properties::publication;
 use super::recover::persist;
 use super::topology::{CONSUMER_TAG, Plan};
@@ -54,8 +54,8 @@ pub(super) struct Consuming {
     /// Frames about to be sent; empty between calls.
     sayings: Vec<Saying>,
     next_tag: u64,
-    /// Exclusive queues that clients of this link asked for: they end with the link.
-    owned: Vec<Text>,
+    /// How the exclusive queues of this link were declared: they end with the link.
+    owned: Vec<Arc<Plan>>,
 }
 
 struct Subscription {
@@ -147,7 +147,7 @@ impl Consuming {
     }
 
     /// An exclusive queue belongs to its AMQP connection, which many links share: who of them owns
-    /// it is kept here.
+    /// it is kept here, from before it is declared.
     fn claim(&mut self, plan: &Plan) -> Result<(), BrokerError> {
         let mut exclusive = lock(self.lease.exclusive());
         match exclusive.get(&plan.queue) {
@@ -157,11 +157,17 @@ impl Consuming {
             Some(_) => {}
             None if plan.is_exclusive() => {
                 exclusive.insert(plan.queue.clone(), self.link);
-                self.owned.push(plan.queue.clone());
             }
             None => {}
         }
         Ok(())
+    }
+
+    /// Whether a subscription was asked for and is not there yet. What is published after it was
+    /// asked for must reach it, but travels on another connection.
+    pub(super) fn is_starting(&self) -> bool {
+        !self.attaching.is_empty()
+            && self.subscriptions.values().any(|it| matches!(it.state, State::Starting { .. }))
     }
 
     fn attach(&self, subscription: SubscriptionId, plan: &Arc<Plan>, again: bool) {
@@ -223,15 +229,16 @@ impl Consuming {
 
     /// Moves on whatever can move. Everything that comes of it is in `events`.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, events: &mut Events) {
-        while let Poll::Ready(Some(attached)) = Pin::new(&mut self.attaching).poll_next(cx) {
-            self.attached(attached, events);
-        }
         let mut turn = mem::take(&mut self.turn);
         self.woken.take(cx, &mut turn);
         for id in turn.drain(..) {
             self.poll_consumer(id, events);
         }
         self.turn = turn;
+        // Last: a consumer that ended may be among them now, and nobody else would poll it.
+        while let Poll::Ready(Some(attached)) = Pin::new(&mut self.attaching).poll_next(cx) {
+            self.attached(attached, events);
+        }
     }
 
     fn attached(&mut self, attached: Attached, events: &mut Events) {
@@ -247,6 +254,10 @@ impl Consuming {
         };
         match outcome {
             Ok((channel, consumer)) => {
+                let plan = &subscription.plan;
+                if plan.is_exclusive() && !self.owned.iter().any(|it| it.queue == plan.queue) {
+                    self.owned.push(Arc::clone(plan));
+                }
                 subscription.channel = Some(channel);
                 subscription.consumer = Some(consumer);
                 subscription.state = State::Running;
@@ -260,7 +271,7 @@ impl Consuming {
             Err(error) => {
                 let plan = Arc::clone(&subscription.plan);
                 self.subscriptions.remove(&id);
-                self.disown(&plan);
+                self.unclaim(&plan);
                 events.push_back(match subscribe {
                     Some(token) => Event::Failed { token, error },
                     None => Event::Canceled { subscription: id, error },
@@ -270,11 +281,27 @@ impl Consuming {
         }
     }
 
-    /// An exclusive queue could not be declared, or went with its connection.
+    /// An exclusive queue could not be declared: it may be another, that is not ours to keep from
+    /// others, let alone to delete. Unless it was declared before, or still may be.
+    fn unclaim(&self, plan: &Plan) {
+        let is_owned = self.owned.iter().any(|it| it.queue == plan.queue);
+        if plan.is_exclusive() && !is_owned && !self.claims().any(|it| it.queue == plan.queue) {
+            lock(self.lease.exclusive()).remove(&plan.queue);
+        }
+    }
+
+    /// Exclusive queues that are being declared.
+    fn claims(&self) -> impl Iterator<Item = &Arc<Plan>> {
+        let starting =
+            self.subscriptions.values().filter(|it| matches!(it.state, State::Starting { .. }));
+        starting.map(|it| &it.plan).filter(|plan| plan.is_exclusive())
+    }
+
+    /// An exclusive queue is gone.
     fn disown(&mut self, plan: &Plan) {
-        let is_used = self.subscriptions.values().any(|other| other.plan.queue == plan.queue);
-        if plan.is_exclusive() && !is_used {
-            self.owned.retain(|name| *name != plan.queue);
+        let owned = self.owned.len();
+        self.owned.retain(|it| it.queue != plan.queue);
+        if self.owned.len() < owned {
             lock(self.lease.exclusive()).remove(&plan.queue);
         }
     }
@@ -336,13 +363,20 @@ impl Consuming {
                     _ => None,
                 };
                 let refusal = refusal.filter(|error| error.kind != BrokerErrorKind::Unavailable);
+                // Otherwise only this channel was closed.
+                let is_gone = refusal.is_none() || matches!(how, Yield::End);
                 match refusal.or_else(|| plan.lost_with_connection()) {
                     Some(error) => {
                         self.subscriptions.remove(&id);
-                        self.disown(&plan);
+                        if is_gone {
+                            self.disown(&plan);
+                        }
                         events.push_back(Event::Canceled { subscription: id, error });
                     }
                     None => {
+                        // Its tags mean nothing on another channel.
+                        subscription.ledger.clear();
+                        subscription.channel = None;
                         subscription.state = State::Restoring;
                         self.attach(id, &plan, true);
                     }
@@ -373,21 +407,20 @@ impl Drop for Consuming {
     /// to the connection, which goes on: they are deleted here.
     fn drop(&mut self) {
         self.flush();
+        let mut exclusive = mem::take(&mut self.owned);
+        exclusive.extend(self.claims().cloned());
         self.subscriptions.clear();
-        let owned = mem::take(&mut self.owned);
-        if owned.is_empty() {
+        if exclusive.is_empty() {
             return;
         }
-        let lease = self.lease.clone();
+        let (lease, mut attaching) = (self.lease.clone(), mem::take(&mut self.attaching));
         self.lease.pool().tracker().spawn(async move {
-            for queue in owned {
-                // If that fails the connection is gone, and the queue with it.
-                if let Ok(channel) = lease.channel(Side::Consume).await {
-                    let name = queue.as_str().into();
-                    let deleted = channel.amqp().queue_delete(name, QueueDeleteOptions::default());
-                    drop(deleted.await);
-                }
-                lock(lease.exclusive()).remove(&queue);
+            // What is being declared would otherwise be there after it was deleted.
+            while attaching.next().await.is_some() {}
+            for plan in exclusive {
+                // If that fails the queue is not ours, or gone with its connection.
+                drop(plan.delete(&lease).await);
+                lock(lease.exclusive()).remove(&plan.queue);
             }
         });
     }

@@ -98,7 +98,7 @@ impl RabbitLink {
 impl Link for RabbitLink {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.advance(cx);
-        if self.publishing.is_ready() {
+        if self.publishing.is_ready() && !self.consuming.is_starting() {
             return Poll::Ready(());
         }
         self.wait(cx);

@@ -7,7 +7,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::FieldTable;
 use protocols::broker::{Address, BrokerError, BrokerErrorKind, QueueOptions};
 use protocols::text::Text;
@@ -140,6 +142,21 @@ impl Plan {
         let consumer = self.consume(channel.amqp(), again).await;
         let consumer = consumer.map_err(|error| broker_error(&error))?;
         Ok((channel, consumer))
+    }
+
+    /// Deletes the queue if it is exclusive, and belongs to the connection. It is declared once more
+    /// for that: what only bears the name RabbitMQ would delete too, but not let be declared.
+    pub(super) async fn delete(&self, lease: &Lease) -> Result<(), BrokerError> {
+        let &Source::Declared { durable, exclusive: true, auto_delete } = &self.source else {
+            return Ok(());
+        };
+        let channel = lease.channel(Side::Consume).await?;
+        let (amqp, queue) = (channel.amqp(), self.queue.as_str());
+        let options = declaration(durable, true, auto_delete);
+        let declared = amqp.queue_declare(queue.into(), options, FieldTable::default()).await;
+        declared.map_err(|error| broker_error(&error))?;
+        let deleted = amqp.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
+        deleted.map(drop).map_err(|error| broker_error(&error))
     }
 
     async fn consume(&self, amqp: &lapin::Channel, again: bool) -> lapin::Result<lapin::Consumer> {
