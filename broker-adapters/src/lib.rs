@@ -65,6 +65,13 @@ pub trait Link: Send {
     /// Takes a command. Never waits and never fails: outcomes are events.
     fn submit(&mut self, command: Command);
 
+    /// Whether the broker has every publish that was submitted, or they were answered. Asked before
+    /// a goodbye is: pending while the owner should stay; wakes when that changes. An adapter that
+    /// acts at once is always ready.
+    fn poll_taken(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// Hands on what was held back so as to be put together, such as acknowledgements. To be called
     /// when the owner has submitted all it has for now. An adapter that acts at once needs none.
     fn flush(&mut self) {}

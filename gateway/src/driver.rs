@@ -136,6 +136,8 @@ struct Driver<T> {
     held: VecDeque<Command>,
     /// Since when the first of `held` waits.
     held_since: Option<Instant>,
+    /// Since when a goodbye waits for what the link was given and the broker has not got.
+    untaken_since: Option<Instant>,
     /// The session has input left, which goes before anything new.
     more_input: bool,
     /// The peer broke a rule below the protocol: there is no more input, only what the session has
@@ -185,6 +187,7 @@ impl<T: Transport> Driver<T> {
             actions: Actions::default(),
             held: VecDeque::new(),
             held_since: None,
+            untaken_since: None,
             more_input: false,
             input_broken: false,
             settling: Vec::new(),
@@ -230,7 +233,7 @@ impl<T: Transport> Driver<T> {
 
     /// Writes what is buffered, and settles what has been written.
     fn drive_output(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
-        if self.transport.buffered() == 0 || self.withholds_goodbye() || self.ends_silently() {
+        if self.transport.buffered() == 0 || self.withholds_goodbye(cx) || self.ends_silently() {
             self.stalled = None;
             return Ok(());
         }
@@ -417,14 +420,15 @@ impl<T: Transport> Driver<T> {
     }
 
     fn publish_deadline(&self) -> Option<Instant> {
-        self.held_since.map(|since| since + self.tuning.publish_timeout)
+        let since = self.held_since.or(self.untaken_since)?;
+        Some(since + self.tuning.publish_timeout)
     }
 
     /// The broker has held this client back for too long: for the session it is as good as gone.
     fn give_up_publishing(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let withholds_goodbye = self.withholds_goodbye();
+        let withholds_goodbye = self.withholds_goodbye(cx);
         self.held.clear();
-        self.held_since = None;
+        (self.held_since, self.untaken_since) = (None, None);
         if withholds_goodbye && let Some(closing) = &mut self.closing {
             closing.end = End::PublishTimeout;
             return;
@@ -525,11 +529,15 @@ impl<T: Transport> Driver<T> {
 
     /// Whether the peer has said goodbye and the broker has not yet taken all it sent before. The
     /// answer, by which the peer knows that nothing was lost, is not written until then.
-    fn withholds_goodbye(&self) -> bool {
+    fn withholds_goodbye(&mut self, cx: &mut Context<'_>) -> bool {
         let is_goodbye = |closing: &Closing| {
             matches!(&closing.end, End::Closed(Close { cause: CloseCause::Peer, .. }))
         };
-        !self.held.is_empty() && self.closing.as_ref().is_some_and(is_goodbye)
+        if !self.closing.as_ref().is_some_and(is_goodbye) {
+            return false;
+        }
+        let link = self.link.as_mut();
+        !self.held.is_empty() || link.is_some_and(|link| link.poll_taken(cx).is_pending())
     }
 
     /// Whether nothing more may be said to the peer.
@@ -540,7 +548,8 @@ impl<T: Transport> Driver<T> {
     /// Hands over what is held, writes what is buffered, lets go of the link, says goodbye.
     fn drive_close(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
         self.release_held(now, cx);
-        let withholds_goodbye = self.withholds_goodbye();
+        let withholds_goodbye = self.withholds_goodbye(cx);
+        self.untaken_since = withholds_goodbye.then(|| self.untaken_since.unwrap_or(now));
         let Some(mut closing) = self.closing.take() else {
             return Ok(());
         };

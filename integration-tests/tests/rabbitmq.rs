@@ -471,6 +471,37 @@ async fn a_memory_alarm_holds_publishers_back_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_goodbye_is_not_answered_before_rabbitmq_has_the_last_message() {
+    let node = Node::start(Options::default()).await;
+    let vhost = node.vhost().await;
+    let gateway = TestGateway::rabbitmq(&vhost).start().await;
+    let mut client = log_in(&gateway, &vhost).await;
+    let mut bystander = log_in(&gateway, &vhost).await;
+    node.set_memory_alarm(true).await;
+    // RabbitMQ takes one more message of a connection before it holds it back.
+    let mut first = log_in(&gateway, &vhost).await;
+    first.send("SEND", &[("destination", "/queue/other-0")], "").await;
+    for n in 0..5 {
+        bystander.subscribe(&n.to_string(), &format!("/queue/other-{n}"), "client").await;
+        if n == 0 {
+            bystander.expect("MESSAGE").await;
+        }
+    }
+    client.send("SEND", &[("destination", QUEUE), ("persistent", "true")], "last").await;
+    client.request("DISCONNECT", &[], "").await;
+    // Round trips through the gateway and the broker: an answer would have come by then.
+    for n in 5..10 {
+        bystander.subscribe(&n.to_string(), &format!("/queue/other-{n}"), "client").await;
+    }
+    let early = tokio::time::timeout(Duration::ZERO, client.incoming()).await;
+    assert!(early.is_err(), "answered while RabbitMQ took nothing: {early:?}");
+    node.set_memory_alarm(false).await;
+    client.expect("RECEIPT").await;
+    bystander.subscribe("last", QUEUE, "auto").await;
+    bystander.expect_message("last").await;
+}
+
+#[tokio::test]
 async fn a_subscriber_is_told_that_its_queue_was_deleted() {
     let (vhost, gateway) = shared().await;
     let mut client = log_in(&gateway, &vhost).await;

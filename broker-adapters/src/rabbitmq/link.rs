@@ -121,6 +121,15 @@ impl Link for RabbitLink {
         }
     }
 
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.advance(cx);
+        if self.publishing.is_idle() {
+            return Poll::Ready(());
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+
     fn flush(&mut self) {
         self.consuming.flush();
     }

@@ -36,6 +36,8 @@ struct World {
     established: bool,
     /// The broker's side.
     refusing: bool,
+    /// The link takes publishes, and the broker does not.
+    keeping: bool,
     denied: bool,
     login_pending: bool,
     submitted: Vec<Command>,
@@ -323,6 +325,14 @@ impl Link for FakeLink {
         self.0.lock().submitted.push(command);
     }
 
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.lock().keeping {
+            self.0.wait(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let next = self.0.lock().events.pop_front();
         next.map_or_else(
@@ -569,25 +579,30 @@ async fn what_a_peer_asked_for_before_it_left_is_still_done() {
 
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_is_not_answered_before_the_broker_has_taken_what_came_before_it() {
-    let (world, driver, _) = logged_in().await;
-    world.change(|world| world.refusing = true).await;
-    world.send(&["publish 1,echo,bye"]).await;
-    tokio::time::sleep(Duration::from_secs(59)).await;
-    assert_eq!(world.lock().written, 0);
-    assert_eq!(world.lock().goodbye, None);
-    world.change(|world| world.refusing = false).await;
-    assert_eq!(world.submitted(), ["publish 1"]);
-    assert!(world.lock().written > 0);
-    assert_eq!(world.lock().goodbye, Some(CloseCode::Normal));
-    assert!(matches!(driver.await.unwrap(), End::Closed(_)));
+    let ways: [fn(&mut World, bool); 2] =
+        [|world, holds| world.refusing = holds, |world, holds| world.keeping = holds];
+    for hold in ways {
+        let (world, driver, _) = logged_in().await;
+        world.change(|world| hold(world, true)).await;
+        world.send(&["publish 1,echo,bye"]).await;
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert_eq!(world.lock().written, 0);
+        assert_eq!(world.lock().goodbye, None);
+        assert!(!world.lock().link_dropped);
+        world.change(|world| hold(world, false)).await;
+        assert_eq!(world.submitted(), ["publish 1"]);
+        assert!(world.lock().written > 0);
+        assert_eq!(world.lock().goodbye, Some(CloseCode::Normal));
+        assert!(matches!(driver.await.unwrap(), End::Closed(_)));
 
-    let (world, driver, _) = logged_in().await;
-    world.change(|world| world.refusing = true).await;
-    world.send(&["publish 1,echo,bye"]).await;
-    tokio::time::sleep(Duration::from_secs(61)).await;
-    assert!(matches!(driver.await.unwrap(), End::PublishTimeout));
-    assert_eq!(world.lock().written, 0);
-    assert_eq!(world.lock().goodbye, None);
+        let (world, driver, _) = logged_in().await;
+        world.change(|world| hold(world, true)).await;
+        world.send(&["publish 1,echo,bye"]).await;
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert!(matches!(driver.await.unwrap(), End::PublishTimeout));
+        assert_eq!(world.lock().written, 0);
+        assert_eq!(world.lock().goodbye, None);
+    }
 }
 
 #[tokio::test(start_paused = true)]
