@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use lapin::protocol::constants::{FRAME_MIN_SIZE, REPLY_SUCCESS};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{ChannelStatus, ConnectionProperties, Event};
+use lapin::{ChannelStatus, ConnectionProperties, ConnectionState, ErrorKind, Event};
 use protocols::broker::BrokerError;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -135,7 +135,14 @@ impl Connection {
     /// A new channel. Waits for as long as RabbitMQ holds the connection back.
     pub(super) async fn channel(self: &Arc<Self>) -> lapin::Result<Channel> {
         let seen = Arc::new(Mutex::new(self.condition.subscribe()));
-        let amqp = self.amqp.create_channel().await?;
+        let mut condition = self.condition.subscribe();
+        // lapin leaves those without an answer who ask while the connection is being lost.
+        let amqp = tokio::select! {
+            amqp = self.amqp.create_channel() => amqp?,
+            _ = condition.wait_for(|now| *now == Condition::Over) => {
+                return Err(ErrorKind::InvalidConnectionState(ConnectionState::Error).into());
+            }
+        };
         let refusal = Arc::new(OnceLock::new());
         if self.side == Side::Publish {
             let mut refusals = lock(&self.refusals);
