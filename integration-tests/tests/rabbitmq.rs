@@ -502,6 +502,32 @@ async fn a_goodbye_is_not_answered_before_rabbitmq_has_the_last_message() {
 }
 
 #[tokio::test]
+async fn who_acknowledges_too_late_is_told_and_the_message_comes_again() {
+    let node = Node::start(Options::default()).await;
+    // RabbitMQ's own are half an hour, and a look once a minute.
+    node.evaluate("application:set_env(rabbit, consumer_timeout, 1000)");
+    node.evaluate("application:set_env(rabbit, channel_tick_interval, 500)");
+    let vhost = node.vhost().await;
+    let gateway = TestGateway::rabbitmq(&vhost).start().await;
+    let mut bystander = log_in(&gateway, &vhost).await;
+    bystander.subscribe("0", "/queue/other", "client").await;
+    let mut late = log_in(&gateway, &vhost).await;
+    publish(&mut late, QUEUE, "work").await;
+    late.subscribe("late", QUEUE, "client").await;
+    late.expect_message("work").await;
+    let (error, _) = refusal(&mut late).await;
+    assert_eq!(error.header("subscription"), Some("late"));
+    assert!(error.text().contains("PRECONDITION_FAILED"), "{}", error.text());
+    assert!(error.text().contains("consumer_timeout"), "{}", error.text());
+    let mut next = log_in(&gateway, &vhost).await;
+    next.subscribe("next", QUEUE, "auto").await;
+    let again = next.expect_message("work").await;
+    assert_eq!(again.header("redelivered"), Some("true"));
+    publish(&mut next, "/queue/other", "for another").await;
+    bystander.expect_message("for another").await;
+}
+
+#[tokio::test]
 async fn a_subscriber_is_told_that_its_queue_was_deleted() {
     let (vhost, gateway) = shared().await;
     let mut client = log_in(&gateway, &vhost).await;
