@@ -65,8 +65,8 @@ const BAD_KEYS: &[(&str, &str)] = &[
     ("idle_timeout = '0s'\nurl = 'amqp://a'", "idle_timeout: expected at least 1ms, got 0s"),
     ("max_identities = 0\nurl = 'amqp://a'", "max_identities: expected at least 1, got 0"),
     (
-        "publish_frame_size = 4095\nurl = 'amqp://a'",
-        "publish_frame_size: expected at least 4KiB, got 4095",
+        "publish_frame_size = 8191\nurl = 'amqp://a'",
+        "publish_frame_size: expected at least 8KiB, got 8191",
     ),
     (
         "publish_frame_size = '129KiB'\nurl = 'amqp://a'",
@@ -198,7 +198,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("login_cache", "3s"),
     ("idle_timeout", "4s"),
     ("max_identities", "5"),
-    ("publish_frame_size", "6KiB"),
+    ("publish_frame_size", "9KiB"),
     ("window_messages", "7"),
     ("window_bytes", "8"),
     ("shared_channels", "9"),
@@ -222,7 +222,7 @@ fn variables_and_flags_reach_every_key_of_a_rabbitmq() {
         login_cache: Millis::seconds(3),
         idle_timeout: Millis::seconds(4),
         max_identities: 5,
-        publish_frame_size: ByteSize(6 << 10),
+        publish_frame_size: ByteSize(9 << 10),
         window_messages: 7,
         window_bytes: ByteSize(8),
         shared_channels: 9,

@@ -10,8 +10,8 @@ use crate::config::problem::{Problem, quoted};
 use crate::config::units::{ByteSize, Millis};
 use crate::config::{Broker, Embedded, Rabbitmq, Route, ServiceLogin};
 
-/// Bytes of an AMQP frame: AMQP 0-9-1 §4.2.3 demands the least, RabbitMQ takes no more by default.
-const FRAME_SIZES: (ByteSize, ByteSize) = (ByteSize(4_096), ByteSize(131_072));
+/// Bytes of an AMQP frame: the AMQP client library goes no lower, RabbitMQ no higher by default.
+const FRAME_SIZES: (ByteSize, ByteSize) = (ByteSize(8_192), ByteSize(131_072));
 
 /// Seconds between AMQP heart-beats have 16 bits.
 const LONGEST_HEARTBEAT: Millis = Millis::seconds(0xFFFF);
