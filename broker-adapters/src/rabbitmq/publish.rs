@@ -93,7 +93,7 @@ pub(super) struct Publishing {
     own: Option<Arc<SharedChannel>>,
     shared: Option<Arc<SharedChannel>>,
     /// Not yet handed to lapin, in order: the first waits for `preparing`, or for what is in flight.
-    /// Whoever respects [`poll_ready`](Self::poll_ready) has at most one here.
+    /// Whoever waits for [`is_ready`](Self::is_ready) has at most one here.
     waiting: VecDeque<Publish>,
     /// What the first of `waiting` needs.
     preparing: Option<BoxFuture<'static, Result<Prepared, BrokerError>>>,
