@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::stomp;
 use crate::websocket::{self, Kind, MASK};
 
-/// Digits of a [`name`](Pattern::name).
+/// Digits of a message's name.
 const DIGITS: usize = 16;
 
 /// The shortest body: it has to hold a message's name.
