@@ -12,8 +12,8 @@ use crate::config::{Log, LogFormat};
 pub use lines::Flow;
 use lines::Lines;
 
-/// The target of the AMQP client library.
-const AMQP_CLIENT: &str = "lapin";
+/// The targets of libraries that log whole messages, passcodes among them.
+const TALKATIVE: [&str; 2] = ["lapin", "tungstenite"];
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -74,13 +74,14 @@ pub(crate) fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
             return Err(TelemetryError::NoLevel(word.to_owned()));
         }
     }
-    Ok(EnvFilter::builder().parse(with_quiet_client(text))?)
+    Ok(EnvFilter::builder().parse(with_discretion(text))?)
 }
 
-/// The AMQP client logs whole messages, and calls every refusal an error; what matters of it the
-/// gateway says itself. Only a filter that names it turns it on.
-fn with_quiet_client(text: &str) -> String {
-    if text.contains(AMQP_CLIENT) { text.to_owned() } else { format!("{text},{AMQP_CLIENT}=off") }
+/// The libraries below log whole messages, and lapin calls every refusal an error; what matters of it
+/// the gateway says itself. Only a filter that names them turns them on.
+fn with_discretion(text: &str) -> String {
+    let unnamed = TALKATIVE.iter().filter(|target| !text.contains(**target));
+    unnamed.fold(text.to_owned(), |text, target| format!("{text},{target}=off"))
 }
 
 #[cfg(test)]
@@ -95,11 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn the_amqp_client_is_silent_unless_it_is_named() {
+    fn libraries_that_log_messages_are_silent_unless_they_are_named() {
         for (text, shown) in [
-            ("info", "lapin=off,info"),
-            ("warn,gateway=debug", "lapin=off,gateway=debug,warn"),
-            ("info,lapin=warn", "lapin=warn,info"),
+            ("trace", "lapin=off,tungstenite=off,trace"),
+            ("warn,gateway=debug", "lapin=off,tungstenite=off,gateway=debug,warn"),
+            ("info,lapin=warn", "lapin=warn,tungstenite=off,info"),
         ] {
             let filter = filter(text).unwrap().to_string();
             let mut shown: Vec<_> = shown.split(',').collect();

@@ -130,6 +130,18 @@ async fn a_refused_login_is_answered_with_the_brokers_words() {
 }
 
 #[tokio::test]
+async fn a_passcode_that_rabbitmq_hangs_up_on_does_not_make_it_look_away() {
+    let (vhost, gateway) = shared().await;
+    eventually("readiness", async || (readiness(&gateway).await.status == 200).then_some(())).await;
+    for (bytes, message) in [(5_000, "Broker unavailable"), (50_000, "Bad CONNECT")] {
+        let user = (vhost.user(), "x".repeat(bytes));
+        let (_, answer) = knock(&gateway, vhost.name(), (user.0, &user.1)).await;
+        assert_eq!(answer.header("message"), Some(message), "{}", answer.text());
+        assert_eq!(readiness(&gateway).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn after_a_change_the_old_passcode_is_refused_once_the_cache_is_over() {
     let vhost = Node::shared().await.vhost().await;
     let change =

@@ -12,6 +12,14 @@ use protocols::text::Text;
 /// Bytes of the longest name that fits into an AMQP short string.
 const MAX_NAME: usize = 255;
 
+/// Bytes of the longest login and passcode together: they travel in one frame, before the two sides
+/// have agreed on frames of more than 8 KiB.
+const MAX_CREDENTIALS: usize = 7 << 10;
+
+/// Bytes of login and passcode together that every RabbitMQ reads: before 4.0 it took frames of
+/// 4 KiB at this point, and hung up without a word on more.
+const SAFE_CREDENTIALS: usize = 3 << 10;
+
 /// Who logs in, and where to. Comparing passcodes takes the same time wherever they differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Login {
@@ -27,6 +35,9 @@ impl Login {
         if login.contains('\0') || passcode.expose().contains('\0') {
             return Err(bad_credentials(login));
         }
+        if login.len() + passcode.expose().len() > MAX_CREDENTIALS {
+            return Err(bad_credentials(login));
+        }
         if vhost.len() > MAX_NAME {
             return Err(vhost_refused(&vhost));
         }
@@ -37,17 +48,31 @@ impl Login {
     /// What an error of an attempt to open a connection means.
     pub(super) fn failure(&self, error: &lapin::Error) -> Failure {
         let ErrorKind::ProtocolError(refusal) = error.kind() else {
-            return Failure::Away(error.to_string());
+            return self.unanswered(error);
         };
         let text = refusal.get_message().as_str();
         match refusal.get_id() {
             403 => Failure::Refused(bad_credentials(&self.credentials.login)),
             // "… connection limit (1) is reached". Names are quoted or stand before other words, so
             // none can end a sentence like this.
+            530 if text.contains("node connection limit") => Failure::Unable(unavailable(text)),
             530 if text.ends_with("is reached") => Failure::Full(unavailable(text)),
             530 => Failure::Refused(vhost_refused(&self.vhost)),
             _ => Failure::Unable(unavailable(text)),
         }
+    }
+
+    /// A connection that ended without AMQP's reasons. Whoever sends too much must not be able to
+    /// make it look as if RabbitMQ were away.
+    fn unanswered(&self, error: &lapin::Error) -> Failure {
+        let Credentials { login, passcode } = &self.credentials;
+        let bytes = login.len() + passcode.expose().len();
+        if bytes <= SAFE_CREDENTIALS {
+            return Failure::Away(error.to_string());
+        }
+        Failure::Unable(unavailable(format!(
+            "the broker hung up: a login and passcode of {bytes} bytes may be more than it takes"
+        )))
     }
 }
 
@@ -121,6 +146,9 @@ pub(super) fn as_broker_error(denial: Denial) -> BrokerError {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Arc;
+
     use lapin::protocol::AMQPError;
     use protocols::auth::Secret;
 
@@ -151,8 +179,25 @@ mod tests {
         assert_eq!(login.failure(&said(530, text)), Failure::Full(unavailable(text)));
         let text = "INTERNAL_ERROR - access to vhost 'east' refused: vhost 'east' is down";
         assert_eq!(login.failure(&said(541, text)), Failure::Unable(unavailable(text)));
+        let text = "NOT_ALLOWED - connection refused: node connection limit (9) is reached";
+        assert_eq!(login.failure(&said(530, text)), Failure::Unable(unavailable(text)));
         let silent = ErrorKind::MissingHeartbeatError.into();
         assert!(matches!(login.failure(&silent), Failure::Away(_)));
+    }
+
+    #[test]
+    fn who_sends_too_much_does_not_make_rabbitmq_look_away() {
+        let hung_up = ErrorKind::IOError(Arc::new(io::ErrorKind::ConnectionReset.into())).into();
+        for (bytes, is_away) in [(SAFE_CREDENTIALS, true), (SAFE_CREDENTIALS + 1, false)] {
+            let passcode = "x".repeat(bytes - "ann".len());
+            let login =
+                Login::new("/".into(), credentials("ann", &passcode)).expect("read by some");
+            let failure = login.failure(&hung_up);
+            assert_eq!(matches!(failure, Failure::Away(_)), is_away, "{failure:?}");
+        }
+        let passcode = "x".repeat(MAX_CREDENTIALS);
+        let denial = Login::new("/".into(), credentials("ann", &passcode)).expect_err("too long");
+        assert_eq!(denial, bad_credentials("ann"));
     }
 
     #[test]

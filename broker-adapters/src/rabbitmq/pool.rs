@@ -145,14 +145,21 @@ impl Pool {
                 return Err(Failure::Unable(closing()));
             }
             let endpoint = &settings.endpoints[at];
+            // Whoever gives up while an endpoint is silent leaves the next one to those after it.
+            let moving_on = MovingOn { endpoint: &self.endpoint, next: (at + 1) % count };
             match Connection::open(endpoint, login, side, settings, trust).await {
                 Ok(connection) => {
+                    drop(moving_on);
                     self.endpoint.store(at, Ordering::Relaxed);
                     return Ok(self.adopt(connection));
                 }
                 Err(Failure::Away(why)) => said.add(endpoint, &why),
                 Err(unable @ Failure::Unable(_)) => refusal = Some(unable),
-                Err(refused) => return Err(refused),
+                Err(refused) => {
+                    drop(moving_on);
+                    self.endpoint.store(at, Ordering::Relaxed);
+                    return Err(refused);
+                }
             }
         }
         Err(refusal.unwrap_or_else(|| {
@@ -204,6 +211,18 @@ impl Pool {
     /// Ends all tasks; connections that are still open are closed behind them.
     pub(super) fn stop(&self) {
         self.stop.cancel();
+    }
+}
+
+/// Makes the next endpoint the first to be tried, when dropped.
+struct MovingOn<'a> {
+    endpoint: &'a AtomicUsize,
+    next: usize,
+}
+
+impl Drop for MovingOn<'_> {
+    fn drop(&mut self) {
+        self.endpoint.store(self.next, Ordering::Relaxed);
     }
 }
 

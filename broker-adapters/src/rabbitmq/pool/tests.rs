@@ -355,6 +355,21 @@ async fn endpoints_are_tried_in_turn_and_the_one_that_worked_comes_first() {
 }
 
 #[tokio::test]
+async fn who_gives_up_at_a_silent_endpoint_leaves_the_next_one_to_others() {
+    let vhost = Node::shared().await.vhost().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addresses = [silent.local_addr().expect("an address"), vhost.amqp_addr()];
+    // Far longer than any client waits for its login.
+    let connect_timeout = Duration::from_secs(3_600);
+    let pool = pool(Settings { connect_timeout, ..settings(addresses) });
+    tokio::select! {
+        _ = open(&pool, &vhost) => panic!("the first endpoint is silent"),
+        accepted = silent.accept() => drop(accepted.expect("somebody who tries")),
+    }
+    within("the second endpoint", open(&pool, &vhost)).await.expect("a login");
+}
+
+#[tokio::test]
 async fn a_broker_that_is_away_is_named_to_the_operator_only() {
     let (vhost, proxy) = behind_a_proxy().await;
     proxy.refuse().await;
