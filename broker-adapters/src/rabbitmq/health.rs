@@ -50,18 +50,18 @@ impl Health {
 
     /// A connection ended, by itself or as we wanted.
     pub(super) fn closed(&self, is_lost: bool) {
-        if is_lost {
-            self.away("the connection to RabbitMQ was lost");
-        }
         let was_last = self.open.fetch_sub(1, Ordering::Relaxed) == 1;
         if is_lost && was_last {
+            self.away("the connection to RabbitMQ was lost");
             self.lost.notify_one();
         }
     }
 
-    /// An attempt to connect did not reach RabbitMQ.
+    /// An attempt to connect did not reach RabbitMQ. An open connection knows better.
     pub(super) fn away(&self, said: &str) {
-        self.report(unavailable(said));
+        if self.open.load(Ordering::Relaxed) == 0 {
+            self.report(unavailable(said));
+        }
     }
 
     /// Keeps what was found. Tells the operator when it is not what was known.
@@ -122,5 +122,27 @@ impl Said {
     pub(super) fn add(&mut self, endpoint: &Endpoint, what: &str) {
         let separator = if self.0.is_empty() { "" } else { "; " };
         self.0.push_str(&format!("{separator}{endpoint}: {what}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rabbitmq_is_away_once_the_last_connection_was_lost() {
+        let health = Health::new();
+        assert!(health.ready().is_err(), "not looked for yet");
+        health.opened();
+        health.opened();
+        health.closed(true);
+        health.away("one endpoint of two is silent");
+        assert_eq!(health.ready(), Ok(()));
+        health.closed(false);
+        assert_eq!(health.ready(), Ok(()), "closed by us, after nothing was wrong with it");
+        health.opened();
+        health.closed(true);
+        let error = health.ready().expect_err("the last one was lost");
+        assert_eq!(error.text, "the connection to RabbitMQ was lost");
     }
 }

@@ -8,14 +8,16 @@ use std::collections::hash_map;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use protocols::auth::Denial;
 use protocols::broker::BrokerError;
 use protocols::text::Text;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use super::Settings;
 pub(super) use super::channel::Channel;
@@ -28,6 +30,9 @@ use super::login::{Failure, Login, unavailable};
 use super::tls::Trust;
 use crate::Identity;
 use crate::lock::lock;
+
+/// How long a shutdown waits for what links that were dropped still have to hand over.
+const LAST_DEEDS: Duration = Duration::from_secs(4);
 
 /// See the module.
 pub(super) struct Pool {
@@ -200,7 +205,9 @@ impl Pool {
     pub(super) async fn close(&self) {
         let identities = lock(&self.identities).take();
         self.tracker.close();
-        self.tracker.wait().await;
+        if timeout(LAST_DEEDS, self.tracker.wait()).await.is_err() {
+            warn!("shut down before RabbitMQ took the last messages of clients that had left");
+        }
         let entries: Vec<_> = identities.into_iter().flatten().map(|(_, entry)| entry).collect();
         join_all(entries.iter().map(|entry| entry.close())).await;
         self.stop();
