@@ -87,14 +87,6 @@ async fn consumers_stopped_for_20_seconds() {
     assert_eq!(again.unmarked, 0, "what had been delivered is marked");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn consumers_killed() {
-    let node = Node::start(Options::default()).await;
-    // What RabbitMQ had not yet written of acknowledgements is lost with it, so what was settled may
-    // come again: that is AMQP's promise, and not broken.
-    consumed(&node, "consumers, killed", async || node.kill().await).await;
-}
-
 /// All clients work under the virtual host's user, whoever they say they are.
 fn behind_a_service_login(vhost: &Vhost) -> Settings {
     TestGateway::rabbitmq(vhost).config(|config| {
