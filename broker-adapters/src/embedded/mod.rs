@@ -75,7 +75,7 @@ pub use users::User;
 ///
 /// *Shape.* Wherever bytes of messages are counted, each message counts as its body and all its
 /// texts, the routing key and properties included, and what it takes to hold them: 520 bytes more,
-/// and 64 for each header (on 64-bit systems). A body of 100 bytes counts as some 650.
+/// and 72 for each header, or value in one (on 64-bit systems). A body of 100 bytes counts as some 650.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Its virtual hosts. Default `/`.

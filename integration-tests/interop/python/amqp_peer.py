@@ -10,95 +10,63 @@ import datetime
 import decimal
 import json
 import logging
-import queue
 import struct
 import sys
-import threading
-import traceback
-import urllib.parse
 import uuid
 
 import pika
-import stomp
 
-CEILING = 20
-"""Seconds any single thing may take; only a failure takes so long."""
+from suite import CEILING, Client, equal, holds, run
 
-URL = urllib.parse.urlsplit(sys.argv[1])
 AMQP = pika.URLParameters(sys.argv[2])
 
 ALL_BYTES = bytes(range(256))
 
+PROPERTIES = {
+    "content-type": "application/octet-stream",
+    "content-encoding": "identity",
+    "persistent": "true",
+    "priority": "7",
+    "correlation-id": "c-1",
+    "reply-to": "/queue/answers",
+    "expiration": "60000",
+    "amqp-message-id": "m-1",
+    "timestamp": "1700000000",
+    "type": "order",
+    "user-id": AMQP.credentials.username,
+    "app-id": "grün:\\\n",
+}
+"""A value for each property that STOMP can name."""
+
 CORRELATION_ID, HEADERS = 1 << 10, 1 << 13
 """Flags of properties that `Encoded` writes."""
 
-logging.getLogger("stomp").setLevel(logging.CRITICAL)
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
-class Stomp(stomp.ConnectionListener):
-    """A connection to the gateway and what came over it."""
+class Stomp(Client):
+    """A client at the same virtual host as Pika's, whose SENDs the broker has when they return."""
 
     def __init__(self):
-        self.messages = queue.Queue()
-        self.receipts = queue.Queue()
-        self.errors = queue.Queue()
-        self.connected = queue.Queue()
-        self.lost = threading.Event()
-        self.connection = stomp.WSStompConnection(
-            [(URL.hostname, URL.port)],
-            ws_path=URL.path,
-            vhost=AMQP.virtual_host,
-            auto_decode=False,
-            binary_mode=True,
-        )
-        self.connection.set_listener("client", self)
-        self.connection.connect(AMQP.credentials.username, AMQP.credentials.password)
-        equal(self.connected.get(timeout=CEILING).headers["version"], "1.2")
-
-    def on_connected(self, frame):
-        self.connected.put(frame)
-
-    def on_message(self, frame):
-        self.messages.put(frame)
-
-    def on_receipt(self, frame):
-        self.receipts.put(frame.headers["receipt-id"])
-
-    def on_error(self, frame):
-        self.errors.put(frame)
-
-    def on_disconnected(self):
-        self.lost.set()
+        user = AMQP.credentials
+        super().__init__(user.username, user.password, vhost=AMQP.virtual_host, binary=True)
+        self.logged_in()
 
     def send(self, destination, body, **headers):
-        """Returns when the broker has taken the message."""
         receipt = str(uuid.uuid4())
-        self.connection.send(destination, body, headers={"receipt": receipt, **headers})
-        equal(self.receipts.get(timeout=CEILING), receipt)
-
-    def subscribe(self, destination, ack="auto", **headers):
-        receipt = str(uuid.uuid4())
-        self.connection.subscribe(destination, "sub", ack, headers={"receipt": receipt, **headers})
-        equal(self.receipts.get(timeout=CEILING), receipt)
+        super().send(destination, body, receipt=receipt, **headers)
+        self.confirmed(receipt)
 
     def message(self, body):
-        frame = self.messages.get(timeout=CEILING)
-        equal(frame.body, body)
-        return frame.headers
+        return super().message(body).headers
 
     def is_refused(self, destination, why, **headers):
         """A SEND that ends the connection, with these words in the ERROR."""
-        self.connection.send(destination, b"", headers={"receipt": "refused", **headers})
+        super().send(destination, b"", receipt="refused", **headers)
         error = self.errors.get(timeout=CEILING)
         equal(error.headers["receipt-id"], "refused")
         holds(why in error.body, f"{error.body!r} does not say {why!r}")
         holds(self.lost.wait(CEILING), "the connection stayed open")
-
-    def close(self):
-        self.connection.disconnect("bye")
-        equal(self.receipts.get(timeout=CEILING), "bye")
-        holds(self.lost.wait(CEILING), "DISCONNECT did not end the connection")
 
 
 class Pika:
@@ -145,16 +113,6 @@ class Encoded(pika.BasicProperties):
         return self.flags_and_bytes
 
 
-def equal(got, expected):
-    if got != expected:
-        raise AssertionError(f"got {str(got)[:300]!r}, expected {str(expected)[:300]!r}")
-
-
-def holds(condition, otherwise):
-    if not condition:
-        raise AssertionError(otherwise)
-
-
 def has(headers, expected):
     for name, value in expected.items():
         if headers.get(name) != value:
@@ -184,18 +142,7 @@ def all_properties_reach_a_stomp_client():
     has(headers, {
         "destination": f"/queue/{name}",
         "subscription": "sub",
-        "content-type": "application/octet-stream",
-        "content-encoding": "identity",
-        "persistent": "true",
-        "priority": "7",
-        "correlation-id": "c-1",
-        "reply-to": "/queue/answers",
-        "expiration": "60000",
-        "amqp-message-id": "m-1",
-        "timestamp": "1700000000",
-        "type": "order",
-        "user-id": AMQP.credentials.username,
-        "app-id": "grün:\\\n",
+        **PROPERTIES,
     })
     amqp.publish("", name, b"", pika.BasicProperties(delivery_mode=1))
     headers = client.message(b"")
@@ -208,18 +155,7 @@ def all_properties_reach_pika():
     amqp, client = Pika(), Stomp()
     name = amqp.queue()
     client.send(f"/amq/queue/{name}", ALL_BYTES, **{
-        "content-type": "application/octet-stream",
-        "content-encoding": "identity",
-        "persistent": "true",
-        "priority": "7",
-        "correlation-id": "c-1",
-        "reply-to": "/queue/answers",
-        "expiration": "60000",
-        "amqp-message-id": "m-1",
-        "timestamp": "1700000000",
-        "type": "order",
-        "user-id": AMQP.credentials.username,
-        "app-id": "grün:\\\n",
+        **PROPERTIES,
         "x-mine": "a:b\\c\nd 世界",
         "x-number": "7",
     })
@@ -437,7 +373,7 @@ def whatever_a_publisher_writes_ends_nothing():
     amqp.close()
 
 
-CHECKS = [
+run([
     all_properties_reach_a_stomp_client,
     all_properties_reach_pika,
     typed_headers_are_text_or_json,
@@ -451,17 +387,4 @@ CHECKS = [
     headers_that_fill_more_than_a_frame_are_refused,
     what_rabbitmq_would_not_take_is_refused_by_name,
     whatever_a_publisher_writes_ends_nothing,
-]
-
-failed = 0
-for check in CHECKS:
-    try:
-        check()
-        print(f"ok {check.__name__}", flush=True)
-    except Exception as error:
-        failed += 1
-        why = repr(error).replace("\n", " ")
-        where = traceback.extract_tb(error.__traceback__)[1].lineno
-        print(f"not ok {check.__name__}: {why} in line {where}", flush=True)
-print(f"{len(CHECKS) - failed} of {len(CHECKS)} checks passed", flush=True)
-sys.exit(1 if failed else 0)
+])
