@@ -8,7 +8,7 @@ use std::sync::Arc;
 use broker_adapters::{Broker, Identity, Link};
 use protocols::auth::{AuthRequest, Credentials, Denial, DenialKind, Grant};
 use protocols::text::Text;
-use tracing::error;
+use tracing::{error, warn};
 
 /// How the sessions of a route log in.
 #[derive(Debug)]
@@ -87,8 +87,8 @@ impl Login {
         Ok((user, link))
     }
 
-    /// A link under the service login. That its passcode is wrong is no fault of the client's, which
-    /// may come back once it is mended.
+    /// A link under the service login. What is wrong with that is no fault of the client's, which may
+    /// come back once it is mended, and not for it to read.
     async fn open_as_service(
         &self,
         service: &Service,
@@ -101,7 +101,11 @@ impl Login {
                 error!(%login, "the broker refuses the service login: {}", refused.text);
                 denial(DenialKind::Unavailable, "the broker refuses the gateway's own login")
             }
-            DenialKind::VhostRefused | DenialKind::Unavailable => refused,
+            DenialKind::Unavailable => {
+                warn!("no connection under the service login: {}", refused.text);
+                denial(DenialKind::Unavailable, "the broker cannot be used now")
+            }
+            DenialKind::VhostRefused => refused,
         })
     }
 }

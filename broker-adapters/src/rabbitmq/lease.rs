@@ -8,11 +8,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use lapin::ErrorKind;
 use lapin::options::ConfirmSelectOptions;
-use protocols::auth::Denial;
-use protocols::broker::BrokerError;
+use protocols::auth::{Denial, DenialKind};
+use protocols::broker::{BrokerError, BrokerErrorKind};
 use protocols::text::Text;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::error;
 
 use super::Settings;
 use super::channel::Channel;
@@ -91,6 +92,16 @@ impl Entry {
     /// How many leases there are, and whether that changes.
     pub(super) fn leases(&self) -> watch::Receiver<usize> {
         self.leases.subscribe()
+    }
+
+    /// Nobody has it, and nobody is about to.
+    pub(super) fn is_unused(&self) -> bool {
+        *self.leases.borrow() == 0
+    }
+
+    /// RabbitMQ has let it in.
+    pub(super) fn is_in(&self) -> bool {
+        lock(&self.verified).is_some()
     }
 
     /// How long it is worth keeping without a lease.
@@ -207,8 +218,23 @@ impl Lease {
             }
             let is_done = || connections.opened() > seen;
             let attempt = async || self.add_connection(side).await;
-            connections.flight.fly(is_done, attempt).await.map_err(as_broker_error)?;
+            connections
+                .flight
+                .fly(is_done, attempt)
+                .await
+                .map_err(|denial| self.refusal(denial))?;
         }
+    }
+
+    /// What a refused login means to those who were let in before. That of a service is the
+    /// operator's fault, and they may go on once it is mended.
+    fn refusal(&self, denial: Denial) -> BrokerError {
+        if !self.is_service() || denial.kind == DenialKind::Unavailable {
+            return as_broker_error(denial);
+        }
+        error!(login = %self.user(), "the broker refuses the service login: {}", denial.text);
+        let text = "the broker refuses the gateway's own login";
+        BrokerError::new(BrokerErrorKind::Unavailable, text)
     }
 
     async fn add_connection(&self, side: Side) -> Result<(), Denial> {

@@ -45,6 +45,16 @@ impl Login {
         Ok(Self { vhost: vhost.detached(), credentials: Credentials { login, ..credentials } })
     }
 
+    /// Whether some versions of RabbitMQ keep a connection that sends this for seconds, and then
+    /// hang up.
+    pub(super) fn is_large(&self) -> bool {
+        self.credentials_size() > SAFE_CREDENTIALS
+    }
+
+    fn credentials_size(&self) -> usize {
+        self.credentials.login.len() + self.credentials.passcode.expose().len()
+    }
+
     /// What an error of an attempt to open a connection means.
     pub(super) fn failure(&self, error: &lapin::Error) -> Failure {
         let ErrorKind::ProtocolError(refusal) = error.kind() else {
@@ -65,11 +75,10 @@ impl Login {
     /// A connection that ended without AMQP's reasons. Whoever sends too much must not be able to
     /// make it look as if RabbitMQ were away.
     fn unanswered(&self, error: &lapin::Error) -> Failure {
-        let Credentials { login, passcode } = &self.credentials;
-        let bytes = login.len() + passcode.expose().len();
-        if bytes <= SAFE_CREDENTIALS {
+        if !self.is_large() {
             return Failure::Away(error.to_string());
         }
+        let bytes = self.credentials_size();
         Failure::Unable(unavailable(format!(
             "the broker hung up: a login and passcode of {bytes} bytes may be more than it takes"
         )))

@@ -4,7 +4,6 @@
 //! opens, and fails, a connection of its own and never joins the one of the right passcode.
 
 use std::collections::HashMap;
-use std::collections::hash_map;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,6 +13,7 @@ use futures_util::future::join_all;
 use protocols::auth::Denial;
 use protocols::broker::BrokerError;
 use protocols::text::Text;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +34,14 @@ use crate::lock::lock;
 /// How long a shutdown waits for what links that were dropped still have to hand over.
 const LAST_DEEDS: Duration = Duration::from_secs(4);
 
+/// AMQP logins under way at a time; others wait for their turn. Each takes a thread, and RabbitMQ a
+/// good part of a millisecond: when a connection was lost that a thousand identities come back from,
+/// they are not to push each other over `connect_timeout`.
+const LOGINS_UNDER_WAY: usize = 64;
+
+/// The same for logins that are [large](Login::is_large), so that they keep only each other waiting.
+const LARGE_LOGINS_UNDER_WAY: usize = 4;
+
 /// See the module.
 pub(super) struct Pool {
     settings: Arc<Settings>,
@@ -42,6 +50,8 @@ pub(super) struct Pool {
     /// The map's own hasher is keyed with randomness of this process, and passcodes are compared in
     /// constant time. `None` once the pool has closed.
     identities: Mutex<Option<HashMap<Login, Arc<Entry>>>>,
+    /// Turns of logins, and of large ones.
+    turns: [Semaphore; 2],
     /// The endpoint that worked last: the first to be tried next.
     endpoint: AtomicUsize,
     /// What links that were dropped still have to do.
@@ -67,6 +77,7 @@ impl Pool {
             settings,
             health,
             identities: Mutex::new(Some(HashMap::new())),
+            turns: [LOGINS_UNDER_WAY, LARGE_LOGINS_UNDER_WAY].map(Semaphore::new),
             endpoint: AtomicUsize::new(0),
             tracker: TaskTracker::new(),
             tasks,
@@ -89,20 +100,35 @@ impl Pool {
     fn lease(self: &Arc<Self>, login: Login, is_service: bool) -> Result<Lease, Denial> {
         let mut identities = lock(&self.identities);
         let identities = identities.as_mut().ok_or_else(closing)?;
-        let (max, count) = (self.settings.max_identities, identities.len());
-        let (entry, is_new) = match identities.entry(login) {
-            hash_map::Entry::Occupied(place) => (Arc::clone(place.get()), false),
-            hash_map::Entry::Vacant(_) if count >= max => return Err(full(max)),
-            hash_map::Entry::Vacant(place) => {
-                let entry = Arc::new(Entry::new(place.key().clone(), &self.settings));
-                (Arc::clone(place.insert(entry)), true)
-            }
-        };
-        let lease = Lease::new(Arc::clone(self), Arc::clone(&entry), is_service);
-        if is_new {
-            self.tasks.spawn(Arc::clone(self).keep(entry));
+        if let Some(entry) = identities.get(&login) {
+            return Ok(Lease::new(Arc::clone(self), Arc::clone(entry), is_service));
         }
+        self.make_room(identities)?;
+        let entry = Arc::new(Entry::new(login.clone(), &self.settings));
+        identities.insert(login, Arc::clone(&entry));
+        let lease = Lease::new(Arc::clone(self), Arc::clone(&entry), is_service);
+        self.tasks.spawn(Arc::clone(self).keep(entry));
         Ok(lease)
+    }
+
+    /// Sees to it that there is a place for one more identity. Whoever is not in yet has none: there
+    /// are as many of those as connections of clients, for the time a login takes.
+    ///
+    /// *Errors.* All places are taken by identities that somebody uses.
+    ///
+    /// *Cost.* O(n) in the identities, once there are `max_identities`.
+    fn make_room(&self, identities: &mut HashMap<Login, Arc<Entry>>) -> Result<(), Denial> {
+        let max = self.settings.max_identities;
+        if identities.len() < max {
+            return Ok(());
+        }
+        if let Some(unused) = identities.values().find(|entry| entry.is_unused()).cloned() {
+            identities.remove(&unused.login);
+            self.tasks.spawn(async move { unused.close().await });
+            return Ok(());
+        }
+        let taken = identities.values().filter(|entry| entry.is_in()).count();
+        if taken < max { Ok(()) } else { Err(full(max)) }
     }
 
     /// Keeps an identity until nobody has needed it for long enough.
@@ -126,11 +152,15 @@ impl Pool {
         }
     }
 
-    /// Takes an identity out, unless somebody needs it again.
-    fn forget(&self, entry: &Entry) -> bool {
+    /// Takes an identity out, unless somebody needs it again. It may have made room before, and have
+    /// come back as another entry.
+    fn forget(&self, entry: &Arc<Entry>) -> bool {
         let mut identities = lock(&self.identities);
-        let is_unused = *entry.leases().borrow() == 0;
-        if is_unused && let Some(identities) = identities.as_mut() {
+        let is_unused = entry.is_unused();
+        if is_unused
+            && let Some(identities) = identities.as_mut()
+            && identities.get(&entry.login).is_some_and(|found| Arc::ptr_eq(found, entry))
+        {
             identities.remove(&entry.login);
         }
         is_unused
@@ -143,6 +173,8 @@ impl Pool {
         side: Side,
     ) -> Result<Arc<Connection>, Failure> {
         let Self { settings, trust, .. } = self;
+        let turn = self.turns[usize::from(login.is_large())].acquire().await;
+        let _turn = turn.expect("a semaphore that nobody closes");
         let (count, first) = (settings.endpoints.len(), self.endpoint.load(Ordering::Relaxed));
         let (mut said, mut refusal) = (Said::default(), None);
         for at in (0..count).map(|offset| (first + offset) % count) {

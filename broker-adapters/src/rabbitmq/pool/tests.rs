@@ -217,6 +217,49 @@ async fn identities_are_bounded_and_a_refused_one_takes_no_place() {
 }
 
 #[tokio::test]
+async fn whom_nobody_uses_makes_room_and_who_is_not_in_takes_none() {
+    let vhost = Node::shared().await.vhost().await;
+    for user in ["one", "two"] {
+        vhost.set_passcode(user, "secret").await;
+        vhost.permit(user, Permissions::ALL).await;
+    }
+    let pool = pool(Settings { max_identities: 1, ..settings([vhost.amqp_addr()]) });
+    let name = || Text::from(vhost.name());
+    // Far from its `idle_timeout`.
+    drop(open(&pool, &vhost).await.expect("a login"));
+    let one = pool.open(name(), &login("one", "secret")).await.expect("the room of the first");
+    eventually("the end of the first one's connection", async || {
+        let connections = vhost.connections().await;
+        (connections.len() == 1 && connections[0].user == "one").then_some(())
+    })
+    .await;
+    drop(one);
+
+    let at_the_door = Login::new(name(), login("two", "wrong").credentials).expect("a login");
+    let at_the_door = pool.lease(at_the_door, false).expect("a try");
+    let two = pool.open(name(), &login("two", "secret")).await.expect("the only place");
+    assert_eq!(denied(open(&pool, &vhost).await).0, DenialKind::Unavailable);
+    drop((at_the_door, two));
+    assert!(open(&pool, &vhost).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_service_login_that_is_refused_later_is_worth_another_try() {
+    let (vhost, proxy) = behind_a_proxy().await;
+    let pool = pool(settings([proxy.addr()]));
+    let service = Identity { is_service: true, ..owner(&vhost) };
+    let lease = pool.open(vhost.name().into(), &service).await.expect("a login");
+    let channel = lease.channel(Side::Consume).await.expect("a channel");
+    vhost.set_passcode(vhost.user(), "changed").await;
+    let lost = channel.disturbed();
+    proxy.cut(Cut::Reset).await;
+    within("the loss", lost).await;
+    let error = lease.channel(Side::Consume).await.err().expect("the passcode is another now");
+    assert_eq!(error.kind, BrokerErrorKind::Unavailable);
+    assert!(!error.text.contains(vhost.user()), "{error}");
+}
+
+#[tokio::test]
 async fn a_limit_for_connections_is_told_in_rabbitmqs_words() {
     let vhost = Node::shared().await.vhost().await;
     let strict = Settings { login_cache: Duration::ZERO, ..settings([vhost.amqp_addr()]) };
