@@ -85,6 +85,9 @@ enum Prepared {
     Confirming,
 }
 
+/// Doing it.
+type Preparing = BoxFuture<'static, Result<Prepared, BrokerError>>;
+
 /// The publishing half of a link.
 pub(super) struct Publishing {
     lease: Lease,
@@ -96,7 +99,7 @@ pub(super) struct Publishing {
     /// Whoever waits for [`is_ready`](Self::is_ready) has at most one here.
     waiting: VecDeque<Publish>,
     /// What the first of `waiting` needs.
-    preparing: Option<BoxFuture<'static, Result<Prepared, BrokerError>>>,
+    preparing: Option<Preparing>,
     /// Handed to lapin, in order.
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
@@ -247,54 +250,24 @@ impl Publishing {
     }
 
     /// The channel for this publish, or what has to be done first.
-    fn lane(
-        &self,
-        publish: &Publish,
-    ) -> Result<Arc<SharedChannel>, BoxFuture<'static, Result<Prepared, BrokerError>>> {
-        let lease = self.lease.clone();
-        let patience = lease.settings().recovery_timeout;
+    fn lane(&self, publish: &Publish) -> Result<Arc<SharedChannel>, Preparing> {
+        let settings = self.lease.settings();
         let exchange = &publish.target.exchange;
-        let is_common = exchange.is_empty() || *exchange == lease.settings().topic_exchange;
-        let is_shared = lease.is_service() && is_common && !publish.mandatory;
+        let is_common = exchange.is_empty() || *exchange == settings.topic_exchange;
+        let is_shared = self.lease.is_service() && is_common && !publish.mandatory;
         let lane = if is_shared { &self.shared } else { &self.own };
         let Some(lane) = lane.as_ref().filter(|lane| lane.channel.is_open()) else {
-            return Err(Box::pin(async move {
-                persist(patience, async || {
-                    if is_shared {
-                        return lease.shared_channel().await.map(Prepared::Shared);
-                    }
-                    let channel = lease.channel(Side::Publish).await?;
-                    Ok(Prepared::Own(Arc::new(SharedChannel::new(channel))))
-                })
-                .await
-            }));
+            return Err(Box::pin(open(self.lease.clone(), is_shared)));
         };
         if let Some(queue) = &publish.target.declare
             && !self.declared.contains(queue)
         {
-            let (queue, link) = (queue.clone(), self.link);
-            return Err(Box::pin(async move {
-                match persist(patience, || topology::declare(&lease, &queue)).await {
-                    // The link's own exclusive queue: it is there, and anybody may publish to it.
-                    // Only the connection for consuming may declare it.
-                    Err(error)
-                        if error.kind == BrokerErrorKind::ResourceLocked
-                            && lock(lease.exclusive()).get(&queue) == Some(&link) => {}
-                    declared => declared?,
-                }
-                Ok(Prepared::Declared(queue))
-            }));
+            return Err(Box::pin(declare(self.lease.clone(), self.link, queue.clone())));
         }
-        let lane = Arc::clone(lane);
         if publish.wants_outcome() && !lane.channel.amqp().status().confirm() {
-            return Err(Box::pin(async move {
-                // Refused only if the channel closes, which is then seen, and another one opened.
-                let options = ConfirmSelectOptions::default();
-                drop(lane.channel.amqp().confirm_select(options).await);
-                Ok(Prepared::Confirming)
-            }));
+            return Err(Box::pin(confirm(Arc::clone(lane))));
         }
-        Ok(lane)
+        Ok(Arc::clone(lane))
     }
 
     /// Hands one message to lapin.
@@ -412,6 +385,37 @@ impl Publishing {
             events.push_back(Event::Failed { token, error });
         }
     }
+}
+
+/// Opens a channel of the link's own, or takes one that is shared.
+async fn open(lease: Lease, is_shared: bool) -> Result<Prepared, BrokerError> {
+    persist(lease.settings().recovery_timeout, async || {
+        if is_shared {
+            return lease.shared_channel().await.map(Prepared::Shared);
+        }
+        let channel = lease.channel(Side::Publish).await?;
+        Ok(Prepared::Own(Arc::new(SharedChannel::new(channel))))
+    })
+    .await
+}
+
+async fn declare(lease: Lease, link: u64, queue: Text) -> Result<Prepared, BrokerError> {
+    let patience = lease.settings().recovery_timeout;
+    match persist(patience, || topology::declare(&lease, &queue)).await {
+        // The link's own exclusive queue: it is there, and anybody may publish to it. Only the
+        // connection for consuming may declare it.
+        Err(error)
+            if error.kind == BrokerErrorKind::ResourceLocked
+                && lock(lease.exclusive()).get(&queue) == Some(&link) => {}
+        declared => declared?,
+    }
+    Ok(Prepared::Declared(queue))
+}
+
+/// Refused only if the channel closes, which is then seen, and another one opened.
+async fn confirm(lane: Arc<SharedChannel>) -> Result<Prepared, BrokerError> {
+    drop(lane.channel.amqp().confirm_select(ConfirmSelectOptions::default()).await);
+    Ok(Prepared::Confirming)
 }
 
 /// Whether this channel has closed. Polls until its connection has nothing new.

@@ -87,6 +87,14 @@ async fn consumers_stopped_for_20_seconds() {
     assert_eq!(again.unmarked, 0, "what had been delivered is marked");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_killed() {
+    let node = Node::start(Options::default()).await;
+    // What RabbitMQ had not yet written of acknowledgements is lost with it, so what was settled may
+    // come again: that is AMQP's promise, and not broken.
+    consumed(&node, "consumers, killed", async || node.kill().await).await;
+}
+
 /// All clients work under the virtual host's user, whoever they say they are.
 fn behind_a_service_login(vhost: &Vhost) -> Settings {
     TestGateway::rabbitmq(vhost).config(|config| {
@@ -301,7 +309,15 @@ fn compare_consumed(title: &str, published: &[Record], consumed: &[consumer::Rec
         }
         assert_eq!(record.withheld.len(), WITHHELD);
         for body in &record.withheld {
-            assert!(after.contains_key(body.as_str()), "{body:?} was not acknowledged");
+            assert!(
+                after.contains_key(body.as_str()),
+                "{body:?} was not acknowledged and did not come again; receipted: {}, before: {:?}, \
+                 withheld: {:?}, after: {:?}",
+                sent.receipted.contains_key(body),
+                record.before,
+                record.withheld,
+                record.after.iter().take(2 * WITHHELD).collect::<Vec<_>>(),
+            );
         }
         let comes_again = |body: &&String| after.contains_key(body.as_str());
         again.settled += record.settled.iter().filter(comes_again).count();
