@@ -14,7 +14,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use protocols::auth::{Credentials, Secret};
 use protocols::broker::{
-    Address, Command, Event, Message, QueueOptions, SettleMode, SubscriptionId, Token, Verdict,
+    Address, Command, Event, Message, SettleMode, SubscriptionId, Token, Verdict,
 };
 use protocols::text::Text;
 
@@ -37,7 +37,8 @@ fn subscribe(link: &mut dyn Link, id: u64, from: Address) {
         token: Token(id),
         subscription: SubscriptionId(id),
         from,
-        queue: QueueOptions::default(),
+        queue: Box::default(),
+        arguments: Vec::new(),
         prefetch: 100,
         settle: SettleMode::Manual,
     });
@@ -50,6 +51,7 @@ fn publish(link: &mut dyn Link, to: &Address, message: &Message) {
         token: Token(0),
         to,
         message,
+        queue: None,
         confirm: false,
         mandatory: false,
     });

@@ -88,6 +88,10 @@ pub(crate) fn precondition_failed(text: impl Display) -> BrokerError {
     refusal(BrokerErrorKind::PreconditionFailed, "PRECONDITION_FAILED", text)
 }
 
+pub(crate) fn not_implemented(text: impl Display) -> BrokerError {
+    refusal(BrokerErrorKind::PreconditionFailed, "NOT_IMPLEMENTED", text)
+}
+
 pub(crate) fn resource_error(text: impl Display) -> BrokerError {
     refusal(BrokerErrorKind::ResourceError, "RESOURCE_ERROR", text)
 }

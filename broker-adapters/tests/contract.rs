@@ -117,6 +117,7 @@ async fn publishes_are_confirmed_in_order(fixture: Fixture) {
             token,
             to: queue("orders"),
             message: message("m"),
+            queue: None,
             confirm: true,
             mandatory: false,
         });
@@ -134,6 +135,7 @@ async fn a_publish_that_asks_for_nothing_is_answered_with_nothing(fixture: Fixtu
         token,
         to: queue("orders"),
         message: message("m"),
+        queue: None,
         confirm: false,
         mandatory: false,
     });
@@ -153,6 +155,7 @@ async fn a_mandatory_message_without_a_queue_is_unroutable_and_others_are_accept
             token,
             to,
             message,
+            queue: None,
             confirm: true,
             mandatory: false,
         });
@@ -186,6 +189,7 @@ async fn an_answer_wakes_whoever_waits_for_events(fixture: Fixture) {
             token,
             to: queue("orders"),
             message: message("m"),
+            queue: None,
             confirm: true,
             mandatory: false,
         });
@@ -274,10 +278,10 @@ async fn what_does_not_exist_is_not_found(fixture: Fixture) {
     let missing = format!("NOT_FOUND - no exchange 'missing' in vhost '{}'", fixture.vhost());
     let error = client.try_publish(exchange("missing", "k"), message("m")).await.unwrap_err();
     assert_eq!((error.kind, error.text.as_str()), (BrokerErrorKind::NotFound, missing.as_str()));
-    let error = client.try_subscribe(exchange("missing", "k"), default, 1).await.unwrap_err();
+    let error = client.try_subscribe(exchange("missing", "k"), &default, 1).await.unwrap_err();
     assert_eq!((error.kind, error.text.as_str()), (BrokerErrorKind::NotFound, missing.as_str()));
     let missing = format!("NOT_FOUND - no queue 'missing' in vhost '{}'", fixture.vhost());
-    let error = client.try_subscribe(existing("missing"), default, 1).await.unwrap_err();
+    let error = client.try_subscribe(existing("missing"), &default, 1).await.unwrap_err();
     assert_eq!((error.kind, error.text.as_str()), (BrokerErrorKind::NotFound, missing.as_str()));
     client.publish(queue("missing"), "now it is there").await;
     client.subscribe(existing("missing"), 1).await;
@@ -289,13 +293,13 @@ async fn reserved_and_overlong_names_are_refused(fixture: Fixture) {
     let default = QueueOptions::default();
     let error = client.try_publish(queue("amq.mine"), message("m")).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::AccessRefused);
-    let error = client.try_subscribe(queue("amq.mine"), default, 1).await.unwrap_err();
+    let error = client.try_subscribe(queue("amq.mine"), &default, 1).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::AccessRefused);
     let long = "n".repeat(256);
     for address in [queue(&long), existing(&long), topic(&long), exchange("amq.direct", &long)] {
         let error = client.try_publish(address.clone(), message("m")).await.unwrap_err();
         assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed, "{error}");
-        let error = client.try_subscribe(address, default, 1).await.unwrap_err();
+        let error = client.try_subscribe(address, &default, 1).await.unwrap_err();
         assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed, "{error}");
     }
     client.publish(queue(&long[..255]), "m").await;
@@ -305,7 +309,7 @@ async fn a_queue_that_exists_with_other_options_is_refused(fixture: Fixture) {
     let mut client = fixture.client().await;
     client.subscribe(queue("orders"), 1).await;
     let transient = QueueOptions { durable: Some(false), ..QueueOptions::default() };
-    let error = client.try_subscribe(queue("orders"), transient, 1).await.unwrap_err();
+    let error = client.try_subscribe(queue("orders"), &transient, 1).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
     let expected = format!(
         "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'orders' in vhost '{}': \
@@ -313,11 +317,15 @@ async fn a_queue_that_exists_with_other_options_is_refused(fixture: Fixture) {
         fixture.vhost()
     );
     assert_eq!(error.text.as_str(), expected);
-    let error = client.try_subscribe(queue("orders"), auto_delete(), 1).await.unwrap_err();
+    let error = client.try_subscribe(queue("orders"), &auto_delete(), 1).await.unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
-    let same =
-        QueueOptions { durable: Some(true), exclusive: Some(false), auto_delete: Some(false) };
-    client.try_subscribe(queue("orders"), same, 1).await.unwrap();
+    let same = QueueOptions {
+        durable: Some(true),
+        exclusive: Some(false),
+        auto_delete: Some(false),
+        ..QueueOptions::default()
+    };
+    client.try_subscribe(queue("orders"), &same, 1).await.unwrap();
 }
 
 async fn virtual_hosts_do_not_mix(fixture: Fixture) {
@@ -515,7 +523,7 @@ async fn a_dropped_link_returns_what_it_had(fixture: Fixture) {
 
 async fn an_exclusive_queue_is_its_links_own_and_gone_with_it(fixture: Fixture) {
     let mut owner = fixture.client().await;
-    owner.try_subscribe(queue("mine"), exclusive(), 10).await.unwrap();
+    owner.try_subscribe(queue("mine"), &exclusive(), 10).await.unwrap();
     owner.publish(queue("mine"), "m").await;
     assert_eq!(owner.delivery().await.body(), "m");
     let mut other = fixture.client().await;
@@ -525,7 +533,7 @@ async fn an_exclusive_queue_is_its_links_own_and_gone_with_it(fixture: Fixture) 
         fixture.vhost()
     );
     for address in [queue("mine"), existing("mine")] {
-        let error = other.try_subscribe(address, default, 1).await.unwrap_err();
+        let error = other.try_subscribe(address, &default, 1).await.unwrap_err();
         assert_eq!(error.kind, BrokerErrorKind::ResourceLocked);
         assert!(error.text.starts_with(&expected), "{error}");
     }
@@ -533,7 +541,7 @@ async fn an_exclusive_queue_is_its_links_own_and_gone_with_it(fixture: Fixture) 
     assert_eq!(error.kind, BrokerErrorKind::ResourceLocked);
     drop(owner);
     loop {
-        let error = other.try_subscribe(existing("mine"), default, 1).await.unwrap_err();
+        let error = other.try_subscribe(existing("mine"), &default, 1).await.unwrap_err();
         if error.kind == BrokerErrorKind::NotFound {
             break;
         }
@@ -545,8 +553,8 @@ async fn an_exclusive_queue_is_its_links_own_and_gone_with_it(fixture: Fixture) 
 async fn an_auto_delete_queue_goes_with_its_last_consumer(fixture: Fixture) {
     let mut first = fixture.client().await;
     let mut second = fixture.client().await;
-    let a = first.try_subscribe(queue("brief"), auto_delete(), 10).await.unwrap();
-    let b = second.try_subscribe(queue("brief"), auto_delete(), 10).await.unwrap();
+    let a = first.try_subscribe(queue("brief"), &auto_delete(), 10).await.unwrap();
+    let b = second.try_subscribe(queue("brief"), &auto_delete(), 10).await.unwrap();
     first.unsubscribe(a).await;
     assert_eq!(first.try_publish(existing("brief"), message("m")).await, Ok(Outcome::Accepted));
     second.unsubscribe(b).await;
@@ -554,10 +562,14 @@ async fn an_auto_delete_queue_goes_with_its_last_consumer(fixture: Fixture) {
 }
 
 async fn a_private_queue_goes_with_its_subscription_however_it_was_asked_for(fixture: Fixture) {
-    let lasting = QueueOptions { durable: None, exclusive: Some(false), auto_delete: Some(false) };
+    let lasting = QueueOptions {
+        exclusive: Some(false),
+        auto_delete: Some(false),
+        ..QueueOptions::default()
+    };
     let mut client = fixture.client().await;
     for to in [topic("news"), exchange("amq.direct", "k"), exchange("amq.fanout", "")] {
-        let ended = client.try_subscribe(to.clone(), lasting, 10).await.unwrap();
+        let ended = client.try_subscribe(to.clone(), &lasting, 10).await.unwrap();
         let outcome = client.try_publish(to.clone(), message("m")).await;
         assert_eq!(outcome, Ok(Outcome::Accepted));
         client.unsubscribe(ended).await;
@@ -583,7 +595,8 @@ async fn a_subscriber_is_served_only_after_it_was_told_so(fixture: Fixture) {
         token,
         subscription: protocols::broker::SubscriptionId(999),
         from: queue("orders"),
-        queue: QueueOptions::default(),
+        queue: Box::default(),
+        arguments: Vec::new(),
         prefetch: 10,
         settle: protocols::broker::SettleMode::Manual,
     });
@@ -600,7 +613,8 @@ async fn what_is_published_after_a_subscription_was_asked_for_reaches_it(fixture
         token,
         subscription: protocols::broker::SubscriptionId(999),
         from: topic("news"),
-        queue: QueueOptions::default(),
+        queue: Box::default(),
+        arguments: Vec::new(),
         prefetch: 10,
         settle: protocols::broker::SettleMode::Manual,
     });

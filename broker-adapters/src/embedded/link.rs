@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use protocols::broker::{
     Address, BrokerError, Command, DeliveryTag, Event, Message, Outcome, QueueOptions,
-    SubscriptionId, Token, Verdict,
+    SubscriptionId, Token, Value, Verdict,
 };
 use protocols::text::Text;
 use smallvec::SmallVec;
@@ -86,22 +86,30 @@ impl EmbeddedLink {
         }
     }
 
-    fn publish(&mut self, to: Address, message: Message) -> Result<bool, BrokerError> {
+    fn publish(
+        &mut self,
+        to: Address,
+        message: Message,
+        queue: Option<&QueueOptions>,
+    ) -> Result<bool, BrokerError> {
         if let Some(claimed) = &message.properties.user_id
             && *claimed != self.user
         {
             return Err(refusals::foreign_user_id(claimed, &self.user));
         }
-        self.vhost.publish(self.id, to, message, &mut self.wakes)
+        self.vhost.publish(self.id, to, message, queue, &mut self.wakes)
     }
 
     fn subscribe(
         &mut self,
         id: SubscriptionId,
         from: Address,
-        options: QueueOptions,
-        prefetch: u16,
+        options: &QueueOptions,
+        (arguments, prefetch): (&[(Text, Value)], u16),
     ) -> Result<(), BrokerError> {
+        if let Some((name, _)) = arguments.first() {
+            return Err(refusals::not_offered(format_args!("consumer argument '{name}'")));
+        }
         if self.subscriptions.contains_key(&id) {
             return Err(refusals::subscription_exists(id.0));
         }
@@ -122,7 +130,7 @@ impl EmbeddedLink {
         Ok(())
     }
 
-    fn unsubscribe(&mut self, id: SubscriptionId) {
+    fn unsubscribe(&mut self, id: SubscriptionId, delete: bool) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
@@ -135,7 +143,9 @@ impl EmbeddedLink {
         let mut returned = own.into_iter().filter_map(Notice::into_entry).collect();
         let Subscription { queue, consumer, .. } = subscription;
         queue.detach(running, consumer, &mut returned, &mut self.wakes);
-        if queue.traits.auto_delete {
+        if delete {
+            self.vhost.delete_for_all(queue, &mut self.wakes);
+        } else if queue.traits.auto_delete {
             self.vhost.delete_if_unused(queue);
         }
         if subscription.outstanding.is_empty() {
@@ -213,21 +223,30 @@ impl Link for EmbeddedLink {
 
     fn submit(&mut self, command: Command) {
         let answer = match command {
-            Command::Publish { token, to, message, confirm, mandatory } => {
-                match self.publish(to, message) {
+            Command::Publish { token, to, message, queue, confirm, mandatory } => {
+                match self.publish(to, message, queue.as_deref()) {
                     Err(error) => Some(Event::Failed { token, error }),
                     Ok(false) if mandatory => Some(confirmed(token, Outcome::Unroutable)),
                     Ok(_) => confirm.then(|| confirmed(token, Outcome::Accepted)),
                 }
             }
-            Command::Subscribe { token, subscription, from, queue, prefetch, settle: _ } => {
-                Some(match self.subscribe(subscription, from, queue, prefetch) {
+            Command::Subscribe {
+                token,
+                subscription,
+                from,
+                queue,
+                arguments,
+                prefetch,
+                settle: _,
+            } => {
+                let outcome = self.subscribe(subscription, from, &queue, (&arguments, prefetch));
+                Some(match outcome {
                     Err(error) => Event::Failed { token, error },
                     Ok(()) => Event::Subscribed { token },
                 })
             }
-            Command::Unsubscribe { token, subscription } => {
-                self.unsubscribe(subscription);
+            Command::Unsubscribe { token, subscription, delete } => {
+                self.unsubscribe(subscription, delete);
                 Some(Event::Unsubscribed { token })
             }
             Command::Settle { subscription, up_to, verdict, cumulative } => {

@@ -1,12 +1,16 @@
 //! What this broker alone says when it refuses, and what the others say too: see
 //! [`crate::refusals`].
 
+use std::fmt::Display;
+
 use protocols::broker::BrokerError;
 
 pub(super) use crate::refusals::{
     MAX_NAME, empty_name, foreign_user_id, locked, name_too_long, subscription_exists,
 };
-use crate::refusals::{access_refused, not_found, precondition_failed, resource_error};
+use crate::refusals::{
+    access_refused, not_found, not_implemented, precondition_failed, resource_error,
+};
 
 pub(super) fn no_queue(name: &str, vhost: &str) -> BrokerError {
     not_found(format!("no queue '{name}' in vhost '{vhost}'"))
@@ -14,6 +18,14 @@ pub(super) fn no_queue(name: &str, vhost: &str) -> BrokerError {
 
 pub(super) fn no_exchange(name: &str, vhost: &str) -> BrokerError {
     not_found(format!("no exchange '{name}' in vhost '{vhost}'"))
+}
+
+pub(super) fn queue_deleted(name: &str) -> BrokerError {
+    not_found(format!("queue '{name}' was deleted"))
+}
+
+pub(super) fn not_offered(what: impl Display) -> BrokerError {
+    not_implemented(format!("{what} is not offered by the embedded broker"))
 }
 
 pub(super) fn default_exchange() -> BrokerError {

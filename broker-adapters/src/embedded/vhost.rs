@@ -113,16 +113,19 @@ impl Vhost {
         link: LinkId,
         to: Address,
         message: Message,
+        queue: Option<&QueueOptions>,
         wakes: &mut Wakes,
     ) -> Result<bool, BrokerError> {
+        let default = QueueOptions::default();
+        let queue = queue.unwrap_or(&default);
         let (exchange, routing_key, declares) = match to {
-            Address::Topic(key) => (Text::from_static(TOPIC), key, false),
-            Address::Queue(name) => (Text::EMPTY, name, true),
-            Address::ExistingQueue(name) => (Text::EMPTY, name, false),
+            Address::Topic(key) => (Text::from_static(TOPIC), key, None),
+            Address::Queue(name) => (Text::EMPTY, name, Some(queue)),
+            Address::ExistingQueue(name) | Address::Private(name) => (Text::EMPTY, name, None),
             Address::Exchange { name, .. } if name.is_empty() => {
                 return Err(refusals::default_exchange());
             }
-            Address::Exchange { name, key } => (name, key, false),
+            Address::Exchange { name, key } => (name, key, None),
         };
         check_length(&exchange)?;
         check_length(&routing_key)?;
@@ -138,10 +141,11 @@ impl Vhost {
         &self,
         link: LinkId,
         from: Address,
-        options: QueueOptions,
+        options: &QueueOptions,
         consumer: Consumer,
         wakes: &mut Wakes,
     ) -> Result<(Arc<Queue>, ConsumerId), BrokerError> {
+        check_offered(options)?;
         let (exchange, key) = match from {
             Address::Queue(name) => {
                 return self.subscribe_to_queue(link, &name, Some(options), consumer, wakes);
@@ -154,6 +158,9 @@ impl Vhost {
                 return Err(refusals::default_exchange());
             }
             Address::Exchange { name, key } => (name, key),
+            Address::Private(_) => {
+                return Err(refusals::not_offered("a private queue with a name"));
+            }
         };
         check_length(&exchange)?;
         check_length(&key)?;
@@ -192,6 +199,14 @@ impl Vhost {
         consumers
     }
 
+    /// Deletes a queue, and cancels the subscriptions of those who consumed from it.
+    pub(super) fn delete_for_all(&self, queue: &Arc<Queue>, wakes: &mut Wakes) {
+        for Consumer { subscription, mailbox, .. } in self.delete(queue) {
+            let error = refusals::queue_deleted(&queue.name);
+            wakes.add(mailbox.push(Notice::Canceled { subscription, error }));
+        }
+    }
+
     fn publish_to_exchange(
         &self,
         publication: Arc<Publication>,
@@ -221,14 +236,15 @@ impl Vhost {
         &self,
         link: LinkId,
         publication: Arc<Publication>,
-        declares: bool,
+        declares: Option<&QueueOptions>,
         wakes: &mut Wakes,
     ) -> Result<bool, BrokerError> {
         loop {
             let topology = read(&self.topology);
             if let Some(queue) = topology.queue(&publication.routing_key) {
-                if declares {
+                if let Some(options) = declares {
                     self.check_owner(queue, link)?;
+                    self.check_equivalence(queue, options)?;
                 }
                 let mut outgoing = Outgoing::new(publication, &self.shared.memory, wakes);
                 outgoing.deliver(queue);
@@ -237,11 +253,10 @@ impl Vhost {
                 return Ok(true);
             }
             drop(topology);
-            if !declares {
+            let Some(options) = declares else {
                 return Ok(false);
-            }
-            let traits = Traits::of_named(link, QueueOptions::default());
-            self.declare(&publication.routing_key, traits)?;
+            };
+            self.declare(&publication.routing_key, link, options)?;
         }
     }
 
@@ -249,7 +264,7 @@ impl Vhost {
         &self,
         link: LinkId,
         name: &Text,
-        declared: Option<QueueOptions>,
+        declared: Option<&QueueOptions>,
         consumer: Consumer,
         wakes: &mut Wakes,
     ) -> Result<(Arc<Queue>, ConsumerId), BrokerError> {
@@ -266,12 +281,18 @@ impl Vhost {
             }
             drop(topology);
             let options = declared.ok_or_else(|| refusals::no_queue(name, &self.name))?;
-            self.declare(name, Traits::of_named(link, options))?;
+            self.declare(name, link, options)?;
         }
     }
 
     /// Makes a queue of this name, unless someone was faster.
-    fn declare(&self, name: &Text, traits: Traits) -> Result<(), BrokerError> {
+    fn declare(
+        &self,
+        name: &Text,
+        link: LinkId,
+        options: &QueueOptions,
+    ) -> Result<(), BrokerError> {
+        check_offered(options)?;
         if name.is_empty() {
             return Err(refusals::empty_name());
         }
@@ -286,6 +307,7 @@ impl Vhost {
             .named
             .add(|current, max| refusals::too_many_queues(name, &self.name, current, max))?;
         let id = self.shared.queue_id();
+        let traits = Traits::of_named(link, options);
         topology.add(&Arc::new(Queue::new(id, name.detached(), traits, None, None)));
         Ok(())
     }
@@ -341,7 +363,7 @@ impl Vhost {
     }
 
     /// AMQP 0-9-1 `queue.declare`, rule *equivalent*: what is asked for must be what is there.
-    fn check_equivalence(&self, queue: &Queue, asked: QueueOptions) -> Result<(), BrokerError> {
+    fn check_equivalence(&self, queue: &Queue, asked: &QueueOptions) -> Result<(), BrokerError> {
         let Traits { durable, auto_delete, owner } = queue.traits;
         if asked.exclusive.is_some_and(|asked| asked != owner.is_some()) {
             return Err(refusals::locked(&queue.name, &self.name));
@@ -359,12 +381,26 @@ impl Vhost {
 }
 
 impl Traits {
-    fn of_named(link: LinkId, options: QueueOptions) -> Self {
+    fn of_named(link: LinkId, options: &QueueOptions) -> Self {
         Self {
             durable: options.durable.unwrap_or(true),
             auto_delete: options.auto_delete.unwrap_or(false),
             owner: options.exclusive.unwrap_or(false).then_some(link),
         }
+    }
+}
+
+/// *Errors.* What this broker does not know how to do.
+fn check_offered(options: &QueueOptions) -> Result<(), BrokerError> {
+    if let Some((name, _)) = options.arguments.first() {
+        return Err(refusals::not_offered(format_args!("queue argument '{name}'")));
+    }
+    if let Some((name, _)) = options.binding.first() {
+        return Err(refusals::not_offered(format_args!("binding argument '{name}'")));
+    }
+    match &options.name {
+        Some(_) => Err(refusals::not_offered("a queue with a name behind a topic or an exchange")),
+        None => Ok(()),
     }
 }
 

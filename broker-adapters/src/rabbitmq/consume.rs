@@ -45,6 +45,8 @@ pub(super) struct Consuming {
     subscriptions: HashMap<SubscriptionId, Subscription>,
     /// Consumers being started. At most one for each subscription.
     attaching: FuturesUnordered<BoxFuture<'static, Attached>>,
+    /// Queues being deleted with their subscriptions. At most one for each subscription.
+    deleting: FuturesUnordered<BoxFuture<'static, Event>>,
     /// Consumers that have something.
     woken: Arc<Woken<SubscriptionId>>,
     /// Taken from `woken`; empty between polls.
@@ -75,17 +77,25 @@ enum State {
     /// Being started for the first time; with an unsubscribe that came meanwhile.
     Starting {
         subscribe: Token,
-        unsubscribe: Option<Token>,
+        unsubscribe: Option<Unsubscribe>,
     },
     Running,
     /// Being started again, because its connection was lost.
     Restoring,
     /// `basic.cancel` was sent; the consumer yields what came before the broker knew.
     Ending {
-        unsubscribe: Token,
+        unsubscribe: Unsubscribe,
     },
     /// No consumer; deliveries are outstanding.
     Ended,
+}
+
+/// An unsubscribe that is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unsubscribe {
+    token: Token,
+    /// The queue is to be deleted first.
+    delete: bool,
 }
 
 /// How starting a consumer ended.
@@ -109,6 +119,7 @@ impl Consuming {
             link,
             subscriptions: HashMap::new(),
             attaching: FuturesUnordered::new(),
+            deleting: FuturesUnordered::new(),
             woken: Woken::new(),
             turn: Vec::new(),
             unsaid: Vec::new(),
@@ -179,21 +190,46 @@ impl Consuming {
         }));
     }
 
-    /// Ends a subscription; what it has outstanding stays outstanding.
-    pub(super) fn unsubscribe(&mut self, id: SubscriptionId, token: Token, events: &mut Events) {
+    /// Ends a subscription; what it has outstanding stays outstanding, unless its queue is deleted.
+    pub(super) fn unsubscribe(
+        &mut self,
+        id: SubscriptionId,
+        token: Token,
+        delete: bool,
+        events: &mut Events,
+    ) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             events.push_back(Event::Unsubscribed { token });
             return;
         };
+        let asked = Unsubscribe { token, delete };
         match &mut subscription.state {
-            State::Starting { unsubscribe, .. } => *unsubscribe = Some(token),
-            State::Running => subscription.cancel(token),
-            State::Restoring | State::Ending { .. } | State::Ended => {
-                subscription.state = State::Ended;
-                events.push_back(Event::Unsubscribed { token });
-                self.forget_if_done(id);
-            }
+            State::Starting { unsubscribe, .. } => *unsubscribe = Some(asked),
+            State::Running => subscription.cancel(asked),
+            State::Restoring | State::Ending { .. } | State::Ended => self.ended(id, asked, events),
         }
+    }
+
+    /// There is no consumer any more: answers who wanted that.
+    fn ended(&mut self, id: SubscriptionId, asked: Unsubscribe, events: &mut Events) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        subscription.state = State::Ended;
+        let Unsubscribe { token, delete } = asked;
+        if delete {
+            let (lease, plan) = (self.lease.clone(), Arc::clone(&subscription.plan));
+            self.deleting.push(Box::pin(async move {
+                let patience = lease.settings().recovery_timeout;
+                match persist(patience, || plan.delete(&lease)).await {
+                    Ok(()) => Event::Unsubscribed { token },
+                    Err(error) => Event::Failed { token, error },
+                }
+            }));
+        } else {
+            events.push_back(Event::Unsubscribed { token });
+        }
+        self.forget_if_done(id);
     }
 
     /// Notes a verdict; accepts are told to RabbitMQ by [`flush`](Self::flush).
@@ -239,6 +275,9 @@ impl Consuming {
         while let Poll::Ready(Some(attached)) = Pin::new(&mut self.attaching).poll_next(cx) {
             self.attached(attached, events);
         }
+        while let Poll::Ready(Some(deleted)) = Pin::new(&mut self.deleting).poll_next(cx) {
+            events.push_back(deleted);
+        }
     }
 
     fn attached(&mut self, attached: Attached, events: &mut Events) {
@@ -262,8 +301,8 @@ impl Consuming {
                 subscription.consumer = Some(consumer);
                 subscription.state = State::Running;
                 events.extend(subscribe.map(|token| Event::Subscribed { token }));
-                if let Some(token) = unsubscribe {
-                    subscription.cancel(token);
+                if let Some(asked) = unsubscribe {
+                    subscription.cancel(asked);
                 }
                 // The first poll comes by the bell, as do all others.
                 Waker::from(Arc::clone(&subscription.bell)).wake();
@@ -276,7 +315,7 @@ impl Consuming {
                     Some(token) => Event::Failed { token, error },
                     None => Event::Canceled { subscription: id, error },
                 });
-                events.extend(unsubscribe.map(|token| Event::Unsubscribed { token }));
+                events.extend(unsubscribe.map(|asked| Event::Unsubscribed { token: asked.token }));
             }
         }
     }
@@ -382,11 +421,7 @@ impl Consuming {
                     }
                 }
             }
-            State::Ending { unsubscribe } => {
-                subscription.state = State::Ended;
-                events.push_back(Event::Unsubscribed { token: unsubscribe });
-                self.forget_if_done(id);
-            }
+            State::Ending { unsubscribe } => self.ended(id, unsubscribe, events),
             State::Starting { .. } | State::Restoring | State::Ended => {}
         }
     }
@@ -419,7 +454,7 @@ impl Drop for Consuming {
             while attaching.next().await.is_some() {}
             for plan in exclusive {
                 // If that fails the queue is not ours, or gone with its connection.
-                drop(plan.delete(&lease).await);
+                drop(plan.delete_exclusive(&lease).await);
                 lock(lease.exclusive()).remove(&plan.queue);
             }
         });
@@ -439,7 +474,7 @@ impl Subscription {
     }
 
     /// Asks RabbitMQ to end the consumer; that it has is seen by the consumer's end.
-    fn cancel(&mut self, unsubscribe: Token) {
+    fn cancel(&mut self, unsubscribe: Unsubscribe) {
         self.state = State::Ending { unsubscribe };
         if let Some(channel) = &self.channel {
             let options = BasicCancelOptions::default();

@@ -71,20 +71,29 @@ impl RabbitLink {
     fn carry_out(&mut self, command: Command) -> Result<bool, Event> {
         let settings = self.lease.settings();
         match command {
-            Command::Publish { token, to, message, confirm, mandatory } => {
+            Command::Publish { token, to, message, queue, confirm, mandatory } => {
                 let failed = |error: BrokerError| Event::Failed { token, error };
-                let target = Target::of(to, settings).map_err(failed)?;
+                let target = Target::of(to, queue.as_deref(), settings).map_err(failed)?;
                 let publish = Publish { token, target, message, confirm, mandatory };
                 Ok(self.publishing.publish(publish, &mut self.events))
             }
-            Command::Subscribe { token, subscription, from, queue, prefetch, settle: _ } => {
+            Command::Subscribe {
+                token,
+                subscription,
+                from,
+                queue,
+                arguments,
+                prefetch,
+                settle: _,
+            } => {
                 let failed = |error: BrokerError| Event::Failed { token, error };
-                let plan = Plan::new(from, queue, prefetch, settings).map_err(failed)?;
+                let consumer = (arguments.as_slice(), prefetch);
+                let plan = Plan::new(from, &queue, consumer, settings).map_err(failed)?;
                 self.consuming.subscribe(subscription, token, plan).map_err(failed)?;
                 Ok(true)
             }
-            Command::Unsubscribe { token, subscription } => {
-                self.consuming.unsubscribe(subscription, token, &mut self.events);
+            Command::Unsubscribe { token, subscription, delete } => {
+                self.consuming.unsubscribe(subscription, token, delete, &mut self.events);
                 Ok(true)
             }
             Command::Settle { subscription, up_to, verdict, cumulative } => {

@@ -179,7 +179,10 @@ fn headers(headers: &[(Text, Value)]) -> Result<FieldTable, BrokerError> {
     Ok(table)
 }
 
-fn to_table(entries: &[(Text, Value)]) -> Result<FieldTable, BrokerError> {
+/// A table of AMQP's.
+///
+/// *Errors.* A name or a value that AMQP cannot carry.
+pub(super) fn to_table(entries: &[(Text, Value)]) -> Result<FieldTable, BrokerError> {
     let mut table = BTreeMap::new();
     for (name, value) in entries {
         table.entry(short("the name of a header", name)?).or_insert(to_value(value)?);

@@ -34,7 +34,7 @@ use super::link::Events;
 use super::pool::{Lease, SharedChannel, Side};
 use super::properties::to_amqp;
 use super::recover::persist;
-use super::topology::{self, Target};
+use super::topology::{self, Declaration, Target};
 use crate::lock::lock;
 
 /// Queues a link remembers to have declared. Beyond, it forgets them all and asks again.
@@ -260,7 +260,7 @@ impl Publishing {
             return Err(Box::pin(open(self.lease.clone(), is_shared)));
         };
         if let Some(queue) = &publish.target.declare
-            && !self.declared.contains(queue)
+            && !self.declared.contains(&queue.queue)
         {
             return Err(Box::pin(declare(self.lease.clone(), self.link, queue.clone())));
         }
@@ -399,17 +399,17 @@ async fn open(lease: Lease, is_shared: bool) -> Result<Prepared, BrokerError> {
     .await
 }
 
-async fn declare(lease: Lease, link: u64, queue: Text) -> Result<Prepared, BrokerError> {
+async fn declare(lease: Lease, link: u64, queue: Declaration) -> Result<Prepared, BrokerError> {
     let patience = lease.settings().recovery_timeout;
     match persist(patience, || topology::declare(&lease, &queue)).await {
         // The link's own exclusive queue: it is there, and anybody may publish to it. Only the
         // connection for consuming may declare it.
         Err(error)
             if error.kind == BrokerErrorKind::ResourceLocked
-                && lock(lease.exclusive()).get(&queue) == Some(&link) => {}
+                && lock(lease.exclusive()).get(&queue.queue) == Some(&link) => {}
         declared => declared?,
     }
-    Ok(Prepared::Declared(queue))
+    Ok(Prepared::Declared(queue.queue))
 }
 
 /// Refused only if the channel closes, which is then seen, and another one opened.

@@ -11,12 +11,13 @@ use lapin::options::{
     BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
-use protocols::broker::{Address, BrokerError, BrokerErrorKind, QueueOptions};
+use protocols::broker::{Address, BrokerError, BrokerErrorKind, QueueOptions, Value};
 use protocols::text::Text;
 
 use super::Settings;
 use super::error::broker_error;
 use super::pool::{Channel, Lease, Side};
+use super::properties::to_table;
 use crate::refusals::{self, MAX_NAME};
 
 /// Where a publish goes.
@@ -25,101 +26,167 @@ pub(super) struct Target {
     pub(super) exchange: Text,
     pub(super) key: Text,
     /// The queue that has to be there first.
-    pub(super) declare: Option<Text>,
+    pub(super) declare: Option<Declaration>,
 }
 
 impl Target {
-    /// *Errors.* A name that AMQP cannot carry.
-    pub(super) fn of(to: Address, settings: &Settings) -> Result<Self, BrokerError> {
-        let target = match to {
-            Address::Topic(key) => {
-                Self { exchange: settings.topic_exchange.clone(), key, declare: None }
-            }
+    /// `queue` says how the queue is declared, where it is.
+    ///
+    /// *Errors.* A name that AMQP cannot carry, or an argument.
+    pub(super) fn of(
+        to: Address,
+        queue: Option<&QueueOptions>,
+        settings: &Settings,
+    ) -> Result<Self, BrokerError> {
+        let (exchange, key, declare) = match to {
+            Address::Topic(key) => (settings.topic_exchange.clone(), key, None),
             Address::Queue(name) => {
-                Self { exchange: Text::default(), key: name.clone(), declare: Some(name) }
+                let default = QueueOptions::default();
+                let declaration = Declaration::lasting(&name, queue.unwrap_or(&default))?;
+                (Text::default(), name, Some(declaration))
             }
-            Address::ExistingQueue(name) => {
-                Self { exchange: Text::default(), key: name, declare: None }
-            }
-            Address::Exchange { name, key } => Self { exchange: name, key, declare: None },
+            Address::ExistingQueue(name) | Address::Private(name) => (Text::default(), name, None),
+            Address::Exchange { name, key } => (name, key, None),
         };
-        fits(&target.exchange)?;
-        fits(&target.key)?;
-        if target.exchange.is_empty() {
-            if target.key.is_empty() {
+        fits(&exchange)?;
+        fits(&key)?;
+        if exchange.is_empty() {
+            if key.is_empty() {
                 return Err(refusals::empty_name());
             }
-            refusals::check_reply_name(&target.key)?;
+            refusals::check_reply_name(&key)?;
         }
-        Ok(target)
+        Ok(Self { exchange, key, declare })
     }
 }
 
-/// What a subscription takes from, and how that is declared.
+/// How a queue is declared (AMQP 0-9-1 `queue.declare`).
 #[derive(Debug, Clone)]
-pub(super) enum Source {
-    /// A queue of its own, bound to an exchange; gone with the consumer or its connection.
-    Private { exchange: Text, key: Text },
-    /// A queue that is declared on first use.
-    Declared { durable: bool, exclusive: bool, auto_delete: bool },
-    /// A queue that must exist.
-    Existing,
+pub(super) struct Declaration {
+    pub(super) queue: Text,
+    durable: bool,
+    exclusive: bool,
+    auto_delete: bool,
+    arguments: FieldTable,
+}
+
+impl Declaration {
+    /// A queue that is called so by those who use it.
+    fn lasting(queue: &Text, options: &QueueOptions) -> Result<Self, BrokerError> {
+        Ok(Self {
+            queue: queue.clone(),
+            durable: options.durable.unwrap_or(true),
+            exclusive: options.exclusive.unwrap_or(false),
+            auto_delete: options.auto_delete.unwrap_or(false),
+            arguments: to_table(&options.arguments)?,
+        })
+    }
+
+    /// The queue behind a topic or an exchange: private unless it has a name.
+    fn bound(options: &QueueOptions, settings: &Settings) -> Result<Self, BrokerError> {
+        let arguments = to_table(&options.arguments)?;
+        let Some(queue) = options.name.clone() else {
+            return Ok(Self { arguments, ..Self::private(private_name(settings)) });
+        };
+        Ok(Self {
+            queue,
+            durable: options.durable.unwrap_or(false),
+            exclusive: options.exclusive.unwrap_or(false),
+            auto_delete: options.auto_delete.unwrap_or(true),
+            arguments,
+        })
+    }
+
+    fn private(queue: Text) -> Self {
+        let arguments = FieldTable::default();
+        Self { queue, durable: false, exclusive: true, auto_delete: true, arguments }
+    }
+
+    /// Declares it. With `passive` it must be there.
+    pub(super) async fn declare(&self, amqp: &lapin::Channel, passive: bool) -> lapin::Result<()> {
+        let &Self { durable, exclusive, auto_delete, .. } = self;
+        let options =
+            QueueDeclareOptions { passive, durable, exclusive, auto_delete, nowait: false };
+        let name = self.queue.as_str().into();
+        amqp.queue_declare(name, options, self.arguments.clone()).await.map(drop)
+    }
+}
+
+/// How a queue is bound (AMQP 0-9-1 `queue.bind`).
+#[derive(Debug, Clone)]
+struct Binding {
+    exchange: Text,
+    key: Text,
+    arguments: FieldTable,
 }
 
 /// Everything needed to start the consumer of a subscription, and to start it again.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) queue: Text,
-    pub(super) source: Source,
-    pub(super) prefetch: u16,
+    /// `None`: the queue must exist.
+    declaration: Option<Declaration>,
+    binding: Option<Binding>,
+    /// The queue is for this subscription alone: nobody else may so much as ask for its name.
+    is_private: bool,
+    arguments: FieldTable,
+    prefetch: u16,
 }
 
 impl Plan {
-    /// *Errors.* A name that AMQP cannot carry.
+    /// *Errors.* A name that AMQP cannot carry, or an argument.
     pub(super) fn new(
         from: Address,
-        options: QueueOptions,
-        prefetch: u16,
+        options: &QueueOptions,
+        (arguments, prefetch): (&[(Text, Value)], u16),
         settings: &Settings,
     ) -> Result<Self, BrokerError> {
-        let (queue, source) = match from {
-            Address::Topic(key) => {
-                let exchange = settings.topic_exchange.clone();
-                (private_name(settings), Source::Private { exchange, key })
-            }
-            Address::Exchange { name: exchange, key } => {
-                (private_name(settings), Source::Private { exchange, key })
-            }
-            Address::Queue(name) => {
-                let source = Source::Declared {
-                    durable: options.durable.unwrap_or(true),
-                    exclusive: options.exclusive.unwrap_or(false),
-                    auto_delete: options.auto_delete.unwrap_or(false),
-                };
-                (name, source)
-            }
-            Address::ExistingQueue(name) => (name, Source::Existing),
+        let is_private = match &from {
+            Address::Topic(_) | Address::Exchange { .. } => options.name.is_none(),
+            Address::Private(_) => true,
+            Address::Queue(_) | Address::ExistingQueue(_) => false,
         };
+        let bind = |exchange: Text, key: Text| -> Result<_, BrokerError> {
+            fits(&exchange)?;
+            fits(&key)?;
+            let arguments = to_table(&options.binding)?;
+            Ok((
+                Some(Declaration::bound(options, settings)?),
+                Some(Binding { exchange, key, arguments }),
+            ))
+        };
+        let (declaration, binding, queue) = match from {
+            Address::Topic(key) => {
+                let (declaration, binding) = bind(settings.topic_exchange.clone(), key)?;
+                (declaration, binding, None)
+            }
+            Address::Exchange { name, key } => {
+                let (declaration, binding) = bind(name, key)?;
+                (declaration, binding, None)
+            }
+            Address::Queue(name) => (Some(Declaration::lasting(&name, options)?), None, None),
+            Address::Private(name) => (Some(Declaration::private(name)), None, None),
+            Address::ExistingQueue(name) => (None, None, Some(name)),
+        };
+        let named = declaration.as_ref().map(|declaration| declaration.queue.clone());
+        let queue = named.or(queue).unwrap_or_default();
         fits(&queue)?;
-        if let Source::Private { exchange, key } = &source {
-            fits(exchange)?;
-            fits(key)?;
-        }
         if queue.is_empty() {
             return Err(refusals::empty_name());
         }
         refusals::check_reply_name(&queue)?;
-        Ok(Self { queue, source, prefetch: prefetch.max(1) })
+        let arguments = to_table(arguments)?;
+        Ok(Self { queue, declaration, binding, is_private, arguments, prefetch: prefetch.max(1) })
     }
 
     /// Whether the queue belongs to the connection that declares it, because the client wants so.
     pub(super) fn is_exclusive(&self) -> bool {
-        matches!(self.source, Source::Declared { exclusive: true, .. })
+        !self.is_private && self.declaration.as_ref().is_some_and(|it| it.exclusive)
     }
 
     /// Why the subscription cannot outlive its connection, if it cannot: its queue goes with it.
     pub(super) fn lost_with_connection(&self) -> Option<BrokerError> {
-        let goes = self.is_exclusive() || matches!(self.source, Source::Private { .. });
+        let goes = self.declaration.as_ref().is_some_and(|it| it.exclusive);
         goes.then(|| {
             BrokerError::new(
                 BrokerErrorKind::Unavailable,
@@ -146,41 +213,42 @@ impl Plan {
 
     /// Deletes the queue if it is exclusive, and belongs to the connection. It is declared once more
     /// for that: what only bears the name RabbitMQ would delete too, but not let be declared.
-    pub(super) async fn delete(&self, lease: &Lease) -> Result<(), BrokerError> {
-        let &Source::Declared { durable, exclusive: true, auto_delete } = &self.source else {
+    pub(super) async fn delete_exclusive(&self, lease: &Lease) -> Result<(), BrokerError> {
+        let Some(declaration) = self.declaration.as_ref().filter(|_| self.is_exclusive()) else {
             return Ok(());
         };
         let channel = lease.channel(Side::Consume).await?;
-        let (amqp, queue) = (channel.amqp(), self.queue.as_str());
-        let options = declaration(durable, true, auto_delete);
-        let declared = amqp.queue_declare(queue.into(), options, FieldTable::default()).await;
+        let declared = declaration.declare(channel.amqp(), false).await;
         declared.map_err(|error| broker_error(&error))?;
-        let deleted = amqp.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
-        deleted.map(drop).map_err(|error| broker_error(&error))
+        self.delete_on(channel.amqp()).await
+    }
+
+    /// Deletes the queue, whoever else uses it.
+    pub(super) async fn delete(&self, lease: &Lease) -> Result<(), BrokerError> {
+        let channel = lease.channel(Side::Consume).await?;
+        self.delete_on(channel.amqp()).await
+    }
+
+    async fn delete_on(&self, amqp: &lapin::Channel) -> Result<(), BrokerError> {
+        let deleted = amqp.queue_delete(self.queue.as_str().into(), QueueDeleteOptions::default());
+        deleted.await.map(drop).map_err(|error| broker_error(&error))
     }
 
     async fn consume(&self, amqp: &lapin::Channel, again: bool) -> lapin::Result<lapin::Consumer> {
         let queue = self.queue.as_str();
-        match &self.source {
-            Source::Private { exchange, key } => {
-                let own = declaration(false, true, true);
-                amqp.queue_declare(queue.into(), own, FieldTable::default()).await?;
-                let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
-                let options = QueueBindOptions::default();
-                amqp.queue_bind(queue.into(), exchange, key, options, FieldTable::default())
-                    .await?;
-            }
-            &Source::Declared { durable, exclusive, auto_delete } => {
-                let passive = again && (auto_delete || !durable);
-                let options =
-                    QueueDeclareOptions { passive, ..declaration(durable, exclusive, auto_delete) };
-                amqp.queue_declare(queue.into(), options, FieldTable::default()).await?;
-            }
-            Source::Existing => {}
+        if let Some(declaration) = &self.declaration {
+            let lasts = declaration.durable && !declaration.auto_delete;
+            declaration.declare(amqp, again && !lasts && !self.is_private).await?;
+        }
+        if let Some(Binding { exchange, key, arguments }) = &self.binding {
+            let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
+            let options = QueueBindOptions::default();
+            amqp.queue_bind(queue.into(), exchange, key, options, arguments.clone()).await?;
         }
         amqp.basic_qos(self.prefetch, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();
-        amqp.basic_consume(queue.into(), CONSUMER_TAG.into(), options, FieldTable::default()).await
+        let arguments = self.arguments.clone();
+        amqp.basic_consume(queue.into(), CONSUMER_TAG.into(), options, arguments).await
     }
 }
 
@@ -188,16 +256,9 @@ impl Plan {
 pub(super) const CONSUMER_TAG: &str = "gateway";
 
 /// Declares a queue for those who publish to it, on a channel that is closed afterwards.
-pub(super) async fn declare(lease: &Lease, queue: &Text) -> Result<(), BrokerError> {
+pub(super) async fn declare(lease: &Lease, queue: &Declaration) -> Result<(), BrokerError> {
     let channel = lease.channel(Side::Consume).await?;
-    let options = declaration(true, false, false);
-    let declared =
-        channel.amqp().queue_declare(queue.as_str().into(), options, FieldTable::default());
-    declared.await.map(drop).map_err(|error| broker_error(&error))
-}
-
-fn declaration(durable: bool, exclusive: bool, auto_delete: bool) -> QueueDeclareOptions {
-    QueueDeclareOptions { durable, exclusive, auto_delete, passive: false, nowait: false }
+    queue.declare(channel.amqp(), false).await.map_err(|error| broker_error(&error))
 }
 
 fn fits(name: &Text) -> Result<(), BrokerError> {
@@ -230,8 +291,8 @@ mod tests {
     fn a_publish_names_an_exchange_and_a_key() {
         let settings = Settings::default();
         let target = |to| {
-            let Target { exchange, key, declare } = Target::of(to, &settings).unwrap();
-            (exchange.to_string(), key.to_string(), declare.map(|name| name.to_string()))
+            let Target { exchange, key, declare } = Target::of(to, None, &settings).unwrap();
+            (exchange.to_string(), key.to_string(), declare.map(|it| it.queue.to_string()))
         };
         let text = |text: &str| text.to_owned();
         assert_eq!(target(Address::Topic("a.b".into())), (text("amq.topic"), text("a.b"), None));
@@ -245,14 +306,15 @@ mod tests {
         for name in ["amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.AAAA.x"] {
             let default = Address::Exchange { name: Text::default(), key: name.into() };
             for to in [Address::Queue(name.into()), Address::ExistingQueue(name.into()), default] {
-                let error = Target::of(to, &settings).unwrap_err();
+                let error = Target::of(to, None, &settings).unwrap_err();
                 assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
             }
             for from in [Address::Queue(name.into()), Address::ExistingQueue(name.into())] {
-                let error = Plan::new(from, QueueOptions::default(), 1, &settings).unwrap_err();
+                let error =
+                    Plan::new(from, &QueueOptions::default(), (&[], 1), &settings).unwrap_err();
                 assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
             }
-            assert!(Target::of(Address::Topic(name.into()), &settings).is_ok());
+            assert!(Target::of(Address::Topic(name.into()), None, &settings).is_ok());
         }
     }
 
@@ -261,14 +323,14 @@ mod tests {
         let settings = Settings::default();
         let long = Text::from("n".repeat(256));
         for to in [Address::Topic(long.clone()), Address::Queue(long)] {
-            let error = Target::of(to.clone(), &settings).unwrap_err();
+            let error = Target::of(to.clone(), None, &settings).unwrap_err();
             assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
-            let error = Plan::new(to, QueueOptions::default(), 1, &settings).unwrap_err();
+            let error = Plan::new(to, &QueueOptions::default(), (&[], 1), &settings).unwrap_err();
             assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
         }
         for to in [Address::Queue(Text::default()), Address::ExistingQueue(Text::default())] {
-            assert!(Target::of(to.clone(), &settings).is_err());
-            assert!(Plan::new(to, QueueOptions::default(), 1, &settings).is_err());
+            assert!(Target::of(to.clone(), None, &settings).is_err());
+            assert!(Plan::new(to, &QueueOptions::default(), (&[], 1), &settings).is_err());
         }
     }
 }

@@ -73,7 +73,7 @@ async fn memory_is_free_again_when_a_message_has_no_holder_left() {
     consumer.unsubscribe(subscription).await;
     assert!(publisher.is_ready(), "the private queue is gone, and nothing was taken from it");
 
-    consumer.try_subscribe(queue("mine"), exclusive(), 1).await.unwrap();
+    consumer.try_subscribe(queue("mine"), &exclusive(), 1).await.unwrap();
     for _ in 0..3 {
         consumer.publish(queue("mine"), [0; 8 * KIB]).await;
     }
@@ -254,7 +254,7 @@ async fn one_queue_too_many_is_refused_until_one_is_gone() {
     let fixture = Fixture::embedded_with(settings);
     let mut client = fixture.client().await;
     let mut other = fixture.client_of("other").await;
-    let subscription = client.try_subscribe(queue("brief"), auto_delete(), 1).await.unwrap();
+    let subscription = client.try_subscribe(queue("brief"), &auto_delete(), 1).await.unwrap();
     other.publish(queue("orders"), "m").await;
     let refused = client.try_publish(queue("orders"), message("m")).await.unwrap_err();
     assert_eq!(refused.kind, BrokerErrorKind::ResourceError);
@@ -274,7 +274,7 @@ async fn one_private_queue_too_many_is_refused_until_one_is_gone() {
     let subscription = client.subscribe(topic("news"), 1).await;
     other.subscribe(topic("news"), 1).await;
     let default = QueueOptions::default();
-    let refused = client.try_subscribe(topic("stock.#"), default, 1).await.unwrap_err();
+    let refused = client.try_subscribe(topic("stock.#"), &default, 1).await.unwrap_err();
     assert_eq!(refused.kind, BrokerErrorKind::ResourceError);
     let expected = "RESOURCE_ERROR - cannot declare a private queue for 'stock.#' at exchange \
                     'amq.topic' in vhost '/': there are 2 of 2 private queues";
@@ -313,7 +313,7 @@ async fn a_topic_pattern_or_key_of_too_many_words_is_refused_with_both_numbers()
         ("#.a.#", "a topic pattern with 2 '#' has more than 1"),
     ] {
         for from in [topic(pattern), exchange("amq.topic", pattern)] {
-            let refused = client.try_subscribe(from, default, 1).await.unwrap_err();
+            let refused = client.try_subscribe(from, &default, 1).await.unwrap_err();
             assert_eq!(refused.kind, BrokerErrorKind::PreconditionFailed);
             assert_eq!(refused.text.as_str(), format!("PRECONDITION_FAILED - {expected}"));
         }
@@ -339,7 +339,7 @@ async fn private_queues_are_gone_with_their_link_however_they_were_asked_for() {
         QueueOptions { exclusive: Some(false), auto_delete: Some(false), ..Default::default() };
     for _ in 0..3 {
         let mut client = fixture.client().await;
-        client.try_subscribe(topic("news"), lasting, 1).await.unwrap();
+        client.try_subscribe(topic("news"), &lasting, 1).await.unwrap();
     }
     let mut publisher = fixture.client().await;
     let outcome = publisher.try_publish(topic("news"), message("m")).await;

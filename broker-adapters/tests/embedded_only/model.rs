@@ -5,9 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use broker_adapters::Link;
 use proptest::prelude::*;
-use protocols::broker::{
-    Command, DeliveryTag, Event, QueueOptions, SettleMode, SubscriptionId, Token, Verdict,
-};
+use protocols::broker::{Command, DeliveryTag, Event, SettleMode, SubscriptionId, Token, Verdict};
 
 use crate::support::{Fixture, credentials, message, queue};
 
@@ -89,7 +87,14 @@ impl Run {
                 let message = message(number.to_string());
                 let (confirm, mandatory) = (false, false);
                 let to = queue("q");
-                self.links[0].submit(Command::Publish { token, to, message, confirm, mandatory });
+                self.links[0].submit(Command::Publish {
+                    token,
+                    to,
+                    message,
+                    queue: None,
+                    confirm,
+                    mandatory,
+                });
             }
             Operation::Subscribe(prefetch, link) => self.subscribe(prefetch, link),
             Operation::Unsubscribe(nth) => self.unsubscribe(nth),
@@ -121,7 +126,8 @@ impl Run {
             token,
             subscription,
             from: queue("q"),
-            queue: QueueOptions::default(),
+            queue: Box::default(),
+            arguments: Vec::new(),
             prefetch,
             settle: SettleMode::Manual,
         });
@@ -134,7 +140,11 @@ impl Run {
             return;
         };
         consumer.running = false;
-        self.links[consumer.link].submit(Command::Unsubscribe { token, subscription });
+        self.links[consumer.link].submit(Command::Unsubscribe {
+            token,
+            subscription,
+            delete: false,
+        });
     }
 
     fn settle(&mut self, nth: usize, verdict: Verdict, cumulative: bool) {

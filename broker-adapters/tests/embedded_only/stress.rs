@@ -142,7 +142,14 @@ async fn a_publishers_messages_stay_in_order_for_every_subscriber() {
                 let to = topic(&format!("from.{publisher}"));
                 let message = message(n.to_string());
                 let (confirm, mandatory) = (false, false);
-                client.link.submit(Command::Publish { token, to, message, confirm, mandatory });
+                client.link.submit(Command::Publish {
+                    token,
+                    to,
+                    message,
+                    queue: None,
+                    confirm,
+                    mandatory,
+                });
             }
         }));
     }

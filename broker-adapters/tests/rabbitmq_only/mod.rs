@@ -69,7 +69,7 @@ async fn who_asks_for_anothers_queue_as_exclusive_does_not_delete_it() {
     owner.publish(queue("orders"), "kept").await;
     let mut refused = client(&broker, &vhost).await;
     refused.subscribe(queue("orders"), 1).await;
-    refused.try_subscribe(queue("orders"), exclusive(), 1).await.unwrap_err();
+    refused.try_subscribe(queue("orders"), &exclusive(), 1).await.unwrap_err();
     // Nor does it keep others from it.
     owner.subscribe(queue("orders"), 1).await;
     let mut hasty = client(&broker, &vhost).await;
@@ -78,7 +78,8 @@ async fn who_asks_for_anothers_queue_as_exclusive_does_not_delete_it() {
         token,
         subscription: SubscriptionId(999),
         from: queue("orders"),
-        queue: exclusive(),
+        queue: Box::new(exclusive()),
+        arguments: Vec::new(),
         prefetch: 1,
         settle: SettleMode::Manual,
     });
@@ -91,12 +92,12 @@ async fn who_asks_for_anothers_queue_as_exclusive_does_not_delete_it() {
 async fn an_exclusive_queue_stays_its_links_own_when_a_second_subscription_is_refused() {
     let (vhost, broker) = direct().await;
     let mut owner = client(&broker, &vhost).await;
-    let first = owner.try_subscribe(queue("mine"), exclusive(), 1).await.unwrap();
+    let first = owner.try_subscribe(queue("mine"), &exclusive(), 1).await.unwrap();
     owner.unsubscribe(first).await;
     let otherwise = QueueOptions { auto_delete: Some(true), ..exclusive() };
-    owner.try_subscribe(queue("mine"), otherwise, 1).await.unwrap_err();
+    owner.try_subscribe(queue("mine"), &otherwise, 1).await.unwrap_err();
     let mut other = client(&broker, &vhost).await;
-    let refused = other.try_subscribe(existing("mine"), QueueOptions::default(), 1).await;
+    let refused = other.try_subscribe(existing("mine"), &QueueOptions::default(), 1).await;
     assert_eq!(refused.unwrap_err().kind, BrokerErrorKind::ResourceLocked);
     drop(owner);
     eventually("its end", async || vhost.queue("mine").await.is_none().then_some(())).await;
@@ -121,6 +122,7 @@ async fn direct_reply_to_hurts_nobody_on_the_same_connections() {
             token,
             to: topic("other"),
             message,
+            queue: None,
             confirm: true,
             mandatory: false,
         };
@@ -143,6 +145,7 @@ async fn a_refusal_on_the_links_own_channel_spares_what_went_by_a_shared_one() {
             token,
             to,
             message: message("m"),
+            queue: None,
             confirm,
             mandatory: false,
         };

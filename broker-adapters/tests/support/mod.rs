@@ -250,7 +250,14 @@ impl Client {
         let token = self.token();
         let to = existing("the queue that is never there");
         let message = message("");
-        self.link.submit(Command::Publish { token, to, message, confirm: true, mandatory: false });
+        self.link.submit(Command::Publish {
+            token,
+            to,
+            message,
+            queue: None,
+            confirm: true,
+            mandatory: false,
+        });
         self.answer(token).await;
         let rest = self.events_now();
         assert!(rest.is_empty(), "nothing was expected, not {rest:?}");
@@ -268,7 +275,14 @@ impl Client {
         message: Message,
     ) -> Result<Outcome, BrokerError> {
         let token = self.token();
-        self.link.submit(Command::Publish { token, to, message, confirm: true, mandatory: true });
+        self.link.submit(Command::Publish {
+            token,
+            to,
+            message,
+            queue: None,
+            confirm: true,
+            mandatory: true,
+        });
         match self.answer(token).await {
             Event::Confirmed { outcome, .. } => Ok(outcome),
             Event::Failed { error, .. } => Err(error),
@@ -277,19 +291,27 @@ impl Client {
     }
 
     pub(crate) async fn subscribe(&mut self, from: Address, prefetch: u16) -> SubscriptionId {
-        self.try_subscribe(from, QueueOptions::default(), prefetch).await.unwrap()
+        self.try_subscribe(from, &QueueOptions::default(), prefetch).await.unwrap()
     }
 
     pub(crate) async fn try_subscribe(
         &mut self,
         from: Address,
-        queue: QueueOptions,
+        queue: &QueueOptions,
         prefetch: u16,
     ) -> Result<SubscriptionId, BrokerError> {
         let token = self.token();
         let subscription = SubscriptionId(self.id());
         let settle = SettleMode::Manual;
-        self.link.submit(Command::Subscribe { token, subscription, from, queue, prefetch, settle });
+        self.link.submit(Command::Subscribe {
+            token,
+            subscription,
+            from,
+            queue: Box::new(queue.clone()),
+            arguments: Vec::new(),
+            prefetch,
+            settle,
+        });
         match self.answer(token).await {
             Event::Subscribed { .. } => Ok(subscription),
             Event::Failed { error, .. } => Err(error),
@@ -299,7 +321,7 @@ impl Client {
 
     pub(crate) async fn unsubscribe(&mut self, subscription: SubscriptionId) {
         let token = self.token();
-        self.link.submit(Command::Unsubscribe { token, subscription });
+        self.link.submit(Command::Unsubscribe { token, subscription, delete: false });
         let answer = self.answer(token).await;
         assert_eq!(answer, Event::Unsubscribed { token });
     }

@@ -185,9 +185,11 @@ impl Session for Shared {
                     actions.auth = Some(AuthRequest { credentials, vhost: None });
                 }
                 "publish" => actions.commands.push(publish(token)),
-                "unsubscribe" => actions
-                    .commands
-                    .push(Command::Unsubscribe { token, subscription: SubscriptionId(1) }),
+                "unsubscribe" => actions.commands.push(Command::Unsubscribe {
+                    token,
+                    subscription: SubscriptionId(1),
+                    delete: false,
+                }),
                 "echo" => actions.frames.push(OutFrame::new(FrameKind::Text, unit.bytes.clone())),
                 "bye" => actions.close = Some(close(CloseCode::Normal, CloseCause::Peer)),
                 "more" => {
@@ -274,7 +276,14 @@ impl Session for Shared {
 
 fn publish(token: Token) -> Command {
     let to = Address::Queue(Text::from("q"));
-    Command::Publish { token, to, message: Message::default(), confirm: true, mandatory: false }
+    Command::Publish {
+        token,
+        to,
+        message: Message::default(),
+        queue: None,
+        confirm: true,
+        mandatory: false,
+    }
 }
 
 fn close(code: CloseCode, cause: CloseCause) -> Close {

@@ -286,7 +286,7 @@ impl World {
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Publish { token, confirm, .. } => self.note(token, confirm),
-            Command::Unsubscribe { token, subscription } => {
+            Command::Unsubscribe { token, subscription, .. } => {
                 assert!(self.subscriptions.contains_key(&subscription));
                 self.note(token, true);
             }

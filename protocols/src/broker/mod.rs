@@ -42,6 +42,9 @@ pub enum Command {
         to: Address,
         /// What.
         message: Message,
+        /// How its queue is declared if `to` is an [`Address::Queue`] that this link has not
+        /// declared yet; `None` for the defaults.
+        queue: Option<Box<QueueOptions>>,
         /// Report the outcome, once the broker has taken responsibility.
         confirm: bool,
         /// Report a message that reaches no queue as [`Outcome::Unroutable`] instead of accepting it.
@@ -56,7 +59,10 @@ pub enum Command {
         /// Where from.
         from: Address,
         /// How its queue is declared, where the address means one that is declared.
-        queue: QueueOptions,
+        queue: Box<QueueOptions>,
+        /// Arguments of the consumer (AMQP 0-9-1 `basic.consume`), such as `x-priority`. Names are
+        /// unique.
+        arguments: Vec<(Text, Value)>,
         /// Most deliveries outstanding at a time; at least 1.
         prefetch: u16,
         /// Who settles the deliveries, and when.
@@ -64,10 +70,13 @@ pub enum Command {
     },
     /// Stop a consumer. Its outstanding deliveries stay outstanding and can still be settled.
     Unsubscribe {
-        /// Answered by [`Event::Unsubscribed`].
+        /// Answered by [`Event::Unsubscribed`], or by [`Event::Failed`] if the queue may not be
+        /// deleted.
         token: Token,
         /// Which one.
         subscription: SubscriptionId,
+        /// Delete its queue too, with whatever is in it: it was made to outlast the subscription.
+        delete: bool,
     },
     /// Settle one delivery, or all of a subscription up to one. Has no answer.
     Settle {
@@ -100,20 +109,36 @@ pub enum Address {
         /// Routing key to publish, or binding key to subscribe.
         key: Text,
     },
+    /// A queue of the link's own under this name, for one subscription: exclusive, and gone with
+    /// it. Others reach it by publishing to its name. Only to subscribe.
+    Private(Text),
 }
 
-/// How the queue of a subscription is declared (AMQP 0-9-1 `queue.declare`). What a session leaves
-/// at `None` is the default: durable, shared and lasting. They are for [`Address::Queue`]: the
-/// queue of a subscription to [`Address::Topic`] or [`Address::Exchange`] is private, and gone with
-/// the subscription or its link, whatever they say, for nobody else could ever reach it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+/// How a queue is declared (AMQP 0-9-1 `queue.declare`) and bound (`queue.bind`). `None` means the
+/// default for the address:
+///
+/// | address | default |
+/// |---|---|
+/// | [`Address::Queue`] | durable, shared and lasting |
+/// | [`Address::Topic`], [`Address::Exchange`] | private to the subscription, and gone with it or its link |
+///
+/// A queue of a topic or an exchange is private until it has a `name` of its own: then it is shared
+/// with whoever names it, gone with its last consumer unless `auto_delete` is false, and lasting
+/// over restarts if it is `durable`. Addresses that declare no queue have no use for any of this.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueueOptions {
+    /// The name of the queue behind a topic or an exchange.
+    pub name: Option<Text>,
     /// Survives a restart of the broker.
     pub durable: Option<bool>,
     /// Usable by the declaring link only, and gone with it.
     pub exclusive: Option<bool>,
     /// Gone with its last consumer.
     pub auto_delete: Option<bool>,
+    /// Arguments of the declaration, such as `x-max-length`. Names are unique.
+    pub arguments: Vec<(Text, Value)>,
+    /// Arguments of the binding to an exchange: what a headers exchange matches. Names are unique.
+    pub binding: Vec<(Text, Value)>,
 }
 
 /// Who settles deliveries, and when.

@@ -56,7 +56,10 @@ impl Held {
 
 fn address_size(address: &Address) -> usize {
     match address {
-        Address::Topic(name) | Address::Queue(name) | Address::ExistingQueue(name) => name.len(),
+        Address::Topic(name)
+        | Address::Queue(name)
+        | Address::ExistingQueue(name)
+        | Address::Private(name) => name.len(),
         Address::Exchange { name, key } => name.len() + key.len(),
     }
 }

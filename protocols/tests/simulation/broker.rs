@@ -85,7 +85,7 @@ impl Broker {
                 assert!(before.is_none(), "a subscription id is used once");
                 self.waiting.push(Waiting::Subscribe(token, subscription));
             }
-            Command::Unsubscribe { token, subscription } => {
+            Command::Unsubscribe { token, subscription, .. } => {
                 assert!(self.tokens.insert(token), "a token is used once");
                 assert!(self.consumers.contains_key(&subscription));
                 self.waiting.push(Waiting::Unsubscribe(token, subscription));

@@ -21,7 +21,7 @@ fn v12_send_without_receipt_is_a_publish_without_confirm() {
     let mut client = Client::connected("1.2");
     client.send_body("SEND", &[("destination", "/queue/a")], b"hello");
     match client.command() {
-        Command::Publish { message, confirm, mandatory, .. } => {
+        Command::Publish { message, queue: None, confirm, mandatory, .. } => {
             assert_eq!(message.body, "hello");
             assert!(!confirm && !mandatory);
             assert_eq!(message.properties, Properties::default());

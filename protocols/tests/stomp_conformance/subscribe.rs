@@ -25,7 +25,7 @@ fn subscribed_with(settings: Settings, headers: &[(&str, &str)]) -> Subscribed {
     client.send("SUBSCRIBE", &all);
     match client.command() {
         Command::Subscribe { from, queue, prefetch, settle, .. } => {
-            Subscribed { from, queue, prefetch, settle }
+            Subscribed { from, queue: *queue, prefetch, settle }
         }
         other => panic!("{other:?}"),
     }
@@ -156,7 +156,12 @@ fn server_prefetch_count_must_be_a_number() {
 
 #[test]
 fn server_queue_options_are_headers() {
-    let all = QueueOptions { durable: Some(true), exclusive: Some(false), auto_delete: Some(true) };
+    let all = QueueOptions {
+        durable: Some(true),
+        exclusive: Some(false),
+        auto_delete: Some(true),
+        ..QueueOptions::default()
+    };
     let queue = |headers: &[(&str, &str)]| {
         subscribed(&[&[("destination", "/queue/a")], headers].concat()).queue
     };
@@ -276,7 +281,8 @@ fn v12_unsubscribe_stops_the_consumer_and_its_receipt_waits_for_the_broker() {
     let mut client = Client::connected("1.2");
     let subscription = client.subscribe("0", "auto");
     client.send("UNSUBSCRIBE", &[("id", "0"), ("receipt", "r")]);
-    let Command::Unsubscribe { token, subscription: stopped } = client.command() else {
+    let Command::Unsubscribe { token, subscription: stopped, delete: false } = client.command()
+    else {
         panic!("an unsubscribe")
     };
     assert_eq!(stopped, subscription);

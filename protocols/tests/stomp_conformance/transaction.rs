@@ -23,7 +23,7 @@ fn send_in(client: &mut Client, transaction: &str, body: &str, receipt: Option<&
 /// The publishes since the last look: token, body, confirm.
 fn publishes(client: &mut Client) -> Vec<(Token, String, bool)> {
     let publish = |command| match command {
-        Command::Publish { token, message, confirm, .. } => {
+        Command::Publish { token, message, queue: None, confirm, .. } => {
             (token, String::from_utf8(message.body.to_vec()).unwrap(), confirm)
         }
         other => panic!("a publish, not {other:?}"),

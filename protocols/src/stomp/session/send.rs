@@ -75,6 +75,13 @@ impl StompSession {
             Reported::Receipt(receipt) => self.receipts.wait(token, receipt),
             Reported::Commit(receipt) => self.receipts.wait_as_part(token, receipt),
         }
-        actions.commands.push(Command::Publish { token, to, message, confirm, mandatory: false });
+        actions.commands.push(Command::Publish {
+            token,
+            to,
+            message,
+            queue: None,
+            confirm,
+            mandatory: false,
+        });
     }
 }

@@ -34,7 +34,15 @@ impl StompSession {
         }
         let subscription = self.subscriptions.add(name, mode, &self.session_id);
         let settle = mode.settle_mode();
-        let command = Command::Subscribe { token, subscription, from, queue, prefetch, settle };
+        let command = Command::Subscribe {
+            token,
+            subscription,
+            from,
+            queue: Box::new(queue),
+            arguments: Vec::new(),
+            prefetch,
+            settle,
+        };
         actions.commands.push(command);
         Ok(())
     }
@@ -54,7 +62,7 @@ impl StompSession {
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
         }
-        actions.commands.push(Command::Unsubscribe { token, subscription });
+        actions.commands.push(Command::Unsubscribe { token, subscription, delete: false });
         Ok(())
     }
 
@@ -104,6 +112,7 @@ fn queue_options(frame: ClientFrame<'_>, from: &Address) -> Result<QueueOptions,
         durable: durable.map(|(_, flag)| flag),
         exclusive: frame.flag("exclusive"),
         auto_delete: frame.flag("auto-delete"),
+        ..QueueOptions::default()
     })
 }
 
