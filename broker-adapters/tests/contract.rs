@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod embedded_only;
+mod named;
 mod rabbitmq_only;
 mod support;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
+use named::*;
 use protocols::auth::DenialKind;
 use protocols::broker::{
     BrokerErrorKind, Command, Event, Message, Outcome, Properties, QueueOptions, Value, Verdict,
@@ -688,6 +690,13 @@ macro_rules! contract {
             an_auto_delete_queue_goes_with_its_last_consumer,
             a_private_queue_goes_with_its_subscription_however_it_was_asked_for,
             a_queue_that_is_not_auto_delete_stays,
+            a_named_queue_behind_a_topic_is_shared,
+            a_named_queue_goes_with_its_last_consumer_unless_it_is_to_stay,
+            a_named_queue_may_have_many_bindings_and_gets_a_message_once,
+            a_named_queue_that_exists_with_other_options_is_refused,
+            unsubscribing_can_delete_the_queue,
+            a_private_queue_with_a_name_takes_what_is_sent_to_that,
+            a_private_queue_with_a_name_goes_with_its_link,
             a_subscriber_is_served_only_after_it_was_told_so,
             what_is_published_after_a_subscription_was_asked_for_reaches_it,
         ]);

@@ -8,6 +8,7 @@ use broker_adapters::Broker;
 use broker_adapters::embedded::{self, Embedded};
 use broker_adapters::rabbitmq::RabbitMq;
 use protocols::auth::{Credentials, Secret};
+use protocols::policy::Policy;
 use protocols::text::Text;
 use protocols::{Registry, Subprotocol};
 use tokio::task::JoinSet;
@@ -136,6 +137,8 @@ fn bind(
 struct Backend {
     broker: Arc<dyn Broker>,
     loopback_users: Arc<[Text]>,
+    /// Begins the names of queues that sessions make up; `None` for the default.
+    queue_prefix: Option<Text>,
 }
 
 impl Backend {
@@ -145,6 +148,7 @@ impl Backend {
             config::Broker::Rabbitmq(settings) => Self {
                 broker: Arc::new(RabbitMq::start(settings.into())),
                 loopback_users: texts(&settings.loopback_users),
+                queue_prefix: Some(Text::from(settings.queue_prefix.as_str())),
             },
         }
     }
@@ -166,7 +170,8 @@ impl Backend {
             max_topic_words: settings.max_topic_words,
             max_topic_hashes: settings.max_topic_hashes,
         });
-        Self { broker: Arc::new(embedded), loopback_users: texts(&settings.loopback_users) }
+        let loopback_users = texts(&settings.loopback_users);
+        Self { broker: Arc::new(embedded), loopback_users, queue_prefix: None }
     }
 }
 
@@ -189,12 +194,20 @@ fn routes(
             name: name.clone(),
             path: settings.path.clone(),
             protocols: known.collect(),
-            policy: Arc::new(settings.policy()),
+            policy: Arc::new(policy(settings, backend)),
             max_message_size: settings.max_message_size(),
             login: login(settings, backend),
         }))
     };
     served.filter_map(route).collect()
+}
+
+fn policy(route: &config::Route, backend: &Backend) -> Policy {
+    let mut policy = route.policy();
+    if let Some(prefix) = &backend.queue_prefix {
+        policy.stomp.queue_prefix = prefix.clone();
+    }
+    policy
 }
 
 fn login(route: &config::Route, backend: &Backend) -> Login {

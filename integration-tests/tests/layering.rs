@@ -23,8 +23,18 @@ const ARROWS: [(&str, &[&str]); 5] = [
 const FOR_TESTS: [&str; 1] = ["rabbitmq-node"];
 
 /// All that the pure crate may use besides the standard library.
-const PURE: [&str; 8] =
-    ["bytes", "bytestring", "memchr", "nom", "serde_json", "smallvec", "subtle", "thiserror"];
+const PURE: [&str; 10] = [
+    "bytes",
+    "bytestring",
+    "data-encoding",
+    "md-5",
+    "memchr",
+    "nom",
+    "serde_json",
+    "smallvec",
+    "subtle",
+    "thiserror",
+];
 
 /// Names that may occur only in files whose path begins so.
 const CONFINED: [(&str, &[&str]); 6] = [

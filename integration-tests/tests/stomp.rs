@@ -492,6 +492,53 @@ async fn the_admin_listener_answers_health_checks(world: World) {
     assert_eq!(http_exchange(world.gateway.admin_addr(), &request).await.unwrap().status, 404);
 }
 
+async fn a_durable_subscription_collects_while_its_client_is_away(world: World) {
+    let subscribe = [
+        ("id", "sub"),
+        ("destination", "/topic/durable.*"),
+        ("durable", "true"),
+        ("auto-delete", "false"),
+    ];
+    let mut client = world.client().await;
+    client.send_confirmed("SUBSCRIBE", &subscribe, "").await;
+    client.send_confirmed("DISCONNECT", &[], "").await;
+    let mut publisher = world.client().await;
+    let headers = [("destination", "/topic/durable.a")];
+    publisher.send_confirmed("SEND", &headers, "missed").await;
+    let mut client = world.client().await;
+    client.send_confirmed("SUBSCRIBE", &subscribe, "").await;
+    assert_eq!(client.expect("MESSAGE").await.body, b"missed");
+    let end = [("id", "sub"), ("durable", "true")];
+    client.send_confirmed("UNSUBSCRIBE", &end, "").await;
+    publisher.send_confirmed("SEND", &headers, "to nobody").await;
+    client.send_confirmed("SUBSCRIBE", &subscribe, "").await;
+    publisher.send_confirmed("SEND", &headers, "anew").await;
+    assert_eq!(client.expect("MESSAGE").await.body, b"anew", "the queue was deleted");
+}
+
+async fn a_reply_comes_back_without_a_subscription(world: World) {
+    let mut service = world.client().await;
+    service.subscribe("requests", "/queue/service", "auto").await;
+    let mut client = world.client().await;
+    for n in ["1", "2"] {
+        let headers = [
+            ("destination", "/queue/service"),
+            ("reply-to", "/temp-queue/replies"),
+            ("correlation-id", n),
+        ];
+        client.send("SEND", &headers, "question").await;
+        let request = service.expect("MESSAGE").await;
+        let reply = [
+            ("destination", request.expect_header("reply-to")),
+            ("correlation-id", request.expect_header("correlation-id")),
+        ];
+        service.send_confirmed("SEND", &reply, "answer").await;
+        let reply = client.expect("MESSAGE").await;
+        assert_eq!(reply.expect_header("subscription"), "/temp-queue/replies");
+        assert_eq!((reply.expect_header("correlation-id"), &reply.body[..]), (n, &b"answer"[..]));
+    }
+}
+
 /// Runs every scenario in a fresh world of one kind.
 macro_rules! scenarios {
     ($broker:ident, $world:expr, [$($scenario:ident),* $(,)?]) => {
@@ -531,6 +578,8 @@ macro_rules! scenarios {
             a_missing_heart_beat_ends_the_connection,
             a_draining_gateway_says_goodbye,
             the_admin_listener_answers_health_checks,
+            a_durable_subscription_collects_while_its_client_is_away,
+            a_reply_comes_back_without_a_subscription,
         ]);
     };
 }

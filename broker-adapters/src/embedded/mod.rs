@@ -11,8 +11,8 @@
 //! - What is returned goes back to its old place. It is marked as redelivered if anyone has seen
 //!   it: what never left the broker is not marked.
 //! - Settling what is not outstanding is without effect.
-//! - The private queue of a subscription to a topic or an exchange goes with the subscription, or
-//!   with its link, whatever [`protocols::broker::QueueOptions`] came with it.
+//! - The queue of a subscription to a topic or an exchange that has no name of its own goes with the
+//!   subscription, or with its link, whatever else [`protocols::broker::QueueOptions`] say.
 //!
 //! # What is bounded, and by what
 //! - Messages, in all: [`Settings::memory_limit`]. Above it publishers wait, and nobody else.
@@ -20,10 +20,10 @@
 //!   queues, or go to other consumers.
 //! - Messages in the private queue of one subscription: [`Settings::private_queue_bytes`]. Above it
 //!   the subscription is canceled, so that one slow reader cannot make every publisher wait.
-//! - Queues: [`Settings::max_queues`] for those that clients name and, apart from them, so that no
+//! - Queues: [`Settings::max_queues`] for those that clients name, together with their bindings, and, apart from them, so that no
 //!   one who makes up names keeps others from subscribing, [`Settings::max_private_queues`].
-//! - Bindings, of which a private queue has one and no other queue has any. A binding costs routing
-//!   about 300 bytes for each word of its key.
+//! - Bindings: a private queue has one at most, and those of other queues count as queues. A binding
+//!   costs routing about 300 bytes for each word of its key.
 //! - What a message costs at a topic exchange beside its deliveries: [`Settings::max_topic_words`]
 //!   and [`Settings::max_topic_hashes`]. A pattern with one `#` or none costs it its own words at
 //!   most; one with more, the square of half the words at worst.
@@ -37,7 +37,8 @@
 //! - Nothing survives the process: `durable` and `persistent` are kept, compared and passed on.
 //! - `expiration` and `priority` are passed on and not acted on; nothing is dead-lettered, so a
 //!   discarded message is gone.
-//! - The predeclared headers exchange is not there.
+//! - The predeclared headers exchanges are not there. Arguments of queues, bindings and consumers are
+//!   refused by name.
 //! - Words and `#` of a topic exchange's keys are bounded, see above.
 
 mod exchange;

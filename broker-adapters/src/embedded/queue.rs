@@ -25,10 +25,11 @@ pub(super) struct Queue {
     pub(super) id: u64,
     pub(super) name: Text,
     pub(super) traits: Traits,
-    /// What was bound when it was declared: an exchange and a binding key. Server-named queues
-    /// have one, all others have none.
-    pub(super) binding: Option<(Text, Text)>,
-    /// Most bytes ready at a time, where that is bounded.
+    /// It is for one subscription, and goes with it.
+    pub(super) is_private: bool,
+    /// Exchange and binding key of each of its bindings. Changed while the topology is locked.
+    bindings: Mutex<Vec<(Text, Text)>>,
+    /// Most bytes ready at a time, where that is bounded: in a private queue.
     limit: Option<usize>,
     state: Mutex<State>,
 }
@@ -85,14 +86,30 @@ enum Turn {
 }
 
 impl Queue {
-    pub(super) fn new(
-        id: u64,
-        name: Text,
-        traits: Traits,
-        binding: Option<(Text, Text)>,
-        limit: Option<usize>,
-    ) -> Self {
-        Self { id, name, traits, binding, limit, state: Mutex::default() }
+    pub(super) fn new(id: u64, name: Text, traits: Traits, limit: Option<usize>) -> Self {
+        let is_private = limit.is_some();
+        let (bindings, state) = (Mutex::default(), Mutex::default());
+        Self { id, name, traits, limit, is_private, bindings, state }
+    }
+
+    /// Notes a binding; false if it was there.
+    pub(super) fn add_binding(&self, exchange: &Text, key: &Text) -> bool {
+        let mut bindings = lock(&self.bindings);
+        let is_new = !bindings.iter().any(|(of, by)| of == exchange && by == key);
+        if is_new {
+            bindings.push((exchange.detached(), key.detached()));
+        }
+        is_new
+    }
+
+    /// Its bindings, and it has them no more.
+    pub(super) fn take_bindings(&self) -> Vec<(Text, Text)> {
+        mem::take(&mut lock(&self.bindings))
+    }
+
+    /// Whether it is bound so.
+    pub(super) fn is_bound(&self, exchange: &Text, key: &Text) -> bool {
+        lock(&self.bindings).iter().any(|(of, by)| of == exchange && by == key)
     }
 
     /// Hands a message to the consumer whose turn it is; false if none can take it now.

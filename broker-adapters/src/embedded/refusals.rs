@@ -64,13 +64,13 @@ pub(super) fn too_many_queues(name: &str, vhost: &str, current: usize, max: usiz
 }
 
 pub(super) fn too_many_private_queues(
-    (exchange, key): (&str, &str),
+    purpose: impl Display,
     vhost: &str,
     current: usize,
     max: usize,
 ) -> BrokerError {
     resource_error(format!(
-        "cannot declare a private queue for '{key}' at exchange '{exchange}' in vhost '{vhost}': \
+        "cannot declare a private queue {purpose} in vhost '{vhost}': \
          there are {current} of {max} private queues"
     ))
 }

@@ -30,28 +30,34 @@ impl Topology {
         self.exchanges.iter().find(|(own, _)| *own == name).map(|(_, exchange)| exchange)
     }
 
-    /// Adds a queue and its binding, if its exchange exists.
+    /// Adds a queue.
     pub(super) fn add(&mut self, queue: &Arc<Queue>) {
-        if let Some((exchange, key)) = &queue.binding
-            && let Some(exchange) = self.exchange_mut(exchange)
-        {
-            exchange.bind(key, Arc::clone(queue));
-        }
         self.queues.insert(queue.name.clone(), Arc::clone(queue));
     }
 
-    /// Removes a queue and its binding; false if this very queue was not there.
-    pub(super) fn remove(&mut self, queue: &Arc<Queue>) -> bool {
+    /// Binds a queue to an exchange, if that exists and it is not bound so already.
+    pub(super) fn bind(&mut self, queue: &Arc<Queue>, exchange: &Text, key: &Text) {
+        if let Some(bound) = self.exchange_mut(exchange)
+            && queue.add_binding(exchange, key)
+        {
+            bound.bind(key, Arc::clone(queue));
+        }
+    }
+
+    /// Removes a queue and its bindings. How many of these there were; `None` if this very queue was
+    /// not there.
+    pub(super) fn remove(&mut self, queue: &Arc<Queue>) -> Option<usize> {
         if self.queues.get(&queue.name) != Some(queue) {
-            return false;
+            return None;
         }
         self.queues.remove(&queue.name);
-        if let Some((exchange, key)) = &queue.binding
-            && let Some(exchange) = self.exchange_mut(exchange)
-        {
-            exchange.unbind(key, queue);
+        let bindings = queue.take_bindings();
+        for (exchange, key) in &bindings {
+            if let Some(exchange) = self.exchange_mut(exchange) {
+                exchange.unbind(key, queue);
+            }
         }
-        true
+        Some(bindings.len())
     }
 
     fn exchange_mut(&mut self, name: &str) -> Option<&mut Exchange> {

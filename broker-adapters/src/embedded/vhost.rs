@@ -6,6 +6,7 @@
 //! virtual host meet only where they meet in a queue; queues come and go under its write lock.
 
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
@@ -35,7 +36,7 @@ pub(super) struct Vhost {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) memory: Arc<Memory>,
-    /// Queues that clients have named. Counted apart, for there are as many names as anyone likes,
+    /// Queues that clients have named, and the bindings of these. Counted apart, for there are as many names as anyone likes,
     /// and private queues only as long as someone subscribes.
     named: Count,
     /// Queues of one subscription.
@@ -74,9 +75,10 @@ impl Shared {
         self.next_queue.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn uncount(&self, queue: &Queue) {
-        let count = if queue.binding.is_some() { &self.private } else { &self.named };
-        count.current.fetch_sub(1, Ordering::Relaxed);
+    fn uncount(&self, queue: &Queue, bindings: usize) {
+        let (count, gone) =
+            if queue.is_private { (&self.private, 1) } else { (&self.named, 1 + bindings) };
+        count.current.fetch_sub(gone, Ordering::Relaxed);
     }
 }
 
@@ -158,8 +160,13 @@ impl Vhost {
                 return Err(refusals::default_exchange());
             }
             Address::Exchange { name, key } => (name, key),
-            Address::Private(_) => {
-                return Err(refusals::not_offered("a private queue with a name"));
+            Address::Private(name) => {
+                check_length(&name)?;
+                let mut topology = write(&self.topology);
+                let purpose = format_args!("for replies");
+                let queue = self.declare_private(&mut topology, link, Some(&name), purpose)?;
+                let id = queue.attach(consumer, wakes);
+                return Ok((queue, id));
             }
         };
         check_length(&exchange)?;
@@ -170,10 +177,58 @@ impl Vhost {
             Some(Exchange::Topic(_)) => self.shared.topic_bounds.check_pattern(&key)?,
             Some(_) => {}
         }
-        let binding = (exchange.detached(), key.detached());
-        let queue = self.declare_private(&mut topology, link, binding)?;
+        let queue = match &options.name {
+            Some(name) => {
+                let queue = self.declare_bound(&mut topology, link, name, options)?;
+                if !queue.is_bound(&exchange, &key) {
+                    self.count_binding(&mut topology, &queue)?;
+                }
+                queue
+            }
+            None => {
+                let purpose = format_args!("for '{key}' at exchange '{exchange}'");
+                self.declare_private(&mut topology, link, None, purpose)?
+            }
+        };
+        topology.bind(&queue, &exchange, &key);
         let id = queue.attach(consumer, wakes);
         Ok((queue, id))
+    }
+
+    /// The queue behind an exchange that others can name too.
+    fn declare_bound(
+        &self,
+        topology: &mut Topology,
+        link: LinkId,
+        name: &Text,
+        options: &QueueOptions,
+    ) -> Result<Arc<Queue>, BrokerError> {
+        check_length(name)?;
+        let asked = QueueOptions {
+            durable: options.durable.or(Some(false)),
+            exclusive: options.exclusive.or(Some(false)),
+            auto_delete: options.auto_delete.or(Some(true)),
+            ..options.clone()
+        };
+        if let Some(queue) = topology.queue(name) {
+            self.check_owner(queue, link)?;
+            self.check_equivalence(queue, &asked)?;
+            return Ok(Arc::clone(queue));
+        }
+        self.add_named(topology, name, link, &asked)
+    }
+
+    /// *Errors.* No room; a queue that was made for the binding goes again.
+    fn count_binding(
+        &self,
+        topology: &mut Topology,
+        queue: &Arc<Queue>,
+    ) -> Result<(), BrokerError> {
+        self.count_named(&queue.name).inspect_err(|_| {
+            if queue.traits.auto_delete && queue.is_unused() {
+                self.remove(topology, queue);
+            }
+        })
     }
 
     /// Deletes a queue that goes with its last consumer, if that has left.
@@ -293,52 +348,72 @@ impl Vhost {
         options: &QueueOptions,
     ) -> Result<(), BrokerError> {
         check_offered(options)?;
+        let mut topology = write(&self.topology);
+        if topology.queue(name).is_some() {
+            return Ok(());
+        }
+        self.add_named(&mut topology, name, link, options).map(drop)
+    }
+
+    fn add_named(
+        &self,
+        topology: &mut Topology,
+        name: &Text,
+        link: LinkId,
+        options: &QueueOptions,
+    ) -> Result<Arc<Queue>, BrokerError> {
         if name.is_empty() {
             return Err(refusals::empty_name());
         }
         if name.starts_with("amq.") {
             return Err(refusals::reserved_name(name));
         }
-        let mut topology = write(&self.topology);
-        if topology.queue(name).is_some() {
-            return Ok(());
-        }
-        self.shared
-            .named
-            .add(|current, max| refusals::too_many_queues(name, &self.name, current, max))?;
+        self.count_named(name)?;
         let id = self.shared.queue_id();
         let traits = Traits::of_named(link, options);
-        topology.add(&Arc::new(Queue::new(id, name.detached(), traits, None, None)));
-        Ok(())
+        let queue = Arc::new(Queue::new(id, name.detached(), traits, None));
+        topology.add(&queue);
+        Ok(queue)
     }
 
-    /// Makes a queue that is named by the broker and bound. It goes with its one consumer: nobody
-    /// else knows its name.
+    fn count_named(&self, name: &Text) -> Result<(), BrokerError> {
+        let refuse = |current, max| refusals::too_many_queues(name, &self.name, current, max);
+        self.shared.named.add(refuse)
+    }
+
+    /// Makes a queue for one consumer, with which it goes. The broker names it, unless the consumer
+    /// did.
     fn declare_private(
         &self,
         topology: &mut Topology,
         link: LinkId,
-        binding: (Text, Text),
+        name: Option<&Text>,
+        purpose: fmt::Arguments<'_>,
     ) -> Result<Arc<Queue>, BrokerError> {
+        if let Some(name) = name.filter(|name| topology.queue(name).is_some()) {
+            return Err(refusals::locked(name, &self.name));
+        }
         self.shared.private.add(|current, max| {
-            let (exchange, key) = &binding;
-            refusals::too_many_private_queues((exchange, key), &self.name, current, max)
+            refusals::too_many_private_queues(purpose, &self.name, current, max)
         })?;
         let id = self.shared.queue_id();
-        let name = Text::from(format!("amq.gen-{id}-{:016x}", self.shared.names.hash_one(id)));
+        let name = name.map_or_else(
+            || Text::from(format!("amq.gen-{id}-{:016x}", self.shared.names.hash_one(id))),
+            Text::detached,
+        );
         let traits = Traits { durable: false, auto_delete: true, owner: Some(link) };
         let limit = Some(self.shared.private_queue_bytes);
-        let queue = Arc::new(Queue::new(id, name, traits, Some(binding), limit));
+        let queue = Arc::new(Queue::new(id, name, traits, limit));
         topology.add(&queue);
         Ok(queue)
     }
 
     fn remove(&self, topology: &mut Topology, queue: &Arc<Queue>) -> bool {
-        let was_there = topology.remove(queue);
-        if was_there {
-            self.shared.uncount(queue);
+        let bindings = topology.remove(queue);
+        if let Some(bindings) = bindings {
+            self.shared.uncount(queue, bindings);
         }
-        was_there
+        bindings.is_some()
     }
 
     /// Cancels the subscriptions that the message left too far behind.
@@ -398,10 +473,7 @@ fn check_offered(options: &QueueOptions) -> Result<(), BrokerError> {
     if let Some((name, _)) = options.binding.first() {
         return Err(refusals::not_offered(format_args!("binding argument '{name}'")));
     }
-    match &options.name {
-        Some(_) => Err(refusals::not_offered("a queue with a name behind a topic or an exchange")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn check_length(name: &str) -> Result<(), BrokerError> {

@@ -127,7 +127,7 @@ pub(super) struct Plan {
     /// `None`: the queue must exist.
     declaration: Option<Declaration>,
     binding: Option<Binding>,
-    /// The queue is for this subscription alone: nobody else may so much as ask for its name.
+    /// Nobody else knows the name of the queue.
     is_private: bool,
     arguments: FieldTable,
     prefetch: u16,
@@ -143,8 +143,8 @@ impl Plan {
     ) -> Result<Self, BrokerError> {
         let is_private = match &from {
             Address::Topic(_) | Address::Exchange { .. } => options.name.is_none(),
-            Address::Private(_) => true,
-            Address::Queue(_) | Address::ExistingQueue(_) => false,
+            // Others are told its name: that it is one link's alone has to be seen to.
+            Address::Private(_) | Address::Queue(_) | Address::ExistingQueue(_) => false,
         };
         let bind = |exchange: Text, key: Text| -> Result<_, BrokerError> {
             fits(&exchange)?;
@@ -179,7 +179,7 @@ impl Plan {
         Ok(Self { queue, declaration, binding, is_private, arguments, prefetch: prefetch.max(1) })
     }
 
-    /// Whether the queue belongs to the connection that declares it, because the client wants so.
+    /// Whether the queue belongs to one link, and others might ask for it.
     pub(super) fn is_exclusive(&self) -> bool {
         !self.is_private && self.declaration.as_ref().is_some_and(|it| it.exclusive)
     }
@@ -238,7 +238,7 @@ impl Plan {
         let queue = self.queue.as_str();
         if let Some(declaration) = &self.declaration {
             let lasts = declaration.durable && !declaration.auto_delete;
-            declaration.declare(amqp, again && !lasts && !self.is_private).await?;
+            declaration.declare(amqp, again && !lasts).await?;
         }
         if let Some(Binding { exchange, key, arguments }) = &self.binding {
             let (exchange, key) = (exchange.as_str().into(), key.as_str().into());

@@ -326,6 +326,13 @@ impl Client {
         assert_eq!(answer, Event::Unsubscribed { token });
     }
 
+    /// Ends a subscription and deletes its queue. The answer.
+    pub(crate) async fn unsubscribe_and_delete(&mut self, subscription: SubscriptionId) -> Event {
+        let token = self.token();
+        self.link.submit(Command::Unsubscribe { token, subscription, delete: true });
+        self.answer(token).await
+    }
+
     pub(crate) fn accept(&mut self, delivery: &Delivery) {
         self.settle(delivery, Verdict::Accept, false);
     }

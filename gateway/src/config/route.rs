@@ -222,7 +222,7 @@ pub struct Stomp {
 
 impl Default for Stomp {
     fn default() -> Self {
-        let stomp::Settings { heartbeat, prefetch, max_prefetch, outgoing, server } =
+        let stomp::Settings { heartbeat, prefetch, max_prefetch, outgoing, server, .. } =
             stomp::Settings::default();
         Self {
             heartbeat_min: Millis(heartbeat.min),
@@ -248,6 +248,7 @@ impl From<&Stomp> for stomp::Settings {
             max_prefetch: stomp.max_prefetch,
             outgoing: stomp.outgoing.into(),
             server: stomp.server_header.then_some(Text::from_static(SERVER)),
+            ..Self::default()
         }
     }
 }

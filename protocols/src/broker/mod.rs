@@ -141,6 +141,16 @@ pub struct QueueOptions {
     pub binding: Vec<(Text, Value)>,
 }
 
+impl QueueOptions {
+    /// Bytes of memory that it takes.
+    pub fn size(&self) -> usize {
+        let entries = self.arguments.iter().chain(&self.binding);
+        let entries =
+            entries.map(|(name, value)| Value::ENTRY_OVERHEAD + name.len() + value.size());
+        size_of::<Self>() + self.name.as_ref().map_or(0, |name| name.len()) + entries.sum::<usize>()
+    }
+}
+
 /// Who settles deliveries, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SettleMode {

@@ -9,8 +9,10 @@
 //! | `/amq/queue/<name>` | [`Address::ExistingQueue`] |
 //! | `/topic/<routing key or pattern>` | [`Address::Topic`] |
 //! | `/exchange/<name>[/<key>]` | [`Address::Exchange`] |
+//! | `/reply-queue/<name>` | [`Address::ExistingQueue`]; the name is all that follows, as it is |
+//! | `/temp-queue/<id>` | none: for the `reply-to` of SEND, see [`temporary`] |
 //!
-//! Each part between slashes is percent-decoded (RFC 3986 §2.1), so that a name may hold a slash as
+//! Each part between other slashes is percent-decoded (RFC 3986 §2.1), so that a name may hold a slash as
 //! `%2F` and a percent sign as `%25`. What [`write()`] writes, [`parse`] reads back.
 
 use std::fmt::Write;
@@ -20,7 +22,14 @@ use crate::text::Text;
 use crate::violation::{Violation, shown};
 
 /// The prefixes, as named to a client that used another.
-const VALID: &str = "/amq/queue, /exchange, /queue, /topic";
+const VALID: &str = "/amq/queue, /exchange, /queue, /reply-queue, /topic";
+
+/// Begins a destination that names a queue as it is.
+const REPLY_QUEUE: &str = "/reply-queue/";
+
+/// Begins the `reply-to` of a SEND that asks for a queue of the session's own. Also begins the names
+/// of the subscriptions to these.
+pub(super) const TEMP_QUEUE: &str = "/temp-queue/";
 
 /// The longest name or key that AMQP 0-9-1 can carry (a short string).
 const LONGEST_NAME: usize = 255;
@@ -41,6 +50,8 @@ pub(super) fn parse(destination: &Text) -> Result<Address, Violation> {
     let parts = |kind| Parts { destination, kind };
     match prefix {
         "queue" => parts("queue").only(rest).map(Address::Queue),
+        "reply-queue" => parts("reply-queue").whole(rest).map(Address::ExistingQueue),
+        "temp-queue" => Err(parts("SEND or SUBSCRIBE").invalid(ONLY_REPLY_TO)),
         "topic" => parts("topic").only(rest).map(Address::Topic),
         "exchange" => parts("exchange").exchange(rest),
         "amq" if rest == "queue" => parts("queue").only("").map(Address::ExistingQueue),
@@ -49,6 +60,27 @@ pub(super) fn parse(destination: &Text) -> Result<Address, Violation> {
         }
         _ => Err(unknown(destination)),
     }
+}
+
+/// The name that a `reply-to` gives to a queue of the session's own; `None` if it means another.
+///
+/// *Errors.* [`Violation::InvalidDestination`] for such a one without a name.
+pub(super) fn temporary(reply_to: &str) -> Result<Option<&str>, Violation> {
+    let Some(name) = reply_to.strip_prefix(TEMP_QUEUE) else {
+        return Ok(None);
+    };
+    if name.is_empty() || name.contains('/') {
+        let (kind, hint) = ("temp-queue", "write /temp-queue/<name>");
+        return Err(Violation::InvalidDestination { got: shown(reply_to), kind, hint });
+    }
+    Ok(Some(name))
+}
+
+/// Begins the `reply-to` of a MESSAGE, where it would mean nothing else: what names a queue as AMQP
+/// does can be replied to.
+pub(super) fn reply_prefix(reply_to: &str) -> &'static str {
+    let known = ["/exchange", "/topic", "/queue", "/amq/queue", REPLY_QUEUE];
+    if known.iter().any(|prefix| reply_to.starts_with(prefix)) { "" } else { REPLY_QUEUE }
 }
 
 /// Appends the destination of a message that was published to `exchange` with `key`.
@@ -101,6 +133,10 @@ fn bare(destination: &Text) -> Result<Address, Violation> {
     Parts { destination, kind: "queue" }.only(destination).map(Address::Queue)
 }
 
+/// What `/temp-queue/` is for.
+const ONLY_REPLY_TO: &str = "/temp-queue/<name> is for the reply-to of SEND: the replies come \
+     without SUBSCRIBE";
+
 fn unknown(destination: &str) -> Violation {
     Violation::UnknownDestination { got: shown(destination), valid: VALID }
 }
@@ -121,6 +157,14 @@ impl Parts<'_> {
             return Err(self.invalid("it has one part; write %2F for a slash in a name"));
         }
         self.decoded(rest)
+    }
+
+    /// All of it, undecoded.
+    fn whole(&self, rest: &str) -> Result<Text, Violation> {
+        if rest.is_empty() || rest.len() > LONGEST_NAME {
+            return Err(self.invalid("the name of a queue is needed, of at most 255 bytes"));
+        }
+        Ok(self.destination.slice(rest))
     }
 
     /// An exchange, and a key if there is one.
@@ -221,6 +265,28 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_queue_is_named_as_it_is() {
+        assert_eq!(parsed("/reply-queue/a/b%2F"), Ok(Address::ExistingQueue("a/b%2F".into())));
+        for known in ["/queue/a", "/amq/queue/a", "/topic/a", "/exchange/a", "/reply-queue/a"] {
+            assert_eq!(reply_prefix(known), "", "{known}");
+        }
+        for other in ["a", "amq.gen-a", "/temp-queue/a", "/other/a", ""] {
+            assert_eq!(reply_prefix(other), "/reply-queue/", "{other}");
+        }
+    }
+
+    #[test]
+    fn a_temporary_queue_has_one_name() {
+        assert_eq!(temporary("/temp-queue/a"), Ok(Some("a")));
+        for other in ["/queue/a", "a", "temp-queue/a"] {
+            assert_eq!(temporary(other), Ok(None));
+        }
+        for none in ["/temp-queue/", "/temp-queue/a/b"] {
+            assert!(matches!(temporary(none), Err(Violation::InvalidDestination { .. })));
+        }
+    }
+
+    #[test]
     fn parts_are_percent_decoded() {
         assert_eq!(parsed("/queue/a%2Fb%2fc%25"), Ok(Address::Queue("a/b/c%".into())));
         assert_eq!(parsed("/topic/%C3%BC"), Ok(Address::Topic("ü".into())));
@@ -250,6 +316,10 @@ mod tests {
             "/queue/%zz",
             "/queue/%FF",
             "/queue/%+1",
+            "/temp-queue",
+            "/temp-queue/a",
+            "/reply-queue",
+            "/reply-queue/",
             &long,
         ] {
             let got = parsed(destination);
@@ -262,16 +332,7 @@ mod tests {
 
     #[test]
     fn an_unknown_prefix_is_unknown() {
-        for destination in [
-            "/",
-            "//",
-            "queue/a",
-            "/queues/a",
-            "/temp-queue/a",
-            "/reply-queue/a",
-            "/amq/a",
-            "/Queue/a",
-        ] {
+        for destination in ["/", "//", "queue/a", "/queues/a", "/amq/a", "/Queue/a"] {
             let got = parsed(destination);
             assert!(
                 matches!(got, Err(Violation::UnknownDestination { .. })),

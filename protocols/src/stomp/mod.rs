@@ -7,7 +7,7 @@
 //! | Connecting, Protocol Negotiation | `session/connect.rs` |
 //! | Heart-beating | `heartbeat.rs`, [`HeartbeatSettings`] |
 //! | SEND, Standard Headers (`content-type`, `receipt`) | `session/send.rs`, `properties.rs` |
-//! | SUBSCRIBE, UNSUBSCRIBE | `session/subscribe.rs`, `subscription.rs` |
+//! | SUBSCRIBE, UNSUBSCRIBE | `session/subscribe.rs`, `subscription.rs`, `queue.rs` |
 //! | ACK, NACK | `session/acknowledge.rs`, `acks.rs` |
 //! | BEGIN, COMMIT, ABORT | `session/transact.rs`, `transaction.rs` |
 //! | DISCONNECT, ERROR, Connection Lingering | `session/leave.rs`, `output.rs` |
@@ -54,9 +54,12 @@
 //! - Every ERROR ends the connection, as the specification wants, and names the `receipt-id` of the
 //!   frame that it answers. A fault of the framing has none: where it is found there is no frame yet
 //!   whose headers could be relied on.
-//! - Destinations are percent-decoded whole, not only `%2F`; there are no `/temp-queue` and
-//!   `/reply-queue` destinations, and a SEND with a `reply-to` of the former is an ERROR.
-//! - A durable subscription to `/topic` or `/exchange` is an ERROR.
+//! - Destinations are percent-decoded whole, not only `%2F`; except behind `/reply-queue/`.
+//! - The name of a durable subscription's queue is made of the user too, so that two users with one
+//!   `id` do not share it.
+//! - The queue of a subscription to `/topic` or `/exchange` that is not durable and has no name is
+//!   always exclusive, and goes with it: nobody could use it ever again.
+//! - `persistent:false` on SEND is about the message alone, and not about the queue.
 //! - The server's headers on MESSAGE always win, also over names that are theirs once they are
 //!   trimmed. `receipt`, `transaction` and `content-length` of a SEND do not travel with the message.
 //! - Headers of any AMQP type reach the client: numbers and flags as text, arrays and tables
@@ -64,7 +67,8 @@
 //! - Prefetch is bounded, also for clients that ask for no bound.
 //! - Heart-beats are clamped, and a client that sends none is probed ([`HeartbeatSettings`]).
 //! - BEGIN of an open transaction is an ERROR instead of a silent restart.
-//! - Headers of SUBSCRIBE and SEND that set queue arguments (`x-…`) are not interpreted.
+//! - Every queue argument that RabbitMQ knows is taken from the headers of SUBSCRIBE and SEND, and
+//!   arguments of the binding from `x-bind-…` (`queue.rs`). One of the wrong kind is an ERROR.
 
 mod acks;
 mod client_frame;
@@ -76,6 +80,7 @@ mod heartbeat;
 mod output;
 pub mod parse;
 mod properties;
+mod queue;
 mod receipts;
 mod session;
 mod subscription;
@@ -155,6 +160,9 @@ pub struct Settings {
     pub max_prefetch: u16,
     /// How outgoing frames travel. Default [`OutgoingKind::Auto`].
     pub outgoing: OutgoingKind,
+    /// Begins the names of the queues behind `reply-to:/temp-queue/…`. Default
+    /// `stomp-subscription-gw-`.
+    pub queue_prefix: Text,
     /// The `server` header of CONNECTED; `None` sends none.
     pub server: Option<Text>,
 }
@@ -166,6 +174,7 @@ impl Default for Settings {
             prefetch: 100,
             max_prefetch: 1_000,
             outgoing: OutgoingKind::Auto,
+            queue_prefix: Text::from_static("stomp-subscription-gw-"),
             server: None,
         }
     }

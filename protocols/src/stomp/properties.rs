@@ -2,7 +2,8 @@
 //!
 //! | header | property |
 //! |---|---|
-//! | `content-type`, `content-encoding`, `correlation-id`, `reply-to`, `expiration`, `type`, `user-id`, `app-id` | of the same name |
+//! | `content-type`, `content-encoding`, `correlation-id`, `expiration`, `type`, `user-id`, `app-id` | of the same name |
+//! | `reply-to` | of the same name; on MESSAGE as a destination, `/reply-queue/…` if it is none |
 //! | `priority`, `timestamp` | of the same name; numbers |
 //! | `amqp-message-id` | message-id |
 //! | `persistent:true` | delivery mode 2 |
@@ -11,22 +12,19 @@
 //! *Spec.* STOMP 1.2 §SEND: other headers travel with the message; §MESSAGE. A header that the
 //! server sets on MESSAGE is never taken from a publisher.
 
+use std::io::Write;
+
 use crate::broker::{Properties, Value};
 use crate::stomp::client_frame::{ClientFrame, flag};
 use crate::stomp::encode::Encoder;
-use crate::stomp::typed;
+use crate::stomp::{destination, typed};
 use crate::text::Text;
 use crate::violation::Violation;
-
-/// A reply to such a queue would be lost without a word.
-const NO_TEMPORARY_QUEUE: &str = "a destination that you subscribe to yourself, such as \
-     /queue/<name>; temporary queues are not supported";
 
 /// The properties of a SEND.
 ///
 /// *Order.* Of repeated headers the first counts. *Errors.* [`Violation::ForbiddenHeader`] for
-/// `message-id`, which is the server's; [`Violation::BadHeader`] for a number that is none, and for a `reply-to`
-/// that names a temporary queue.
+/// `message-id`, which is the server's; [`Violation::BadHeader`] for a number that is none.
 pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
     let mut properties = Properties::default();
     let mut persistent = None;
@@ -37,9 +35,6 @@ pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
             "content-type" => &mut properties.content_type,
             "content-encoding" => &mut properties.content_encoding,
             "correlation-id" => &mut properties.correlation_id,
-            "reply-to" if value.starts_with("/temp-queue/") => {
-                return Err(frame.bad("reply-to", NO_TEMPORARY_QUEUE, value));
-            }
             "reply-to" => &mut properties.reply_to,
             "expiration" => &mut properties.expiration,
             "amqp-message-id" => &mut properties.message_id,
@@ -76,11 +71,10 @@ pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
 
 /// Adds the properties to a MESSAGE.
 pub(super) fn write(properties: &Properties, frame: &mut Encoder) {
-    let texts: [(&str, &Option<Text>); 9] = [
+    let texts: [(&str, &Option<Text>); 8] = [
         ("content-type", &properties.content_type),
         ("content-encoding", &properties.content_encoding),
         ("correlation-id", &properties.correlation_id),
-        ("reply-to", &properties.reply_to),
         ("expiration", &properties.expiration),
         ("amqp-message-id", &properties.message_id),
         ("type", &properties.kind),
@@ -91,6 +85,14 @@ pub(super) fn write(properties: &Properties, frame: &mut Encoder) {
         if let Some(text) = text {
             frame.header(name, text);
         }
+    }
+    if let Some(reply_to) = &properties.reply_to {
+        let prefix = destination::reply_prefix(reply_to);
+        frame.composed("reply-to", |value| {
+            // Writing to a frame never fails.
+            let _ = value.write_all(prefix.as_bytes());
+            let _ = value.write_all(reply_to.as_bytes());
+        });
     }
     if properties.persistent {
         frame.header("persistent", "true");

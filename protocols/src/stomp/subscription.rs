@@ -24,6 +24,8 @@ pub(super) struct Subscription {
     pub(super) mode: AckMode,
     /// What waits for an acknowledgement.
     pub(super) ledger: Ledger,
+    /// Its queue is behind a topic, and may outlast it.
+    pub(super) is_lasting_topic: bool,
     state: State,
     message_id: MessageId,
 }
@@ -104,6 +106,7 @@ impl Subscriptions {
             header: name.header().map(Text::from),
             mode,
             ledger: Ledger::default(),
+            is_lasting_topic: false,
             state: State::Active,
             message_id: MessageId::new(&tag, session_id),
         };

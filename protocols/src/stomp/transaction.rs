@@ -4,7 +4,7 @@
 //! names its own receipt, and carried out at COMMIT, in order. Transactions that are open when the
 //! connection ends were aborted.
 
-use crate::broker::{Address, DeliveryTag, Message, SubscriptionId, Value, Verdict};
+use crate::broker::{Address, DeliveryTag, Message, QueueOptions, SubscriptionId, Value, Verdict};
 use crate::policy::Limits;
 use crate::stomp::acks::Holder;
 use crate::text::Text;
@@ -23,6 +23,8 @@ pub(super) enum Held {
         to: Address,
         /// What.
         message: Message,
+        /// How its queue is declared; `None` for the defaults.
+        queue: Option<Box<QueueOptions>>,
         /// The receipt that it asked for; due after COMMIT.
         receipt: Option<Text>,
     },
@@ -35,10 +37,11 @@ impl Held {
     /// every text.
     fn size(&self) -> usize {
         let apart = match self {
-            Self::Publish { to, message, receipt } => {
+            Self::Publish { to, message, queue, receipt } => {
                 let headers = message.properties.headers.len() * size_of::<(Text, Value)>();
+                let queue = queue.as_deref().map_or(0, QueueOptions::size);
                 let receipt = receipt.as_deref().map_or(0, str::len);
-                address_size(to) + headers + message.size() + receipt
+                address_size(to) + headers + message.size() + queue + receipt
             }
             Self::Settle(_) => 0,
         };
@@ -189,7 +192,7 @@ mod tests {
         let properties = Properties { headers, ..Properties::default() };
         let message = Message { body: vec![0; body].into(), properties };
         let to = Address::Exchange { name: "exchange".into(), key: "key".into() };
-        Held::Publish { to, message, receipt: receipt.map(Text::from) }
+        Held::Publish { to, message, queue: None, receipt: receipt.map(Text::from) }
     }
 
     fn ack() -> Held {

@@ -18,6 +18,7 @@ fn server_each_prefix_is_its_address() {
     assert_eq!(address("/queue/a.b"), Address::Queue("a.b".into()));
     assert_eq!(address("bare"), Address::Queue("bare".into()));
     assert_eq!(address("/amq/queue/a"), Address::ExistingQueue("a".into()));
+    assert_eq!(address("/reply-queue/a/b"), Address::ExistingQueue("a/b".into()));
     assert_eq!(address("/topic/a.b"), Address::Topic("a.b".into()));
     let exchange = |key: &str| Address::Exchange { name: "x".into(), key: key.into() };
     assert_eq!(address("/exchange/x"), exchange(""));
@@ -50,7 +51,7 @@ fn server_the_same_destination_again_is_the_same_address() {
 
 #[test]
 fn server_an_unknown_prefix_is_refused_and_the_known_ones_are_named() {
-    for destination in ["/", "/nowhere/a", "queue/a", "/temp-queue/a", "/reply-queue/a"] {
+    for destination in ["/", "/nowhere/a", "queue/a", "/amq/a"] {
         for verb in ["SEND", "SUBSCRIBE"] {
             let mut client = Client::connected("1.2");
             client.send(verb, &[("id", "0"), ("destination", destination)]);
@@ -67,9 +68,17 @@ fn server_an_unknown_prefix_is_refused_and_the_known_ones_are_named() {
 
 #[test]
 fn server_an_unusable_remainder_is_refused() {
-    for destination in
-        ["", "/queue/", "/queue/a/b", "/topic/a/b", "/exchange/", "/exchange//k", "/queue/%zz"]
-    {
+    for destination in [
+        "",
+        "/temp-queue/a",
+        "/reply-queue/",
+        "/queue/",
+        "/queue/a/b",
+        "/topic/a/b",
+        "/exchange/",
+        "/exchange//k",
+        "/queue/%zz",
+    ] {
         for verb in ["SEND", "SUBSCRIBE"] {
             let mut client = Client::connected("1.2");
             client.send(verb, &[("id", "0"), ("destination", destination)]);

@@ -18,6 +18,7 @@ mod error;
 mod heartbeat;
 mod login;
 mod message;
+mod queue;
 mod receipt;
 mod send;
 mod subscribe;

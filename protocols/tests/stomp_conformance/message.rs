@@ -146,7 +146,7 @@ fn server_properties_are_headers() {
         ("persistent", "true"),
         ("priority", "7"),
         ("correlation-id", "c"),
-        ("reply-to", "r"),
+        ("reply-to", "/reply-queue/r"),
         ("expiration", "60000"),
         ("amqp-message-id", "m-1"),
         ("timestamp", "1700000000"),

@@ -287,18 +287,3 @@ fn server_a_message_that_is_most_of_its_unit_is_not_copied() {
     client.pair.input(protocols::session::FrameKind::Text, unit.clone());
     assert!(unit.as_ptr_range().contains(&client.message().body.as_ptr()));
 }
-
-#[test]
-fn server_a_reply_to_a_temporary_queue_is_refused() {
-    let mut client = Client::connected("1.2");
-    let headers = [("destination", "/queue/a"), ("reply-to", "/temp-queue/r"), ("receipt", "r")];
-    client.send("SEND", &headers);
-    let error = client.policy_violation("Invalid header");
-    assert!(sentence(&error).contains("reply-to") && sentence(&error).contains("/temp-queue/r"));
-    assert!(sentence(&error).contains("/queue/<name>"), "what to do instead");
-    assert_eq!(error.header("receipt-id"), Some("r"));
-    assert_eq!(client.commands(), []);
-    for reply_to in ["/queue/temp-queue", "/queue/temp", "temp-queue", "amq.gen-1"] {
-        assert_eq!(properties(&[("reply-to", reply_to)]).reply_to.as_deref(), Some(reply_to));
-    }
-}

@@ -179,26 +179,8 @@ fn server_queue_options_are_headers() {
 }
 
 #[test]
-fn server_a_durable_subscription_to_a_topic_or_an_exchange_is_refused() {
-    for destination in ["/topic/a", "/exchange/x", "/exchange/x/k"] {
-        for name in ["durable", "persistent"] {
-            let mut client = Client::connected("1.2");
-            let headers = [("id", "0"), ("destination", destination), ("receipt", "r")];
-            client.send("SUBSCRIBE", &[&headers[..], &[(name, "true")]].concat());
-            let error = client.policy_violation("Invalid header");
-            assert!(sentence(&error).contains(name), "{}", sentence(&error));
-            assert!(sentence(&error).contains("/queue/<name>"), "what to do instead");
-            assert_eq!(error.header("receipt-id"), Some("r"));
-            assert_eq!(client.commands(), []);
-        }
-        let headers = [("destination", destination), ("durable", "false"), ("persistent", "true")];
-        assert_eq!(subscribed(&headers).queue.durable, Some(false));
-    }
-}
-
-#[test]
 fn server_unknown_headers_of_subscribe_are_ignored() {
-    let got = subscribed(&[("selector", "a = 1"), ("x-queue-name", "q"), ("transaction", "t")]);
+    let got = subscribed(&[("selector", "a = 1"), ("x-other", "q"), ("transaction", "t")]);
     assert_eq!(got.queue, QueueOptions::default());
 }
 

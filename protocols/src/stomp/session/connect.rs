@@ -59,7 +59,10 @@ impl StompSession {
             return;
         };
         match reply {
-            AuthReply::Granted(_) => self.establish(connect, actions),
+            AuthReply::Granted(grant) => {
+                self.user = grant.user;
+                self.establish(connect, actions);
+            }
             AuthReply::Denied(denial) => self.fail_login(&denial, actions),
         }
     }

@@ -16,6 +16,7 @@ mod send;
 mod subscribe;
 mod transact;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -63,6 +64,10 @@ pub(super) struct StompSession {
     subscriptions: Subscriptions,
     transactions: Transactions,
     receipts: Receipts,
+    /// The user at the broker; empty before the login.
+    user: Text,
+    /// The queues behind `reply-to:/temp-queue/…`, by that. Each has a subscription.
+    reply_queues: BTreeMap<Text, Text>,
     last_token: u64,
     /// Bytes of the unit that is being read.
     unit_size: usize,
@@ -193,6 +198,8 @@ impl StompSession {
             subscriptions: Subscriptions::new(limits.subscriptions),
             transactions: Transactions::new(limits),
             receipts: Receipts::new(limits.pending_receipts),
+            user: Text::EMPTY,
+            reply_queues: BTreeMap::new(),
             last_token: 0,
             unit_size: 0,
             now,

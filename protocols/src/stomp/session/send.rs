@@ -1,13 +1,17 @@
 //! SEND.
 //!
+//! `reply-to:/temp-queue/<name>` is RabbitMQ's: the reply comes back without a SUBSCRIBE.
+//!
 //! *Spec.* STOMP 1.2 §SEND, §RECEIPT. With a `receipt` the broker is asked to confirm, and the
 //! RECEIPT says that it has taken the message; without one nothing is reported, and nothing kept.
 
-use crate::broker::{Address, Command, Message};
+use crate::broker::{Address, Command, Message, QueueOptions, SettleMode};
 use crate::session::Actions;
+use crate::stomp::acks::AckMode;
 use crate::stomp::client_frame::ClientFrame;
-use crate::stomp::properties;
+use crate::stomp::subscription::ConsumerName;
 use crate::stomp::transaction::Held;
+use crate::stomp::{destination, properties, queue};
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -40,18 +44,59 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let to = self.destinations.parse(frame.require("destination")?)?;
-        let message = Message { body: frame.body().clone(), properties: properties::read(&frame)? };
+        let mut message =
+            Message { body: frame.body().clone(), properties: properties::read(&frame)? };
+        let queue = queue::of_send(frame, &to)?;
         let receipt = frame.receipt()?;
+        if let Some(reply_to) = &mut message.properties.reply_to
+            && destination::temporary(reply_to)?.is_some()
+        {
+            *reply_to = self.reply_queue(frame, reply_to, actions)?;
+        }
         if let Some(id) = frame.get("transaction") {
-            self.transactions.hold(id, Held::Publish { to, message, receipt })?;
+            self.transactions.hold(id, Held::Publish { to, message, queue, receipt })?;
             return Ok(());
         }
         if receipt.is_some() {
             self.receipts.reserve(1)?;
         }
         let message = if self.pins_its_unit(&message) { message.detached() } else { message };
-        self.publish(to, message, receipt.into(), actions);
+        self.publish(to, message, queue, receipt.into(), actions);
         Ok(())
+    }
+
+    /// The name of the queue of its own that the client calls `reply_to`. The first time, a
+    /// subscription to it is begun, which is called that too and which the client cannot end.
+    ///
+    /// *Errors.* A name that cannot be sent back, or no room for another subscription.
+    fn reply_queue(
+        &mut self,
+        frame: ClientFrame<'_>,
+        reply_to: &str,
+        actions: &mut Actions,
+    ) -> Result<Text, Violation> {
+        if let Some(queue) = self.reply_queues.get(reply_to) {
+            return Ok(queue.clone());
+        }
+        let value = frame.get("reply-to").unwrap_or_default();
+        let name = ConsumerName::Id(frame.name("reply-to", value)?);
+        self.subscriptions.check_new(name)?;
+        let number = self.reply_queues.len() + 1;
+        let prefix = &self.policy.stomp.queue_prefix;
+        let queue = Text::from(format!("{prefix}{}-{number}", self.session_id));
+        self.reply_queues.insert(Text::from(reply_to), queue.clone());
+        let token = self.next_token();
+        let subscription = self.subscriptions.add(name, AckMode::Auto, &self.session_id);
+        actions.commands.push(Command::Subscribe {
+            token,
+            subscription,
+            from: Address::Private(queue.clone()),
+            queue: Box::default(),
+            arguments: Vec::new(),
+            prefetch: self.policy.stomp.prefetch.max(1),
+            settle: SettleMode::WhenWritten,
+        });
+        Ok(queue)
     }
 
     /// Whether a message is so small a part of its unit that keeping it would keep far more memory
@@ -65,6 +110,7 @@ impl StompSession {
         &mut self,
         to: Address,
         message: Message,
+        queue: Option<Box<QueueOptions>>,
         reported: Reported,
         actions: &mut Actions,
     ) {
@@ -75,13 +121,7 @@ impl StompSession {
             Reported::Receipt(receipt) => self.receipts.wait(token, receipt),
             Reported::Commit(receipt) => self.receipts.wait_as_part(token, receipt),
         }
-        actions.commands.push(Command::Publish {
-            token,
-            to,
-            message,
-            queue: None,
-            confirm,
-            mandatory: false,
-        });
+        let mandatory = false;
+        actions.commands.push(Command::Publish { token, to, message, queue, confirm, mandatory });
     }
 }

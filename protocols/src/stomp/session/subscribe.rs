@@ -1,12 +1,15 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 //!
-//! *Spec.* STOMP 1.2 §SUBSCRIBE, §UNSUBSCRIBE; `prefetch-count`, `durable`, `persistent`,
-//! `auto-delete` and `exclusive` are RabbitMQ's, and so is that `id` may be missing in 1.1 and 1.2. The RECEIPT waits for the broker.
+//! *Spec.* STOMP 1.2 §SUBSCRIBE, §UNSUBSCRIBE; `prefetch-count` and the headers of `queue.rs` are
+//! RabbitMQ's, and so are that `id` may be missing in 1.1 and 1.2, and that an UNSUBSCRIBE from a
+//! topic that says `durable` deletes the queue. The RECEIPT waits for the broker.
 
-use crate::broker::{Address, Command, QueueOptions};
+use crate::broker::{Address, Command};
 use crate::session::Actions;
 use crate::stomp::acks::AckMode;
 use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::destination::TEMP_QUEUE;
+use crate::stomp::queue;
 use crate::stomp::subscription::ConsumerName;
 use crate::violation::Violation;
 
@@ -21,7 +24,9 @@ impl StompSession {
         let from = self.destinations.parse(frame.require("destination")?)?;
         let name = consumer_name(frame)?;
         let mode = ack_mode(frame)?;
-        let queue = queue_options(frame, &from)?;
+        let mut queue = Box::new(queue::of_subscribe(frame, &from)?);
+        queue.name = queue::name(frame, &from, &self.user)?;
+        let arguments = queue::of_consumer(frame)?;
         let prefetch = self.prefetch(frame)?;
         self.subscriptions.check_new(name)?;
         let receipt = frame.receipt()?;
@@ -33,16 +38,13 @@ impl StompSession {
             self.receipts.wait(token, receipt);
         }
         let subscription = self.subscriptions.add(name, mode, &self.session_id);
+        let is_lasting_topic = matches!(from, Address::Topic(_)) && queue.name.is_some();
+        if let Some(added) = self.subscriptions.get_mut(subscription) {
+            added.is_lasting_topic = is_lasting_topic;
+        }
         let settle = mode.settle_mode();
-        let command = Command::Subscribe {
-            token,
-            subscription,
-            from,
-            queue: Box::new(queue),
-            arguments: Vec::new(),
-            prefetch,
-            settle,
-        };
+        let command =
+            Command::Subscribe { token, subscription, from, queue, arguments, prefetch, settle };
         actions.commands.push(command);
         Ok(())
     }
@@ -59,10 +61,13 @@ impl StompSession {
         }
         let token = self.next_token();
         let subscription = self.subscriptions.retire(name, token)?;
+        let is_lasting =
+            self.subscriptions.get_mut(subscription).is_some_and(|it| it.is_lasting_topic);
+        let delete = is_lasting && queue::is_durable(frame);
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
         }
-        actions.commands.push(Command::Unsubscribe { token, subscription, delete: false });
+        actions.commands.push(Command::Unsubscribe { token, subscription, delete });
         Ok(())
     }
 
@@ -84,6 +89,9 @@ impl StompSession {
 /// `id`; a client may go without, and is then known by its destination.
 fn consumer_name(frame: ClientFrame<'_>) -> Result<ConsumerName<'_>, Violation> {
     if let Some(id) = frame.get("id") {
+        if id.starts_with(TEMP_QUEUE) {
+            return Err(frame.bad("id", "a name that does not begin with /temp-queue/", id));
+        }
         return frame.name("id", id).map(ConsumerName::Id);
     }
     let header = "id or destination";
@@ -99,23 +107,3 @@ fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
     AckMode::parse(value)
         .ok_or_else(|| frame.bad("ack", "auto, client or client-individual", value))
 }
-
-fn queue_options(frame: ClientFrame<'_>, from: &Address) -> Result<QueueOptions, Violation> {
-    let flag = |header| frame.flag(header).map(|flag| (header, flag));
-    let durable = flag("durable").or_else(|| flag("persistent"));
-    if let Some((header, true)) = durable
-        && matches!(from, Address::Topic(_) | Address::Exchange { .. })
-    {
-        return Err(frame.bad(header, NOT_DURABLE, frame.get(header).unwrap_or_default()));
-    }
-    Ok(QueueOptions {
-        durable: durable.map(|(_, flag)| flag),
-        exclusive: frame.flag("exclusive"),
-        auto_delete: frame.flag("auto-delete"),
-        ..QueueOptions::default()
-    })
-}
-
-/// Messages that come while the client is away would be lost without a word.
-const NOT_DURABLE: &str = "false on /topic/ and /exchange/; durable topic subscriptions are not \
-     supported yet: take messages that must be kept from a /queue/<name>";

@@ -36,13 +36,13 @@ impl StompSession {
         let holder = transaction.holder;
         for held in transaction.frames {
             match held {
-                Held::Publish { to, message, receipt: own } => {
+                Held::Publish { to, message, queue, receipt: own } => {
                     let reported = match (own, &receipt) {
                         (Some(own), _) => Reported::Receipt(own),
                         (None, Some(receipt)) => Reported::Commit(receipt.clone()),
                         (None, None) => Reported::No,
                     };
-                    self.publish(to, message, reported, actions);
+                    self.publish(to, message, queue, reported, actions);
                 }
                 Held::Settle(settlement) => self.settle(settlement, Some(holder), actions),
             }
