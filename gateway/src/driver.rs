@@ -76,8 +76,9 @@ enum End {
     Broken(std::io::Error),
     /// The peer took no byte of waiting output for `write_timeout`.
     WriteTimeout { buffered: usize },
-    /// The peer said goodbye, but the broker did not take its last messages in `publish_timeout`.
-    PublishTimeout,
+    /// The peer said goodbye, but the broker did not take its last messages: not in
+    /// `publish_timeout`, or it was lost.
+    NotTaken { why: &'static str },
 }
 
 impl End {
@@ -103,8 +104,8 @@ impl End {
             Self::WriteTimeout { buffered } => {
                 warn!(kind = "write_timeout", buffered, "cut a client that takes no output");
             }
-            Self::PublishTimeout => {
-                warn!(kind = "publish_timeout", "cut a client whose last messages were not taken");
+            Self::NotTaken { why } => {
+                warn!(kind = why, "cut a client whose last messages the broker has not taken");
             }
         }
     }
@@ -430,7 +431,7 @@ impl<T: Transport> Driver<T> {
         self.held.clear();
         (self.held_since, self.untaken_since) = (None, None);
         if withholds_goodbye && let Some(closing) = &mut self.closing {
-            closing.end = End::PublishTimeout;
+            closing.end = End::NotTaken { why: "publish_timeout" };
             return;
         }
         let text = format!(
@@ -536,8 +537,22 @@ impl<T: Transport> Driver<T> {
         if !self.closing.as_ref().is_some_and(is_goodbye) {
             return false;
         }
-        let link = self.link.as_mut();
-        !self.held.is_empty() || link.is_some_and(|link| link.poll_taken(cx).is_pending())
+        let Some(link) = &mut self.link else {
+            return false;
+        };
+        let is_taken = self.held.is_empty() && link.poll_taken(cx).is_ready();
+        // Nothing else is heeded any more. There are no more events than the prefetches allow.
+        while let Poll::Ready(event) = link.poll_event(cx) {
+            if matches!(event, Event::Down { .. })
+                && !is_taken
+                && let Some(closing) = &mut self.closing
+            {
+                self.held.clear();
+                closing.end = End::NotTaken { why: "broker" };
+                return false;
+            }
+        }
+        !is_taken
     }
 
     /// Whether nothing more may be said to the peer.

@@ -31,6 +31,7 @@ use protocols::broker::BrokerError;
 use protocols::text::Text;
 
 pub use endpoint::{Endpoint, EndpointError};
+pub use tls::check_authorities;
 
 use link::RabbitLink;
 use pool::Pool;

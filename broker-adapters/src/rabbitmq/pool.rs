@@ -45,7 +45,7 @@ const LARGE_LOGINS_UNDER_WAY: usize = 4;
 /// See the module.
 pub(super) struct Pool {
     settings: Arc<Settings>,
-    trust: Trust,
+    trust: Arc<Trust>,
     health: Arc<Health>,
     /// The map's own hasher is keyed with randomness of this process, and passcodes are compared in
     /// constant time. `None` once the pool has closed.
@@ -67,13 +67,15 @@ impl Pool {
     pub(super) fn new(settings: Arc<Settings>) -> Arc<Self> {
         let (health, stop, tasks) =
             (Arc::new(Health::new()), CancellationToken::new(), TaskTracker::new());
-        let looking = (Arc::clone(&health), Arc::clone(&settings), stop.clone());
+        let trust = Arc::new(Trust::new(settings.tls_ca.clone()));
+        let looking =
+            (Arc::clone(&health), Arc::clone(&settings), Arc::clone(&trust), stop.clone());
         tasks.spawn(async move {
-            let (health, settings, stop) = looking;
-            health.monitor(&settings, &stop).await;
+            let (health, settings, trust, stop) = looking;
+            health.monitor(&settings, &trust, &stop).await;
         });
         Arc::new(Self {
-            trust: Trust::new(settings.tls_ca.clone()),
+            trust,
             settings,
             health,
             identities: Mutex::new(Some(HashMap::new())),

@@ -49,6 +49,13 @@ impl Trust {
     }
 }
 
+/// Whether a file of certificate authorities can be used.
+///
+/// *Errors.* What is wrong with it.
+pub fn check_authorities(file: &Path) -> Result<(), String> {
+    read(file).map(drop)
+}
+
 fn build(file: Option<&Path>) -> io::Result<TlsConnector> {
     let authorities = match file {
         Some(file) => from_file(file)?,
@@ -63,19 +70,22 @@ fn build(file: Option<&Path>) -> io::Result<TlsConnector> {
 }
 
 fn from_file(file: &Path) -> io::Result<RootCertStore> {
-    let faulty = |why: String| {
+    read(file).map_err(|why| {
         let text = format!("tls_ca, the file '{}', cannot be used: {why}", file.display());
         io::Error::new(io::ErrorKind::InvalidData, text)
-    };
+    })
+}
+
+fn read(file: &Path) -> Result<RootCertStore, String> {
     let certificates = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| faulty(error.to_string()))?;
+        .map_err(|error| error.to_string())?;
     if certificates.is_empty() {
-        return Err(faulty("it has no certificate".to_owned()));
+        return Err("it has no certificate".to_owned());
     }
     let mut authorities = RootCertStore::empty();
     for certificate in certificates {
-        authorities.add(certificate).map_err(|error| faulty(error.to_string()))?;
+        authorities.add(certificate).map_err(|error| error.to_string())?;
     }
     Ok(authorities)
 }

@@ -608,7 +608,23 @@ async fn a_goodbye_is_not_answered_before_the_broker_has_taken_what_came_before_
         world.change(|world| hold(world, true)).await;
         world.send(&["publish 1,echo,bye"]).await;
         tokio::time::sleep(Duration::from_secs(61)).await;
-        assert!(matches!(driver.await.unwrap(), End::PublishTimeout));
+        assert!(matches!(driver.await.unwrap(), End::NotTaken { why: "publish_timeout" }));
+        assert_eq!(world.lock().written, 0);
+        assert_eq!(world.lock().goodbye, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_is_not_answered_when_the_broker_is_lost_before_it_has_taken_all() {
+    let ways: [fn(&mut World); 2] = [|world| world.refusing = true, |world| world.keeping = true];
+    for hold in ways {
+        let (world, driver, _) = logged_in().await;
+        world.change(hold).await;
+        world.send(&["publish 1,echo,bye"]).await;
+        let error = BrokerError::new(BrokerErrorKind::Unavailable, "gone");
+        world.change(|world| world.events.push_back(Event::Down { error })).await;
+        assert!(driver.is_finished(), "at once");
+        assert!(matches!(driver.await.unwrap(), End::NotTaken { why: "broker" }));
         assert_eq!(world.lock().written, 0);
         assert_eq!(world.lock().goodbye, None);
     }

@@ -57,6 +57,11 @@ const BAD_KEYS: &[(&str, &str)] = &[
         "tls_ca = 'ca.pem'\nurl = 'amqp://a'",
         "tls_ca: works only together with a url that starts with \"amqps://\", which is not set",
     ),
+    (
+        "tls_ca = 'missing.pem'\nurl = 'amqps://a'",
+        "tls_ca: expected a PEM file of certificate authorities, got \"missing.pem\": \
+         I/O error: No such file or directory (os error 2)",
+    ),
     ("connect_timeout = '0s'\nurl = 'amqp://a'", "connect_timeout: expected at least 1ms, got 0s"),
     ("heartbeat = '999ms'\nurl = 'amqp://a'", "heartbeat: expected at least 1s, got 999ms"),
     ("heartbeat = '1500ms'\nurl = 'amqp://a'", "heartbeat: expected whole seconds, got 1500ms"),
@@ -192,7 +197,7 @@ fn one_url_or_a_list_of_them_is_taken_from_every_source() {
 
 /// Every key of a RabbitMQ but `kind` and `url`, and what it can be set to.
 const OTHERS: &[(&str, &str)] = &[
-    ("tls_ca", "007.pem"),
+    ("tls_ca", "tests/config/ca.pem"),
     ("connect_timeout", "1s"),
     ("heartbeat", "2s"),
     ("login_cache", "3s"),
@@ -216,7 +221,7 @@ fn variables_and_flags_reach_every_key_of_a_rabbitmq() {
 
     let expected = Rabbitmq {
         url: vec!["amqps://a".parse().unwrap()],
-        tls_ca: Some("007.pem".into()),
+        tls_ca: Some("tests/config/ca.pem".into()),
         connect_timeout: Millis::seconds(1),
         heartbeat: Millis::seconds(2),
         login_cache: Millis::seconds(3),
@@ -379,7 +384,9 @@ fn the_example_is_valid_and_names_every_key_of_a_rabbitmq_with_its_default() {
 
 #[test]
 fn what_is_printed_of_a_rabbitmq_loads_again() {
-    let config = file(&with_keys("url = ['amqp://a', 'amqps://b']\ntls_ca = 'ca.pem'")).loaded();
+    let config =
+        file(&with_keys("url = ['amqp://a', 'amqps://b']\ntls_ca = 'tests/config/ca.pem'"))
+            .loaded();
     assert_eq!(file(&config.to_toml().unwrap()).loaded(), config);
 }
 

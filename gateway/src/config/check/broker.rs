@@ -1,6 +1,6 @@
 //! Brokers, and what routes ask of them.
 
-use broker_adapters::rabbitmq::Endpoint;
+use broker_adapters::rabbitmq::{self, Endpoint};
 use protocols::auth::Secret;
 use protocols::stomp::FRAMES_PER_CALL;
 
@@ -169,6 +169,12 @@ impl<'a> Check<'a> {
         if broker.tls_ca.is_some() && !broker.url.iter().any(|endpoint| endpoint.tls) {
             let problem = Problem::Incomplete("a url that starts with \"amqps://\"");
             self.add(at.join("tls_ca"), problem);
+        } else if let Some(file) = &broker.tls_ca
+            && let Err(why) = rabbitmq::check_authorities(file)
+        {
+            let got = format!("{}: {why}", quoted(&file.display().to_string()));
+            let expected = "a PEM file of certificate authorities";
+            self.add(at.join("tls_ca"), Problem::mismatch(expected, got));
         }
     }
 
