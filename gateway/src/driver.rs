@@ -76,8 +76,7 @@ enum End {
     Broken(std::io::Error),
     /// The peer took no byte of waiting output for `write_timeout`.
     WriteTimeout { buffered: usize },
-    /// The peer said goodbye, but the broker did not take its last messages: not in
-    /// `publish_timeout`, or it was lost.
+    /// The peer said goodbye, but its last messages were not taken in time, or the broker was lost.
     NotTaken { why: &'static str },
 }
 
@@ -489,7 +488,8 @@ impl<T: Transport> Driver<T> {
         }
         if let Some(established) = self.actions.established.take() {
             self.transport.establish();
-            self.probe = Probe::new(now, established.probe);
+            let probe = Probe::new(now, established.probe);
+            self.probe = probe.filter(|_| self.transport.can_probe());
         }
         if let Some(close) = self.actions.close.take() {
             self.start_close(now, End::Closed(close));

@@ -21,10 +21,12 @@ mod drain;
 mod driver;
 mod handshake;
 mod listener;
+mod opening;
 mod probe;
 mod route;
 mod running;
 mod start;
+mod stomp_tcp;
 pub mod telemetry;
 pub mod transport;
 

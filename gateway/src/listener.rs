@@ -5,19 +5,25 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::acceptor::Acceptor;
+use crate::config::ListenerTransport;
 use crate::drain::Drain;
 use crate::handshake;
 use crate::route::{Route, Tuning};
+use crate::stomp_tcp;
 
 /// Clients that are being told at a time that there is no room; more are dropped without a word.
 const MAX_REFUSALS: usize = 64;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What the connections of one listener share.
 pub(crate) struct ListenerState {
@@ -25,6 +31,10 @@ pub(crate) struct ListenerState {
     pub(crate) name: String,
     /// What is served, each at a path of its own.
     pub(crate) routes: Vec<Arc<Route>>,
+    /// What carries units.
+    pub(crate) transport: ListenerTransport,
+    /// After how much silence TCP itself asks whether the client is there; zero: never.
+    pub(crate) tcp_keepalive: Duration,
     /// How connections are run.
     pub(crate) tuning: Tuning,
     /// Connections at a time.
@@ -74,10 +84,16 @@ impl Door {
         if let Err(error) = io.set_nodelay(true) {
             tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
         }
+        self.keep_alive(&io, peer);
         let state = self.state.clone();
         if let Ok(permit) = self.connections.clone().try_acquire_owned() {
             self.full = false;
-            let serve = async move { handshake::serve(io, peer, &state).await };
+            let serve = async move {
+                match state.transport {
+                    ListenerTransport::Websocket => handshake::serve(io, peer, &state).await,
+                    ListenerTransport::StompTcp => stomp_tcp::serve(io, peer, &state).await,
+                }
+            };
             self.spawn(serve, permit, peer);
             return;
         }
@@ -86,8 +102,31 @@ impl Door {
             tracing::warn!(listener, limit, "no connection is left, clients are refused");
         }
         if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
-            let refuse = async move { handshake::serve_no_room(io, peer, &state).await };
+            let refuse = async move {
+                match state.transport {
+                    ListenerTransport::Websocket => {
+                        handshake::serve_no_room(io, peer, &state).await;
+                    }
+                    ListenerTransport::StompTcp => {
+                        stomp_tcp::serve_no_room(io, peer, &state).await;
+                    }
+                }
+            };
             self.spawn(refuse, permit, peer);
+        }
+    }
+
+    /// A WebSocket is asked by pings.
+    fn keep_alive(&self, io: &TcpStream, peer: SocketAddr) {
+        let time = self.state.tcp_keepalive;
+        if self.state.transport == ListenerTransport::Websocket || time.is_zero() {
+            return;
+        }
+        // Counted in seconds (tcp(7)).
+        let (time, interval) = (time.max(SECOND), (time / 3).max(SECOND));
+        let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
+        if let Err(error) = SockRef::from(io).set_tcp_keepalive(&keepalive.with_retries(3)) {
+            tracing::debug!(%peer, %error, "cannot set SO_KEEPALIVE");
         }
     }
 
@@ -112,8 +151,6 @@ impl Door {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
     use tokio::time::timeout;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gateway::cli::{Cli, Request};
-use gateway::config::{Broker, Config, Endpoint, ServiceLogin, Verify};
+use gateway::config::{Broker, Config, Endpoint, ListenerTransport, ServiceLogin, Verify};
 use gateway::{Gateway, Running, StartError, telemetry};
 use protocols::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -91,7 +91,12 @@ fn welcome(config: &Config, running: &Running) -> String {
         };
         let protocols = route.protocols.join(", ");
         let broker = config.broker.get(&route.broker).map_or_else(String::new, describe);
-        let line = format!("  ws://{addr}{}  {protocols}, broker {broker}\n", route.path);
+        let transport = config.listener.get(&route.listener).map(|listener| listener.transport);
+        let url = match transport {
+            Some(ListenerTransport::StompTcp) => format!("tcp://{addr}"),
+            _ => format!("ws://{addr}{}", route.path),
+        };
+        let line = format!("  {url}  {protocols}, broker {broker}\n");
         lines.push_str(&line);
         let service = route.service_login.as_ref();
         if let Some(ServiceLogin { login, .. }) = service {

@@ -85,6 +85,8 @@ impl Gateway {
             let state = ListenerState {
                 name: name.clone(),
                 routes: routes(name, &config, &registry, &brokers),
+                transport: settings.transport,
+                tcp_keepalive: settings.tcp_keepalive.0,
                 tuning: tuning(settings),
                 max_connections: settings.max_connections,
                 drain: drain.clone(),

@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::http::Request;
 use crate::raw_ws::{Closing, Frame, RawWs, opcode};
+use crate::wait::within;
 
 /// A frame from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +92,7 @@ pub fn frame_bytes(verb: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>)
 /// A STOMP client.
 #[derive(Debug)]
 pub struct StompClient {
-    ws: RawWs,
+    wire: Wire,
     /// Received and not yet taken.
     buffer: Vec<u8>,
     /// Whether the last message was binary.
@@ -97,10 +101,27 @@ pub struct StompClient {
     receipts: usize,
 }
 
+/// What carries the frames.
+#[derive(Debug)]
+enum Wire {
+    Ws(RawWs),
+    Tcp(TcpStream),
+}
+
 impl StompClient {
     /// Wraps a WebSocket on which nothing was said yet.
     pub const fn over(ws: RawWs) -> Self {
-        Self { ws, buffer: Vec::new(), binary: false, receipts: 0 }
+        Self::on(Wire::Ws(ws))
+    }
+
+    /// A client over plain TCP that has said nothing yet.
+    pub async fn over_tcp(address: SocketAddr) -> Self {
+        let stream = within("a connection", TcpStream::connect(address)).await;
+        Self::on(Wire::Tcp(stream.expect("the listener takes connections")))
+    }
+
+    const fn on(wire: Wire) -> Self {
+        Self { wire, buffer: Vec::new(), binary: false, receipts: 0 }
     }
 
     /// Opens a WebSocket at `/ws` and logs in as `guest` with STOMP 1.2.
@@ -123,16 +144,34 @@ impl StompClient {
         self.expect("CONNECTED").await
     }
 
-    /// The WebSocket below.
+    /// The WebSocket below; panics if it is TCP.
     pub const fn ws(&mut self) -> &mut RawWs {
-        &mut self.ws
+        match &mut self.wire {
+            Wire::Ws(ws) => ws,
+            Wire::Tcp(_) => panic!("there is no WebSocket"),
+        }
+    }
+
+    /// Sends bytes as they are, on TCP.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        match &mut self.wire {
+            Wire::Ws(ws) => ws.send_bytes(bytes).await,
+            Wire::Tcp(stream) => {
+                within("room to send", stream.write_all(bytes)).await.expect("the server reads");
+            }
+        }
     }
 
     /// Sends a frame as one text message if it is UTF-8, else as one binary message.
     pub async fn send(&mut self, verb: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
         let bytes = frame_bytes(verb, headers, body);
         let is_text = std::str::from_utf8(&bytes).is_ok();
-        self.ws.send(&if is_text { Frame::text(bytes) } else { Frame::binary(bytes) }).await;
+        match &mut self.wire {
+            Wire::Ws(ws) => {
+                ws.send(&if is_text { Frame::text(bytes) } else { Frame::binary(bytes) }).await;
+            }
+            Wire::Tcp(_) => self.send_bytes(&bytes).await,
+        }
     }
 
     /// As [`send`](Self::send), and waits for the receipt; panics if anything else comes first.
@@ -198,12 +237,22 @@ impl StompClient {
             if let Some(incoming) = self.take_buffered() {
                 return incoming;
             }
-            let Some(frame) = self.ws.recv().await else {
-                return Incoming::Closed(Closing { code: None, reason: String::new() });
+            let ended = Incoming::Closed(Closing { code: None, reason: String::new() });
+            let ws = match &mut self.wire {
+                Wire::Ws(ws) => ws,
+                Wire::Tcp(stream) => {
+                    match within("more from the server", stream.read_buf(&mut self.buffer)).await {
+                        Ok(0) | Err(_) => return ended,
+                        Ok(_) => continue,
+                    }
+                }
+            };
+            let Some(frame) = ws.recv().await else {
+                return ended;
             };
             match frame.opcode {
-                opcode::CLOSE => return Incoming::Closed(self.ws.closed_by(&frame).await),
-                opcode::PING => self.ws.send(&Frame::new(opcode::PONG, frame.payload)).await,
+                opcode::CLOSE => return Incoming::Closed(ws.closed_by(&frame).await),
+                opcode::PING => ws.send(&Frame::new(opcode::PONG, frame.payload)).await,
                 opcode::PONG => {}
                 kind => {
                     if kind != opcode::CONTINUATION {
@@ -240,7 +289,9 @@ impl StompClient {
 
     /// Hangs up without a word.
     pub fn cut(self) {
-        self.ws.cut();
+        if let Wire::Ws(ws) = self.wire {
+            ws.cut();
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use gateway::config::ListenerTransport::StompTcp;
 use gateway::config::units::{ByteSize, Millis};
 use gateway::config::{Config, Listener, Route, Secret, ServiceLogin, Verify};
 use integration_tests::{
@@ -32,6 +33,8 @@ enum Input {
     /// After a login at `/ws`, one frame with this head. It asks for a receipt: the ERROR must
     /// name it.
     WithReceipt(&'static str),
+    /// The same over plain TCP.
+    WithReceiptOverTcp(&'static str),
 }
 
 /// What is done, one after the other.
@@ -66,9 +69,9 @@ async fn each_kind_is_answered_as_specified_and_costs_no_other_client_anything()
     let _held = RawWs::open(gateway.addr("narrow"), &Request::upgrade("/ws")).await;
 
     let rows = [opening_rows(), websocket_rows(), framing_rows(), login_rows(), session_rows()];
-    let rows: Vec<Row> = rows.into_iter().flatten().collect();
-    assert!(rows.len() >= 80, "a row has been lost: {} are left", rows.len());
-    let addresses = ["web", "hasty", "narrow"].map(|name| (name, gateway.addr(name)));
+    let rows: Vec<Row> = rows.into_iter().flatten().chain(tcp_rows()).collect();
+    assert!(rows.len() >= 110, "a row has been lost: {} are left", rows.len());
+    let addresses = ["web", "hasty", "narrow", "plain"].map(|name| (name, gateway.addr(name)));
     let mut failures = Vec::new();
     for row in rows {
         let name = row.name;
@@ -90,6 +93,9 @@ fn configure(config: &mut Config) {
     let hasty = Listener { handshake_timeout: short, ..config.listener["web"].clone() };
     let narrow = Listener { max_connections: 1, ..config.listener["web"].clone() };
     config.listener.extend([("hasty".to_owned(), hasty), ("narrow".to_owned(), narrow)]);
+
+    let plain = Listener { transport: StompTcp, ..config.listener["web"].clone() };
+    config.listener.insert("plain".to_owned(), plain);
 
     let stomp = config.route["stomp"].clone();
     let mut tight = Route { path: "/tight".to_owned(), ..stomp.clone() };
@@ -120,7 +126,7 @@ fn configure(config: &mut Config) {
     let routes =
         [("tight", tight), ("impatient", impatient), ("strict", strict), ("service", service)];
     config.route.extend(routes.map(|(name, route)| (name.to_owned(), route)));
-    for listener in ["hasty", "narrow"] {
+    for listener in ["hasty", "narrow", "plain"] {
         let route = Route { listener: listener.to_owned(), ..stomp.clone() };
         config.route.insert(listener.to_owned(), route);
     }
@@ -314,6 +320,15 @@ fn session_rows() -> Vec<Row> {
     single.into_iter().chain(several).chain([old]).collect()
 }
 
+/// The same frames where no WebSocket is below: what is wrong is told alike, and nothing follows.
+fn tcp_rows() -> Vec<Row> {
+    let over_tcp = |row: Row| match row.input {
+        Input::WithReceipt(head) => Some(Row { input: Input::WithReceiptOverTcp(head), ..row }),
+        _ => None,
+    };
+    session_rows().into_iter().filter_map(over_tcp).collect()
+}
+
 /// A STOMP frame without a body, in one text message.
 fn frame(head: &str) -> Step {
     message(&format!("{head}\n\n\0"))
@@ -325,7 +340,7 @@ fn message(text: &str) -> Step {
 }
 
 impl Row {
-    async fn check(self, addresses: [(&'static str, SocketAddr); 3]) {
+    async fn check(self, addresses: [(&'static str, SocketAddr); 4]) {
         let address = |listener| addresses.iter().find(|(name, _)| *name == listener).unwrap().1;
         let mut receipt = None;
         let (path, version, steps) = match self.input {
@@ -338,6 +353,13 @@ impl Row {
                 receipt = Some(RECEIPT);
                 let step = frame(&format!("{head}\nreceipt:{RECEIPT}"));
                 ("/ws", Some("1.2"), vec![step])
+            }
+            Input::WithReceiptOverTcp(head) => {
+                let mut client = StompClient::over_tcp(address("plain")).await;
+                client.login(&[("accept-version", "1.2")]).await;
+                let frame = format!("{head}\nreceipt:{RECEIPT}\n\n\0");
+                client.send_bytes(frame.as_bytes()).await;
+                return self.answer.check_end(&mut client, Some(RECEIPT), None).await;
             }
         };
         let ws = RawWs::open(address("web"), &Request::upgrade(path)).await;
@@ -356,7 +378,8 @@ impl Row {
                 }
             }
         }
-        self.answer.check_end(&mut client, receipt).await;
+        let code = self.answer.code();
+        self.answer.check_end(&mut client, receipt, Some(code)).await;
     }
 }
 
@@ -372,22 +395,25 @@ impl Answer {
         assert_eq!(reply.body.lines().count(), 1, "one plain sentence: {reply:?}");
     }
 
-    async fn check_end(self, client: &mut StompClient, receipt: Option<&str>) {
-        let code = match self {
+    fn code(&self) -> u16 {
+        match self {
             Http(..) => unreachable!("the row has an HTTP answer"),
-            Error(message, texts, code) => {
-                let error = client.expect("ERROR").await;
-                assert_eq!(error.header("message"), Some(message), "{}", error.text());
-                assert_eq!(error.header("receipt-id"), receipt, "{error:?}");
-                assert!(!error.body.is_empty(), "an ERROR says what was wrong");
-                for text in texts {
-                    assert!(error.text().contains(text), "{text:?} is not in {:?}", error.text());
-                }
-                code
+            Error(_, _, code) | Close(code) => *code,
+        }
+    }
+
+    /// `code` is that of the close frame, where there is one.
+    async fn check_end(self, client: &mut StompClient, receipt: Option<&str>, code: Option<u16>) {
+        if let Error(message, texts, _) = self {
+            let error = client.expect("ERROR").await;
+            assert_eq!(error.header("message"), Some(message), "{}", error.text());
+            assert_eq!(error.header("receipt-id"), receipt, "{error:?}");
+            assert!(!error.body.is_empty(), "an ERROR says what was wrong");
+            for text in texts {
+                assert!(error.text().contains(text), "{text:?} is not in {:?}", error.text());
             }
-            Close(code) => code,
-        };
-        assert_eq!(client.closing().await.code, Some(code));
+        }
+        assert_eq!(client.closing().await.code, code);
     }
 }
 

@@ -38,6 +38,12 @@ pub enum Violation {
         /// Declared or received bytes.
         got: usize,
     },
+    /// As many connections are open as may be.
+    #[error("all {limit} connections that may be open here are in use; try again later")]
+    TooManyConnections {
+        /// Allowed connections.
+        limit: usize,
+    },
     /// The peer answered neither data nor probes.
     #[error("nothing was heard for {millis} ms, not even an answer to a WebSocket ping")]
     Silent {
@@ -315,7 +321,7 @@ const fn report(message: &'static str, code: CloseCode, label: &'static str) -> 
 impl Violation {
     /// The row of the table for this violation.
     pub const fn report(&self) -> Report {
-        use CloseCode::{Invalid, Policy, Protocol, TooBig};
+        use CloseCode::{Invalid, Policy, Protocol, TooBig, TryAgainLater};
         match self {
             Self::WebSocket(_) => report("WebSocket error", Protocol, "websocket"),
             Self::TextNotUtf8 => report("Invalid UTF-8", Invalid, "text_not_utf8"),
@@ -324,6 +330,9 @@ impl Violation {
             }
             Self::TooMuchBeforeLogin { .. } => {
                 report("Frame too large", TooBig, "too_much_before_login")
+            }
+            Self::TooManyConnections { .. } => {
+                report("Connection limit reached", TryAgainLater, "too_many_connections")
             }
             Self::Silent { .. } => report("Connection timeout", Policy, "silent"),
             Self::FrameTooLarge { .. } => report("Frame too large", TooBig, "frame_too_large"),

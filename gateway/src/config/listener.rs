@@ -14,12 +14,19 @@ pub struct Listener {
     /// Address and port; port 0 takes a free one.
     #[serde(deserialize_with = "values::address")]
     pub bind: SocketAddr,
-    /// Connections at a time; one more is told so with HTTP 503. Default 10,000.
+    /// `websocket`, the default, or `stomp-tcp`.
+    #[serde(default, deserialize_with = "values::word")]
+    pub transport: ListenerTransport,
+    /// Connections at a time; one more is told so with HTTP 503, or an ERROR. Default 10,000.
     #[serde(default = "max_connections")]
     pub max_connections: usize,
     /// From the accepted connection to the finished WebSocket handshake. Default 10 s.
     #[serde(default = "handshake_timeout")]
     pub handshake_timeout: Millis,
+    /// With `stomp-tcp`: silence after which TCP asks whether the client is still there. Zero:
+    /// never. Default 60 s.
+    #[serde(default = "tcp_keepalive")]
+    pub tcp_keepalive: Millis,
     /// A connection whose socket takes no byte for so long while output waits is cut. Default 30 s.
     #[serde(default = "write_timeout")]
     pub write_timeout: Millis,
@@ -45,7 +52,9 @@ impl Listener {
     pub fn on(bind: SocketAddr) -> Self {
         Self {
             bind,
+            transport: ListenerTransport::default(),
             max_connections: max_connections(),
+            tcp_keepalive: tcp_keepalive(),
             handshake_timeout: handshake_timeout(),
             write_timeout: write_timeout(),
             publish_timeout: publish_timeout(),
@@ -54,6 +63,21 @@ impl Listener {
             socket_send_buffer: socket_send_buffer(),
         }
     }
+}
+
+/// What carries the units of a listener's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListenerTransport {
+    /// WebSocket (RFC 6455).
+    #[default]
+    Websocket,
+    /// STOMP frames, one after another, on plain TCP.
+    StompTcp,
+}
+
+fn tcp_keepalive() -> Millis {
+    Millis::seconds(60)
 }
 
 fn max_connections() -> usize {

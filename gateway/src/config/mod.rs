@@ -37,7 +37,7 @@ pub use broker::{Broker, Embedded, Rabbitmq, User};
 /// Where a RabbitMQ listens.
 pub use broker_adapters::rabbitmq::Endpoint;
 pub use layers::Sources;
-pub use listener::Listener;
+pub use listener::{Listener, ListenerTransport};
 pub use location::{KeyPath, Location};
 pub use problem::{ConfigError, ConfigErrors, Problem, Suggestion};
 pub use process::{Admin, Drain, Log, LogFormat};

@@ -21,13 +21,12 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use protocols::SessionSetup;
+use protocols::registry::Negotiated;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::Instrument;
 
-use crate::driver::{self, Connection};
 use crate::listener::ListenerState;
+use crate::opening::{self, Opening};
 use crate::route::Route;
 use crate::transport::linger::linger;
 use crate::transport::ws::{InputLimits, Ws};
@@ -78,7 +77,7 @@ where
 /// How the reading of a request ended.
 enum End {
     /// A WebSocket is open.
-    Granted(Opening),
+    Granted(Opened),
     /// The request was refused, and the answer is written.
     Refused(Refusal),
     /// There is no request to answer; why, is still to be said.
@@ -88,7 +87,7 @@ enum End {
 }
 
 /// A WebSocket that is open.
-struct Opening {
+struct Opened {
     granted: Granted,
     /// What has come after the request.
     read_ahead: Bytes,
@@ -136,7 +135,7 @@ fn end(
     state: &ListenerState,
 ) -> End {
     match (stop, decision) {
-        (Stop::Served, Some(Ok(granted))) => End::Granted(Opening { granted, read_ahead }),
+        (Stop::Served, Some(Ok(granted))) => End::Granted(Opened { granted, read_ahead }),
         (Stop::Served, Some(Err(refusal))) => End::Refused(refusal),
         // The answer could not be written.
         (Stop::Failed(_) | Stop::TooLate | Stop::Draining, Some(_)) => End::Gone,
@@ -199,7 +198,7 @@ impl Service<Request<Incoming>> for Handshake<'_> {
 /// Opens the session and runs it until it has ended.
 async fn open<S>(
     io: S,
-    Opening { granted, read_ahead }: Opening,
+    Opened { granted, read_ahead }: Opened,
     opened: Instant,
     peer: SocketAddr,
     state: &ListenerState,
@@ -207,28 +206,14 @@ async fn open<S>(
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let Granted { route, negotiated, session_id, .. } = granted;
-    let protocol = negotiated.name.unwrap_or_else(|| negotiated.protocol.id());
-    let span =
-        tracing::info_span!("session", id = %session_id, route = route.name, protocol, %peer);
     let limits = InputLimits {
         before_login: route.policy.limits.frame_size_before_login,
         message_size: route.max_message_size,
     };
-    let session = negotiated.protocol.open(SessionSetup {
-        name: negotiated.name,
-        session_id,
-        policy: route.policy.clone(),
-        now: opened.into_std(),
-    });
-    let connection = Connection {
-        session,
-        route,
-        peer: peer.ip(),
-        tuning: state.tuning,
-        drain: state.drain.clone(),
-    };
+    let Negotiated { protocol, name } = negotiated;
     let transport = Ws::new(io, read_ahead, limits).await;
-    driver::drive(transport, connection).instrument(span).await;
+    let opening = Opening { route, protocol, name, session_id, opened, peer };
+    opening::run(transport, opening, state).await;
 }
 
 /// Answers without hyper, and closes.

@@ -18,6 +18,7 @@ use protocols::violation::shown;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::Refusal;
+use crate::opening;
 use crate::route::Route;
 
 /// A handshake that may be completed.
@@ -136,13 +137,11 @@ fn choose(headers: &HeaderMap, route: &Route) -> Result<Negotiated, Refusal> {
 }
 
 fn session_id() -> Result<Text, Refusal> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
+    opening::session_id().map_err(|error| {
         tracing::error!(%error, "the operating system gives no random bytes");
         let text = "The server cannot name the session: it has no random bytes.";
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
-    })?;
-    Ok(format!("session-{:032x}", u128::from_ne_bytes(random)).into())
+    })
 }
 
 fn bad(text: impl Into<String>) -> Refusal {

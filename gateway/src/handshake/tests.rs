@@ -11,12 +11,13 @@ use protocols::registry::Subprotocol;
 use protocols::session::{Close, CloseCause, CloseCode, FrameKind, OutFrame, Unit};
 use protocols::text::Text;
 use protocols::violation::Violation;
-use protocols::{Actions, Registry, Session};
+use protocols::{Actions, Registry, Session, SessionSetup};
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::auth::Login;
+use crate::config::ListenerTransport;
 use crate::drain::Drain;
 use crate::route::Tuning;
 
@@ -122,6 +123,8 @@ pub(crate) fn state(max_connections: usize) -> Arc<ListenerState> {
             close_timeout: Duration::from_secs(5),
             output_high_water: 256 << 10,
         },
+        transport: ListenerTransport::Websocket,
+        tcp_keepalive: Duration::ZERO,
         max_connections,
         drain: Drain::new(Duration::ZERO),
         tracker: TaskTracker::new(),

@@ -5,6 +5,7 @@
 //! [`Transport::queue`] was given.
 
 pub(crate) mod linger;
+pub(crate) mod tcp;
 pub(crate) mod ws;
 
 use std::io;
@@ -38,6 +39,11 @@ pub trait Transport: Send + Unpin {
 
     /// Lifts the bound on input that holds before a login.
     fn establish(&mut self);
+
+    /// Whether a peer that is alive answers [`probe`](Self::probe).
+    fn can_probe(&self) -> bool {
+        true
+    }
 
     /// Asks the peer for a sign of life (WebSocket ping).
     fn probe(&mut self);
