@@ -111,7 +111,7 @@ async fn a_client_that_promised_no_heart_beats_is_not_taken_for_dead() {
     lively.login(&[("accept-version", "1.2"), ("heart-beat", "100,0")]).await;
     // It promised some and sends none: by the time it is given up, the other was silent for as long.
     let error = lively.expect("ERROR").await;
-    assert_eq!(error.header("message"), Some("Connection timeout"));
+    assert_eq!(error.header("message"), Some("Heart-beat missed"));
     quiet.subscribe("still", "/queue/there", "auto").await;
 }
 
