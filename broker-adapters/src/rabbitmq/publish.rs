@@ -14,7 +14,8 @@
 //!
 //! # Confirms
 //! A channel begins without them. The first publish that wants to know its outcome waits until
-//! `confirm.select` is answered, for lapin counts confirms from there on. A message that RabbitMQ
+//! all before it were written, for lapin lets methods overtake messages and RabbitMQ counts those that come
+//! after `confirm.select`; and until that is answered, for lapin counts from there on. A message that RabbitMQ
 //! returns comes before its confirm without naming it, and confirms may come many at a time, so a
 //! mandatory message travels alone.
 
@@ -235,7 +236,14 @@ impl Publishing {
             if after_mandatory || (publish.mandatory && !is_alone) {
                 return;
             }
+            let confirms = publish.wants_outcome();
             match self.lane(publish) {
+                Ok(lane) if confirms && !lane.channel.amqp().status().confirm() => {
+                    if is_alone {
+                        self.preparing = Some(Box::pin(confirm(lane)));
+                    }
+                    return;
+                }
                 Ok(lane) => {
                     if let Some(publish) = self.waiting.pop_front() {
                         self.send(publish, &lane, events);
@@ -263,9 +271,6 @@ impl Publishing {
             && !self.declared.contains(&queue.queue)
         {
             return Err(Box::pin(declare(self.lease.clone(), self.link, queue.clone())));
-        }
-        if publish.wants_outcome() && !lane.channel.amqp().status().confirm() {
-            return Err(Box::pin(confirm(Arc::clone(lane))));
         }
         Ok(Arc::clone(lane))
     }

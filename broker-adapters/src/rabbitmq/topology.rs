@@ -207,8 +207,17 @@ impl Plan {
     ) -> Result<(Channel, lapin::Consumer), BrokerError> {
         let channel = lease.channel(Side::Consume).await?;
         let consumer = self.consume(channel.amqp(), again).await;
-        let consumer = consumer.map_err(|error| broker_error(&error))?;
-        Ok((channel, consumer))
+        match consumer.map_err(|error| broker_error(&error)) {
+            Ok(consumer) => Ok((channel, consumer)),
+            Err(error) => {
+                if self.is_private && error.kind != BrokerErrorKind::Unavailable {
+                    // It was declared and has no consumer that it would go with: it would stay for as
+                    // long as the connection. If this fails it was not declared, or is gone with that.
+                    drop(self.delete(lease).await);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Deletes the queue if it is exclusive, and belongs to the connection. It is declared once more

@@ -167,3 +167,37 @@ async fn a_refusal_on_the_links_own_channel_spares_what_went_by_a_shared_one() {
         }
     }
 }
+
+#[tokio::test]
+async fn confirms_are_asked_for_behind_what_goes_without() {
+    let (vhost, broker) = direct().await;
+    let mut consumer = client(&broker, &vhost).await;
+    consumer.subscribe(queue("orders"), 10).await;
+    for _ in 0..20 {
+        let mut client = client(&broker, &vhost).await;
+        let tokens = [(); 2].map(|()| client.token());
+        // The first takes a while to be written.
+        for (token, body) in tokens.into_iter().zip([vec![b'x'; 1 << 20], b"last".to_vec()]) {
+            let confirm = token == tokens[1];
+            let (message, to) = (message(body), queue("orders"));
+            let (queue, mandatory) = (None, false);
+            client.link.submit(Command::Publish { token, to, message, queue, confirm, mandatory });
+        }
+        let accepted = Event::Confirmed { token: tokens[1], outcome: Outcome::Accepted };
+        assert_eq!(client.event().await, accepted);
+        for length in [1 << 20, 4] {
+            let delivery = consumer.delivery().await;
+            assert_eq!(delivery.body().len(), length);
+            consumer.accept(&delivery);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_queue_of_a_subscription_that_was_refused_does_not_stay() {
+    let (vhost, broker) = direct().await;
+    let mut client = client(&broker, &vhost).await;
+    let refused = client.try_subscribe(exchange("missing", "k"), &QueueOptions::default(), 1).await;
+    assert_eq!(refused.unwrap_err().kind, BrokerErrorKind::NotFound);
+    assert_eq!(vhost.queues().await, Vec::new());
+}
