@@ -1,0 +1,116 @@
+//! The gateway held against RabbitMQ's own STOMP plugin: scripts of frames are played against both
+//! in front of the same RabbitMQ, and what came back and what the broker then holds is compared.
+//!
+//! The scripts are text, see [`script`]. One that comes out differently has to name the differences
+//! on purpose, by `differs:` and rows of the table in `gateway/docs/STOMP.md`. One that names them
+//! and comes out alike fails too.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod observed;
+mod play;
+mod script;
+
+use std::path::Path;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use gateway::config::{Listener, ListenerTransport};
+use integration_tests::TestGateway;
+use play::{Side, play};
+use rabbitmq_node::{Node, Options, Vhost};
+use script::{Script, Verdict};
+
+/// Scripts that are played at a time.
+const AT_A_TIME: usize = 8;
+
+/// How one script came out.
+struct Outcome {
+    script: Script,
+    plugin: String,
+    gateway: String,
+}
+
+impl Outcome {
+    fn is_equal(&self) -> bool {
+        self.plugin == self.gateway
+    }
+
+    /// What is wrong, unless nothing is.
+    fn complaint(&self) -> Option<String> {
+        let name = &self.script.name;
+        match (&self.script.verdict, self.is_equal()) {
+            (Verdict::Equal, true) | (Verdict::Differs(_), false) => None,
+            (Verdict::Equal, false) => Some(format!(
+                "=== {name}: differs for no reason\n--- the plugin\n{}--- the gateway\n{}",
+                self.plugin, self.gateway
+            )),
+            (Verdict::Differs(rows), true) => {
+                Some(format!("=== {name}: comes out alike, though it says: {}\n", rows.join("; ")))
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateway_answers_as_the_plugin_does() {
+    let node = Node::start(Options::default().plugin("rabbitmq_stomp")).await;
+    let vhost = node.vhost().await;
+    let gateway = in_front_of(&vhost).await;
+    let sides = [node.stomp_addr(), gateway.addr("plain")];
+    let scripts = script::all();
+    let outcomes: Vec<Outcome> = stream::iter(scripts)
+        .map(async |script| {
+            let [plugin, gateway] = sides;
+            let plugin = Side { address: plugin, vhost: node.vhost().await };
+            let gateway = Side { address: gateway, vhost: node.vhost().await };
+            let (plugin, gateway) = tokio::join!(play(&script, &plugin), play(&script, &gateway));
+            Outcome { script, plugin, gateway }
+        })
+        .buffered(AT_A_TIME)
+        .collect()
+        .await;
+    let complaints: Vec<_> = outcomes.iter().filter_map(Outcome::complaint).collect();
+    let summary = summary(&outcomes, complaints.len());
+    assert!(complaints.is_empty(), "{}\n{summary}", complaints.join("\n"));
+    say(&summary);
+}
+
+/// A gateway that speaks STOMP over TCP, as the plugin does.
+async fn in_front_of(vhost: &Vhost) -> TestGateway {
+    let settings = TestGateway::rabbitmq(vhost).config(|config| {
+        let transport = ListenerTransport::StompTcp;
+        let plain = Listener { transport, ..config.listener["web"].clone() };
+        config.listener.insert("plain".to_owned(), plain);
+        let mut route = config.route["stomp"].clone();
+        route.listener = "plain".to_owned();
+        config.route.insert("plain".to_owned(), route);
+    });
+    settings.start().await
+}
+
+fn summary(outcomes: &[Outcome], wrong: usize) -> String {
+    let scripts = outcomes.len();
+    let equal = outcomes.iter().filter(|it| it.is_equal()).count();
+    let differs = outcomes.iter().filter(|it| matches!(it.script.verdict, Verdict::Differs(_)));
+    let differs = differs.count();
+    format!("{scripts} scripts: {equal} equal, {differs} different on purpose, {wrong} wrong")
+}
+
+#[allow(clippy::print_stdout, reason = "the figures are what the test is for")]
+fn say(summary: &str) {
+    println!("{summary}");
+}
+
+#[test]
+fn every_difference_is_a_row_of_the_table() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/docs/STOMP.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    for Script { name, verdict, .. } in script::all() {
+        if let Verdict::Differs(rows) = verdict {
+            for row in rows {
+                assert!(document.contains(&format!("\n| {row} |")), "{name}: {row}");
+            }
+        }
+    }
+}
