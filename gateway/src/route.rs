@@ -17,6 +17,8 @@ pub(crate) struct Route {
     pub(crate) path: String,
     /// What is spoken there; the first is meant by clients that name nothing.
     pub(crate) protocols: Vec<Arc<dyn Subprotocol>>,
+    /// What is spoken to clients that name nothing that is, if they are not refused.
+    pub(crate) fallback: Option<Arc<dyn Subprotocol>>,
     /// What its sessions work under.
     pub(crate) policy: Arc<Policy>,
     /// Bytes of one WebSocket message after the login.

@@ -9,6 +9,8 @@ use broker_adapters::embedded::{self, Embedded};
 use broker_adapters::rabbitmq::RabbitMq;
 use protocols::auth::{Credentials, Secret};
 use protocols::policy::Policy;
+use protocols::stomp::Stomp;
+use protocols::stomp::compat::Switch;
 use protocols::text::Text;
 use protocols::{Registry, Subprotocol};
 use tokio::task::JoinSet;
@@ -192,10 +194,14 @@ fn routes(
     let route = |(name, settings): (&String, &config::Route)| {
         let backend = brokers.get(&settings.broker)?;
         let known = settings.protocols.iter().filter_map(|id| registry.find(id).cloned());
+        let protocols: Vec<_> = known.collect();
+        let stomp = protocols.iter().find(|protocol| protocol.id() == Stomp.id());
+        let takes_any = settings.compat.has(Switch::AnySubprotocol);
         Some(Arc::new(Route {
             name: name.clone(),
             path: settings.path.clone(),
-            protocols: known.collect(),
+            fallback: stomp.filter(|_| takes_any).cloned(),
+            protocols,
             policy: Arc::new(policy(settings, backend)),
             max_message_size: settings.max_message_size(),
             login: login(settings, backend),

@@ -265,13 +265,13 @@ fn login_rows() -> Vec<Row> {
 #[rustfmt::skip]
 fn session_rows() -> Vec<Row> {
     let single = [
-        ("SEND without destination", "SEND", Error("Missing header", &["destination"], 1008)),
+        ("SEND without destination", "SEND", Error("Missing destination", &["destination"], 1008)),
         ("SUBSCRIBE without id to a destination without a name", "SUBSCRIBE\ndestination:/queue/", Error("Invalid destination", &["/queue/"], 1008)),
         ("UNSUBSCRIBE of a destination that was not subscribed to", "UNSUBSCRIBE\ndestination:/queue/bad", Error("No subscription found", &["/queue/bad"], 1008)),
-        ("SUBSCRIBE without destination", "SUBSCRIBE\nid:1", Error("Missing header", &["destination"], 1008)),
-        ("UNSUBSCRIBE of anything", "UNSUBSCRIBE", Error("Missing header", &["id or destination"], 1008)),
+        ("SUBSCRIBE without destination", "SUBSCRIBE\nid:1", Error("Missing destination", &["destination"], 1008)),
+        ("UNSUBSCRIBE of anything", "UNSUBSCRIBE", Error("Missing destination or id", &["id or destination"], 1008)),
         ("ACK without id", "ACK", Error("Missing header", &["\"id\""], 1008)),
-        ("BEGIN without transaction", "BEGIN", Error("Missing header", &["transaction"], 1008)),
+        ("BEGIN without transaction", "BEGIN", Error("Missing transaction", &["transaction"], 1008)),
         ("unknown destination", "SEND\ndestination:/nowhere/at-all", Error("Unknown destination", &["/nowhere/at-all"], 1008)),
         ("destination with a slash too many", "SEND\ndestination:/topic/a/b", Error("Invalid destination", &["/topic/a/b"], 1008)),
         ("queue without a name", "SUBSCRIBE\nid:1\ndestination:/queue/", Error("Invalid destination", &["/queue/"], 1008)),

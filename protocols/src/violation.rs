@@ -320,7 +320,7 @@ const fn report(message: &'static str, code: CloseCode, label: &'static str) -> 
 
 impl Violation {
     /// The row of the table for this violation.
-    pub const fn report(&self) -> Report {
+    pub fn report(&self) -> Report {
         use CloseCode::{Invalid, Policy, Protocol, TooBig, TryAgainLater};
         match self {
             Self::WebSocket(_) => report("WebSocket error", Protocol, "websocket"),
@@ -356,7 +356,15 @@ impl Violation {
             Self::VersionMismatch { .. } => report("Version mismatch", Policy, "version_mismatch"),
             Self::LoginTimeout { .. } => report("Login timeout", Policy, "login_timeout"),
             Self::HeartbeatMissed { .. } => report("Heart-beat missed", Policy, "heartbeat_missed"),
-            Self::MissingHeader { .. } => report("Missing header", Policy, "missing_header"),
+            Self::MissingHeader { header, .. } => {
+                let message = match *header {
+                    "destination" => "Missing destination",
+                    "id or destination" => "Missing destination or id",
+                    "transaction" => "Missing transaction",
+                    _ => "Missing header",
+                };
+                report(message, Policy, "missing_header")
+            }
             Self::BadHeader { .. } => report("Invalid header", Policy, "bad_header"),
             Self::ForbiddenHeader { .. } => report("Invalid header", Policy, "forbidden_header"),
             Self::BodyNotAllowed { .. } => report("Invalid frame", Policy, "body_not_allowed"),
@@ -392,6 +400,23 @@ impl Violation {
                 report("Receipt limit exceeded", Policy, "too_many_receipts")
             }
         }
+    }
+}
+
+impl Violation {
+    /// Whether it is about one frame that has had no effect: whoever sent it can go on.
+    pub const fn is_local(&self) -> bool {
+        matches!(
+            self,
+            Self::MissingHeader { .. }
+                | Self::BadHeader { .. }
+                | Self::ForbiddenHeader { .. }
+                | Self::UnknownDestination { .. }
+                | Self::InvalidDestination { .. }
+                | Self::UnknownSubscription { .. }
+                | Self::UnknownAck { .. }
+                | Self::UnknownTransaction { .. }
+        )
     }
 }
 

@@ -104,7 +104,9 @@ fn part(escaping: Escaping, is_name: bool) -> impl Strategy<Value = String> {
     match escaping {
         Escaping::None if is_name => {}
         Escaping::None => characters.push(':'),
-        Escaping::V11 | Escaping::V12 => characters.extend([':', '\n', '\r']),
+        Escaping::V11 | Escaping::V12 | Escaping::Every => {
+            characters.extend([':', '\n', '\r']);
+        }
     }
     vec(select(characters), 0..12).prop_map(move |text| {
         let text: String = text.into_iter().collect();
@@ -233,7 +235,7 @@ proptest! {
     fn any_cut_of_garbage_gives_the_same_frames_and_the_same_violation(
         pieces in vec(select(PIECES.to_vec()), 0..30),
         cuts in vec(any::<prop::sample::Index>(), 0..8),
-        escaping in select(vec![Escaping::None, Escaping::V11, Escaping::V12]),
+        escaping in select(vec![Escaping::None, Escaping::V11, Escaping::V12, Escaping::Every]),
         frame_size in 0..60_usize,
         header_count in 0..4_usize,
         header_size in 0..30_usize,

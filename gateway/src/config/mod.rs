@@ -43,6 +43,7 @@ pub use problem::{ConfigError, ConfigErrors, Problem, Suggestion};
 pub use process::{Admin, Drain, Log, LogFormat};
 /// What passcodes are wrapped in.
 pub use protocols::auth::Secret;
+pub use protocols::stomp::compat::{Compat, Switch};
 pub use route::{Limits, Outgoing, Route, ServiceLogin, Stomp, Verify};
 
 /// The top-level tables, which are the fields of [`Config`].

@@ -3,6 +3,7 @@
 use protocols::auth::Secret;
 use protocols::policy::{self, Policy};
 use protocols::stomp;
+use protocols::stomp::compat::Compat;
 use protocols::text::Text;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,9 @@ pub struct Route {
     /// Bytes of one WebSocket message once logged in. Default: `limits.frame_size` + 4 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_message_size: Option<ByteSize>,
+    /// What is done as RabbitMQ's STOMP plugin does it. Default: nothing.
+    #[serde(default, deserialize_with = "values::compat", serialize_with = "values::show_compat")]
+    pub compat: Compat,
     /// Bounds on what one client may use.
     #[serde(default)]
     pub limits: Limits,
@@ -77,6 +81,7 @@ impl Route {
             default_passcode: None,
             service_login: None,
             max_message_size: None,
+            compat: Compat::NONE,
             limits: Limits::default(),
             stomp: Stomp::default(),
         }
@@ -84,7 +89,8 @@ impl Route {
 
     /// What the sessions of this route work under.
     pub fn policy(&self) -> Policy {
-        Policy { limits: (&self.limits).into(), stomp: (&self.stomp).into() }
+        let stomp = stomp::Settings { compat: self.compat, ..(&self.stomp).into() };
+        Policy { limits: (&self.limits).into(), stomp }
     }
 
     /// Bytes of one WebSocket message after the login.
@@ -213,6 +219,8 @@ pub struct Stomp {
     pub prefetch: u16,
     /// Most deliveries outstanding that a client may ask for.
     pub max_prefetch: u16,
+    /// Whether a NACK without `requeue` puts the message back.
+    pub nack_requeue: bool,
     /// `auto`, `text` or `binary`.
     #[serde(deserialize_with = "values::word")]
     pub outgoing: Outgoing,
@@ -222,14 +230,22 @@ pub struct Stomp {
 
 impl Default for Stomp {
     fn default() -> Self {
-        let stomp::Settings { heartbeat, prefetch, max_prefetch, outgoing, server, .. } =
-            stomp::Settings::default();
+        let stomp::Settings {
+            heartbeat,
+            prefetch,
+            max_prefetch,
+            nack_requeue,
+            outgoing,
+            server,
+            ..
+        } = stomp::Settings::default();
         Self {
             heartbeat_min: Millis(heartbeat.min),
             heartbeat_max: Millis(heartbeat.max),
             heartbeat_default: Millis(heartbeat.default),
             prefetch,
             max_prefetch,
+            nack_requeue,
             outgoing: outgoing.into(),
             server_header: server.is_some(),
         }
@@ -246,6 +262,7 @@ impl From<&Stomp> for stomp::Settings {
             },
             prefetch: stomp.prefetch,
             max_prefetch: stomp.max_prefetch,
+            nack_requeue: stomp.nack_requeue,
             outgoing: stomp.outgoing.into(),
             server: stomp.server_header.then_some(Text::from_static(SERVER)),
             ..Self::default()
@@ -287,6 +304,8 @@ impl From<Outgoing> for stomp::OutgoingKind {
 
 #[cfg(test)]
 mod tests {
+    use protocols::stomp::compat::Switch;
+
     use super::*;
 
     #[test]
@@ -303,12 +322,15 @@ mod tests {
         route.limits.subscriptions = 7;
         route.stomp.heartbeat_max = Millis::seconds(70);
         route.stomp.outgoing = Outgoing::Binary;
+        route.stomp.nack_requeue = false;
+        route.compat = Compat::NONE.with(Switch::Escapes);
         route.stomp.server_header = true;
         let policy = route.policy();
         assert_eq!(route.max_message_size(), 77);
         assert_eq!(policy.limits.subscriptions, 7);
         assert_eq!(policy.stomp.heartbeat.max.as_secs(), 70);
         assert_eq!(policy.stomp.outgoing, stomp::OutgoingKind::Binary);
+        assert!(!policy.stomp.nack_requeue && policy.stomp.compat == route.compat);
         assert_eq!(policy.stomp.server.as_deref(), Some(SERVER));
     }
 }

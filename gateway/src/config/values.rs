@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use broker_adapters::rabbitmq::Endpoint;
 use protocols::auth::Secret;
+use protocols::stomp::compat::{Compat, Switch};
 use serde::de::{self, IntoDeserializer, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 
@@ -153,4 +154,67 @@ pub(super) fn show_endpoints<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(endpoints.iter().map(Endpoint::to_string))
+}
+
+/// What a route's `compat` expects.
+const COMPAT: &str = "\"rabbitmq\", or a list of switches such as [\"open-after-error\"]";
+
+const RABBITMQ: &str = "rabbitmq";
+
+/// The names of all switches.
+const SWITCHES: [&str; Switch::ALL.len()] = {
+    let mut names = [""; Switch::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Switch::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+/// What is done as RabbitMQ's plugin does it: all of it, or what a list names.
+pub(super) fn compat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Compat, D::Error> {
+    struct Switches;
+
+    impl<'de> Visitor<'de> for Switches {
+        type Value = Compat;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(COMPAT)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Compat, E> {
+            match text {
+                RABBITMQ => Ok(Compat::RABBITMQ),
+                // From a variable or a flag, a list comes as its text, and is read once more.
+                _ if text.trim_start().starts_with('[') => {
+                    Err(E::invalid_type(Unexpected::Str(text), &self))
+                }
+                _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+            }
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Compat, A::Error> {
+            let mut compat = Compat::NONE;
+            while let Some(name) = names.next_element::<String>()? {
+                let switch = Switch::ALL.into_iter().find(|switch| switch.name() == name);
+                let unknown = || de::Error::unknown_variant(&name, &SWITCHES);
+                compat = compat.with(switch.ok_or_else(unknown)?);
+            }
+            Ok(compat)
+        }
+    }
+
+    deserializer.deserialize_any(Switches)
+}
+
+/// Shows what [`compat`] reads.
+pub(super) fn show_compat<S: Serializer>(
+    compat: &Compat,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match *compat {
+        Compat::RABBITMQ => serializer.serialize_str(RABBITMQ),
+        some => serializer.collect_seq(some.switches().map(Switch::name)),
+    }
 }

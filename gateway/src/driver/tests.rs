@@ -373,6 +373,7 @@ fn start(world: &Shared) -> (JoinHandle<End>, Drain) {
         name: "stomp".into(),
         path: "/ws".into(),
         protocols: Vec::new(),
+        fallback: None,
         policy: Arc::new(Policy::default()),
         max_message_size: 1 << 20,
         login: Login {

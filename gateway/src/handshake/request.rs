@@ -125,7 +125,11 @@ fn choose(headers: &HeaderMap, route: &Route) -> Result<Negotiated, Refusal> {
     let offered = offered.ok_or_else(|| {
         bad("Sec-WebSocket-Protocol must be a list of names in ASCII, separated by commas.")
     })?;
-    negotiate(&offered, &route.protocols).ok_or_else(|| {
+    let fallback = || {
+        let protocol = route.fallback.clone()?;
+        Some(Negotiated { protocol, name: None })
+    };
+    negotiate(&offered, &route.protocols).or_else(fallback).ok_or_else(|| {
         let spoken: Vec<_> = route.protocols.iter().flat_map(|it| it.names()).copied().collect();
         bad(format!(
             "The sub-protocols offered ({}) are not spoken here; {} speaks {}.",

@@ -99,6 +99,7 @@ fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
         name: path.into(),
         path: path.into(),
         protocols: protocols.iter().map(|id| registry.find(id).unwrap().clone()).collect(),
+        fallback: (path == "/any").then(|| registry.find("stomp").unwrap().clone()),
         policy: Arc::new(Policy::default()),
         max_message_size: 1 << 20,
         login: Login {
@@ -113,9 +114,14 @@ fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
 
 /// A listener with the paths `/ws` (STOMP, echo) and `/echo` (echo).
 pub(crate) fn state(max_connections: usize) -> Arc<ListenerState> {
+    let routes = vec![route("/ws", &["stomp", "echo"]), route("/echo", &["echo"])];
+    state_of(routes, max_connections)
+}
+
+fn state_of(routes: Vec<Arc<Route>>, max_connections: usize) -> Arc<ListenerState> {
     Arc::new(ListenerState {
         name: "web".into(),
-        routes: vec![route("/ws", &["stomp", "echo"]), route("/echo", &["echo"])],
+        routes,
         tuning: Tuning {
             handshake_timeout: Duration::from_secs(10),
             publish_timeout: Duration::from_secs(60),
@@ -282,6 +288,22 @@ async fn the_sub_protocol_is_chosen_from_all_header_lines_and_echoed() {
         let answer = head(&mut client).await;
         assert_eq!(answer.status, 101, "{changes:?}");
         assert_eq!(answer.header("sec-websocket-protocol"), chosen, "{changes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_may_take_unknown_sub_protocols_for_another_without_an_answer() {
+    let state = state_of(vec![route("/any", &["echo", "stomp"])], 2);
+    for (offered, chosen) in [("mqtt", &[][..]), ("mqtt, v11.stomp", &["v11.stomp"])] {
+        let mut client = connect(&state);
+        let changes = [format!("Sec-WebSocket-Protocol: {offered}")];
+        let changes = changes.each_ref().map(String::as_str);
+        client.write_all(request("GET /any HTTP/1.1", &changes).as_bytes()).await.unwrap();
+        let answer = head(&mut client).await;
+        assert_eq!(
+            (answer.status, answer.header("sec-websocket-protocol")),
+            (101, chosen.to_vec())
+        );
     }
 }
 

@@ -15,6 +15,7 @@ use gateway::config::{Broker, Config, Embedded, LogFormat, Outgoing, Sources, St
 use protocols::auth::Secret;
 use protocols::registry::SessionSetup;
 use protocols::session::Session;
+use protocols::stomp::compat::{Compat, Switch};
 use protocols::{Registry, Subprotocol};
 
 const BUILTIN: &str = include_str!("../../config/gateway.toml");
@@ -301,6 +302,16 @@ const BAD_ASSIGNMENTS: &[(&str, &str)] = &[
     ),
     ("route.stomp.protocols=['stomp', 'stomp']", "\"stomp\" is listed twice"),
     ("route.stomp.vhost=/other", "there is no virtual host of \"main\" named \"/other\"; known: /"),
+    (
+        "route.stomp.compat=plugin",
+        "expected \"rabbitmq\", or a list of switches such as [\"open-after-error\"], got \"plugin\"",
+    ),
+    (
+        "route.stomp.compat=['escape']",
+        "expected \"open-after-error\" or \"connection-acks\" or \"restarted-transactions\" or \
+         \"ignored-bodies\" or \"escapes\" or \"slash-escapes\" or \"prefetch\" or \"durable-names\" \
+         or \"persistent-queues\" or \"fewer-arguments\" or \"any-subprotocol\", got \"escape\"",
+    ),
     ("route.stomp.max_message_size=0", "expected at least 1 byte, got 0"),
     (
         "route.stomp.limits.frame_size=1KiB",
@@ -735,6 +746,20 @@ fn a_file_given_on_the_command_line_stands_in_for_the_built_in_one() {
         panic!("the file is valid");
     };
     assert_eq!(config.listener["web"].bind, "127.0.0.3:0".parse().unwrap());
+}
+
+#[test]
+fn compat_is_all_of_it_or_a_list() {
+    let compat = |given: &str| {
+        let config = set(&[&format!("route.stomp.compat={given}")]).loaded();
+        let printed = file(&config.to_toml().unwrap()).loaded();
+        assert_eq!(printed.route["stomp"].compat, config.route["stomp"].compat);
+        config.route["stomp"].compat
+    };
+    assert_eq!(compat("rabbitmq"), Compat::RABBITMQ);
+    assert_eq!(compat("[]"), Compat::NONE);
+    let two = Compat::NONE.with(Switch::Escapes).with(Switch::OpenAfterError);
+    assert_eq!(compat("['open-after-error', 'escapes']"), two);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::wait::within;
+use crate::wait::{eventually, within};
 
 /// The login that the node makes at its first start; it may do everything.
 pub(crate) const ADMINISTRATOR: (&str, &str) = ("administrator", "administrator");
@@ -21,9 +21,14 @@ const AUTHORIZATION: &str = "Basic YWRtaW5pc3RyYXRvcjphZG1pbmlzdHJhdG9y";
 pub struct Api(pub(crate) SocketAddr);
 
 impl Api {
-    /// What is at this path; panics if nothing is.
+    /// What is at this path; panics if nothing is. Asks again where RabbitMQ stumbles over something
+    /// that goes while it is being listed.
     pub async fn get(&self, path: &str) -> Value {
-        let (status, body) = self.call("GET", path, None).await;
+        let listed = async || {
+            let (status, body) = self.call("GET", path, None).await;
+            (status != 500).then_some((status, body))
+        };
+        let (status, body) = eventually(path, listed).await;
         assert_eq!(status, 200, "GET {path}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("GET {path}: {error}: {body}"))
     }

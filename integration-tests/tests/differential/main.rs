@@ -1,5 +1,6 @@
 //! The gateway held against RabbitMQ's own STOMP plugin: scripts of frames are played against both
-//! in front of the same RabbitMQ, and what came back and what the broker then holds is compared.
+//! in front of the same RabbitMQ, and what came back and what the broker then holds is compared. The
+//! gateway has `compat = "rabbitmq"`.
 //!
 //! The scripts are text, see [`script`]. One that comes out differently has to name the differences
 //! on purpose, by `differs:` and rows of the table in `gateway/docs/STOMP.md`. One that names them
@@ -12,17 +13,22 @@ mod play;
 mod script;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use gateway::config::{Listener, ListenerTransport};
+use gateway::config::{Compat, Listener, ListenerTransport};
 use integration_tests::TestGateway;
-use play::{Side, play};
+use play::{Played, Side, play};
 use rabbitmq_node::{Node, Options, Vhost};
 use script::{Script, Verdict};
+use tokio::time::sleep;
 
 /// Scripts that are played at a time.
 const AT_A_TIME: usize = 8;
+
+/// How long RabbitMQ's statistics may take. They are there after a fraction of this.
+const STATISTICS: Duration = Duration::from_secs(5);
 
 /// How one script came out.
 struct Outcome {
@@ -32,6 +38,19 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// RabbitMQ's statistics know of some objects later than of others: looks until both are alike,
+    /// or have had the time to be.
+    async fn of(script: Script, plugin: &Played, gateway: &Played) -> Self {
+        let until = Instant::now() + STATISTICS;
+        loop {
+            let (plugin, gateway) = tokio::join!(plugin.told(), gateway.told());
+            if plugin == gateway || Instant::now() > until {
+                return Self { script, plugin, gateway };
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     fn is_equal(&self) -> bool {
         self.plugin == self.gateway
     }
@@ -64,8 +83,8 @@ async fn the_gateway_answers_as_the_plugin_does() {
             let [plugin, gateway] = sides;
             let plugin = Side { address: plugin, vhost: node.vhost().await };
             let gateway = Side { address: gateway, vhost: node.vhost().await };
-            let (plugin, gateway) = tokio::join!(play(&script, &plugin), play(&script, &gateway));
-            Outcome { script, plugin, gateway }
+            let (plugin, gateway) = tokio::join!(play(&script, plugin), play(&script, gateway));
+            Outcome::of(script, &plugin, &gateway).await
         })
         .buffered(AT_A_TIME)
         .collect()
@@ -84,6 +103,7 @@ async fn in_front_of(vhost: &Vhost) -> TestGateway {
         config.listener.insert("plain".to_owned(), plain);
         let mut route = config.route["stomp"].clone();
         route.listener = "plain".to_owned();
+        route.compat = Compat::RABBITMQ;
         config.route.insert("plain".to_owned(), route);
     });
     settings.start().await
@@ -103,9 +123,12 @@ fn say(summary: &str) {
 }
 
 #[test]
-fn every_difference_is_a_row_of_the_table() {
+fn every_difference_and_every_switch_is_a_row_of_the_table() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/docs/STOMP.md");
     let document = std::fs::read_to_string(document).unwrap();
+    for switch in Compat::RABBITMQ.switches() {
+        assert!(document.contains(&format!("| `{}`", switch.name())), "{switch:?}");
+    }
     for Script { name, verdict, .. } in script::all() {
         if let Verdict::Differs(rows) = verdict {
             for row in rows {

@@ -1,4 +1,5 @@
-//! What is compared: frames without what is made up anew each time, and the objects of the broker.
+//! What is compared: frames without what is made up anew each time, and the queues, bindings and
+//! consumers of the broker.
 //!
 //! Left out, because the table in `gateway/docs/STOMP.md` says that they differ: of an ERROR all but
 //! its `message`; the `server` header, and what the server expects by `heart-beat`; `receipt` and
@@ -107,17 +108,23 @@ fn without_session(value: &str, tags: &mut Vec<String>) -> String {
     format!("{consumer}@@…@@{}", at + 1)
 }
 
+/// A name that is made up anew each time, as one that is not. That of a durable queue never is.
 fn without_generated(name: &str) -> String {
     let bare = name.trim_start_matches("/reply-queue/").trim_start_matches("/queue/");
     let is_generated = bare.starts_with("amq.gen-") || bare.starts_with("stomp-subscription-");
     if is_generated { name.replace(bare, "generated") } else { name.to_owned() }
 }
 
-/// Queues and bindings, as text that can be compared.
+/// Queues, bindings and consumers, as text that can be compared. Several that are alike show as one.
 pub(crate) async fn objects(vhost: &Vhost) -> String {
     let mut lines = BTreeSet::new();
-    for queue in vhost.queues().await {
-        let name = without_generated(&queue.name);
+    let queues = vhost.queues().await;
+    let shown = |name: &str| {
+        let is_durable = queues.iter().any(|queue| queue.durable && queue.name == name);
+        if is_durable { name.to_owned() } else { without_generated(name) }
+    };
+    for queue in &queues {
+        let name = shown(&queue.name);
         let exclusive = queue.exclusive && name == queue.name;
         lines.insert(format!(
             "queue {name} durable:{} auto-delete:{} exclusive:{exclusive} {}",
@@ -131,13 +138,24 @@ pub(crate) async fn objects(vhost: &Vhost) -> String {
         if field("source").is_empty() {
             continue;
         }
-        let to = without_generated(field("destination"));
+        let to = shown(field("destination"));
         let arguments: &Value = &binding["arguments"];
         lines.insert(format!(
             "binding {} {:?} {to} {arguments}",
             field("source"),
             field("routing_key")
         ));
+    }
+    let path = format!("/consumers/{}", Api::segment(vhost.name()));
+    for consumer in vhost.api().get(&path).await.as_array().into_iter().flatten() {
+        let of = shown(consumer["queue"]["name"].as_str().unwrap_or_default());
+        let prefetch = match consumer["prefetch_count"].as_u64() {
+            // What each means by "as many as there are".
+            Some(0 | 100 | 65_535) | None => "any".to_owned(),
+            Some(number) => number.to_string(),
+        };
+        let arguments = &consumer["arguments"];
+        lines.insert(format!("consumer {of} prefetch:{prefetch} {arguments}"));
     }
     lines.into_iter().map(|line| line + "\n").collect()
 }

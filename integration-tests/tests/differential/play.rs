@@ -29,8 +29,25 @@ struct Connection {
     syncs: usize,
 }
 
-/// What came of the script, as text that can be compared.
-pub(crate) async fn play(script: &Script, side: &Side) -> String {
+/// One side after a script. Its connections stay open until it is dropped.
+pub(crate) struct Played {
+    vhost: Vhost,
+    connections: BTreeMap<String, Connection>,
+}
+
+impl Played {
+    /// What came of the script, as text that can be compared.
+    pub(crate) async fn told(&self) -> String {
+        let mut text = String::new();
+        for (name, connection) in &self.connections {
+            text.push_str(&connection.seen.told(name, &self.vhost));
+        }
+        text + &observed::objects(&self.vhost).await
+    }
+}
+
+/// Plays the script against this side.
+pub(crate) async fn play(script: &Script, side: Side) -> Played {
     let mut connections: BTreeMap<String, Connection> = BTreeMap::new();
     for step in &script.steps {
         if let Step::Broker { words } = step {
@@ -45,7 +62,7 @@ pub(crate) async fn play(script: &Script, side: &Side) -> String {
             unreachable!("the broker was seen to");
         };
         if !connections.contains_key(by) {
-            let connection = Connection::open(side, begins_itself(step)).await;
+            let connection = Connection::open(&side, begins_itself(step)).await;
             connections.insert(by.clone(), connection);
         }
         let connection = connections.get_mut(by).expect("just opened");
@@ -54,12 +71,7 @@ pub(crate) async fn play(script: &Script, side: &Side) -> String {
     for connection in connections.values_mut() {
         connection.sync().await;
     }
-    let objects = observed::objects(&side.vhost).await;
-    let mut text = String::new();
-    for (name, connection) in &connections {
-        text.push_str(&connection.seen.told(name, &side.vhost));
-    }
-    text + &objects
+    Played { vhost: side.vhost, connections }
 }
 
 fn begins_itself(step: &Step) -> bool {

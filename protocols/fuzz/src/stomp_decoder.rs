@@ -19,7 +19,8 @@ pub fn stomp_decoder(data: &[u8]) {
     let escaping = match settings & 3 {
         0 => Escaping::None,
         1 => Escaping::V11,
-        _ => Escaping::V12,
+        2 => Escaping::V12,
+        _ => Escaping::Every,
     };
     let limits = if settings & 4 == 0 { GENEROUS } else { TIGHT };
     let (places, stream) = rest.split_at(rest.len().min(usize::from(cuts & 15)));

@@ -52,13 +52,26 @@ pub(super) struct Ledger(VecDeque<Outstanding>);
 #[derive(Debug)]
 struct Outstanding {
     tag: DeliveryTag,
+    /// Its place among all deliveries of the session.
+    order: u64,
     held_by: Option<Holder>,
 }
 
 impl Ledger {
-    /// Adds a delivery. *Order.* Tags grow.
-    pub(super) fn record(&mut self, tag: DeliveryTag) {
-        self.0.push_back(Outstanding { tag, held_by: None });
+    /// Adds a delivery, the `order`-th of the session. *Order.* Both grow.
+    pub(super) fn record(&mut self, tag: DeliveryTag, order: u64) {
+        self.0.push_back(Outstanding { tag, order, held_by: None });
+    }
+
+    /// The place of an outstanding delivery among all of the session.
+    pub(super) fn order(&self, tag: DeliveryTag) -> Option<u64> {
+        self.place(tag).map(|place| self.0[place].order)
+    }
+
+    /// The last outstanding delivery that is no later than this place.
+    pub(super) fn last_until(&self, order: u64) -> Option<DeliveryTag> {
+        let later = self.0.partition_point(|delivery| delivery.order <= order);
+        later.checked_sub(1).map(|last| self.0[last].tag)
     }
 
     /// Whether this delivery is outstanding and held by no transaction.
@@ -136,7 +149,7 @@ mod tests {
 
     fn ledger(tags: impl IntoIterator<Item = u64>) -> Ledger {
         let mut ledger = Ledger::default();
-        tags.into_iter().for_each(|tag| ledger.record(DeliveryTag(tag)));
+        tags.into_iter().for_each(|tag| ledger.record(DeliveryTag(tag), 10 * tag));
         ledger
     }
 
@@ -161,6 +174,16 @@ mod tests {
         assert!(!ledger.is_free(DeliveryTag(1)) && ledger.is_free(DeliveryTag(9)));
         assert_eq!(settled(&mut ledger, 1, true, None), []);
         assert_eq!(settled(&mut ledger, 5, true, None), []);
+    }
+
+    #[test]
+    fn a_place_among_all_deliveries_has_a_last_one_before_it() {
+        let ledger = ledger([1, 4]);
+        assert_eq!(ledger.order(DeliveryTag(4)), Some(40));
+        assert_eq!(ledger.order(DeliveryTag(2)), None);
+        for (order, last) in [(9, None), (10, Some(1)), (39, Some(1)), (99, Some(4))] {
+            assert_eq!(ledger.last_until(order), last.map(DeliveryTag), "{order}");
+        }
     }
 
     #[test]

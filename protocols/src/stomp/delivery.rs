@@ -19,30 +19,36 @@ use crate::stomp::{destination, properties};
 ///
 /// *Cost.* One allocation for each frame; what has to be composed is composed in buffers that are
 /// kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct MessageEncoder {
+    version: Version,
+    escaping: Escaping,
     destination: String,
 }
 
 impl MessageEncoder {
+    /// For the version that is agreed on.
+    pub(super) const fn new(version: Version, escaping: Escaping) -> Self {
+        Self { version, escaping, destination: String::new() }
+    }
+
     /// The MESSAGE for a delivery of `subscription`.
     pub(super) fn encode(
         &mut self,
-        version: Version,
         subscription: &mut Subscription,
         tag: DeliveryTag,
         redelivered: bool,
         publication: &Publication,
     ) -> Bytes {
         let message = &publication.message;
-        let mut frame = Encoder::new(Verb::Message, Escaping::of(version), message.body.len());
+        let mut frame = Encoder::new(Verb::Message, self.escaping, message.body.len());
         if let Some(id) = &subscription.header {
             frame.header("subscription", id);
         }
         self.destination.clear();
         destination::write(&publication.exchange, &publication.routing_key, &mut self.destination);
         frame.header("destination", &self.destination);
-        let has_ack = version >= Version::V12 && subscription.mode != AckMode::Auto;
+        let has_ack = self.version >= Version::V12 && subscription.mode != AckMode::Auto;
         let message_id = subscription.message_id(tag);
         frame.header("message-id", message_id);
         if has_ack {

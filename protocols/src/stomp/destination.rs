@@ -42,12 +42,15 @@ const TOPIC_EXCHANGE: &str = "amq.topic";
 /// *Errors.* [`Violation::UnknownDestination`] for an unknown prefix,
 /// [`Violation::InvalidDestination`] for a known one with a remainder that cannot be used.
 /// *Cost.* No copy, unless something is percent-encoded.
-pub(super) fn parse(destination: &Text) -> Result<Address, Violation> {
+pub(super) fn parse(destination: &Text, escapes: Escapes) -> Result<Address, Violation> {
+    let parts = |kind| Parts { destination, kind, escapes };
     let Some(path) = destination.strip_prefix('/') else {
-        return bare(destination);
+        if destination.contains('/') {
+            return Err(unknown(destination));
+        }
+        return parts("queue").only(destination).map(Address::Queue);
     };
     let (prefix, rest) = path.split_once('/').unwrap_or((path, ""));
-    let parts = |kind| Parts { destination, kind };
     match prefix {
         "queue" => parts("queue").only(rest).map(Address::Queue),
         "reply-queue" => parts("reply-queue").whole(rest).map(Address::ExistingQueue),
@@ -107,30 +110,40 @@ pub(super) fn write(exchange: &str, key: &str, out: &mut String) {
     }
 }
 
+/// What stands for a byte that cannot stand for itself in a part of a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Escapes {
+    /// `%HH` is any byte (RFC 3986 §2.1).
+    Bytes,
+    /// `%2F` is a slash, and any other `%` is itself, as with RabbitMQ's plugin.
+    Slashes,
+}
+
 /// Remembers the last destination it parsed: most clients send to one over and over.
-#[derive(Debug, Default)]
-pub(super) struct LastDestination(Option<(Text, Address)>);
+#[derive(Debug)]
+pub(super) struct LastDestination {
+    last: Option<(Text, Address)>,
+    escapes: Escapes,
+}
 
 impl LastDestination {
+    /// Nothing yet.
+    pub(super) const fn new(escapes: Escapes) -> Self {
+        Self { last: None, escapes }
+    }
+
     /// As [`parse`]. The address does not keep the buffer alive that `destination` points into.
     pub(super) fn parse(&mut self, destination: &str) -> Result<Address, Violation> {
-        if let Some((known, address)) = &self.0
+        if let Some((known, address)) = &self.last
             && known == destination
         {
             return Ok(address.clone());
         }
         let destination = Text::from(destination);
-        let address = parse(&destination)?;
-        self.0 = Some((destination, address.clone()));
+        let address = parse(&destination, self.escapes)?;
+        self.last = Some((destination, address.clone()));
         Ok(address)
     }
-}
-
-fn bare(destination: &Text) -> Result<Address, Violation> {
-    if destination.contains('/') {
-        return Err(unknown(destination));
-    }
-    Parts { destination, kind: "queue" }.only(destination).map(Address::Queue)
 }
 
 /// What `/temp-queue/` is for.
@@ -145,6 +158,7 @@ fn unknown(destination: &str) -> Violation {
 struct Parts<'a> {
     destination: &'a Text,
     kind: &'static str,
+    escapes: Escapes,
 }
 
 impl Parts<'_> {
@@ -180,11 +194,13 @@ impl Parts<'_> {
     }
 
     fn decoded(&self, part: &str) -> Result<Text, Violation> {
-        let text = if part.contains('%') {
+        let text = if !part.contains('%') {
+            self.destination.slice(part)
+        } else if self.escapes == Escapes::Slashes {
+            Text::from(part.replace("%2F", "/"))
+        } else {
             percent_decode(part)
                 .ok_or_else(|| self.invalid("write %25 for a percent sign, %HH for other bytes"))?
-        } else {
-            self.destination.slice(part)
         };
         if text.len() > LONGEST_NAME {
             return Err(self.invalid("a name may have 255 bytes (AMQP 0-9-1 short string)"));
@@ -242,7 +258,7 @@ mod tests {
     use super::*;
 
     fn parsed(destination: &str) -> Result<Address, Violation> {
-        parse(&Text::from(destination))
+        parse(&Text::from(destination), Escapes::Bytes)
     }
 
     fn written(exchange: &str, key: &str) -> String {
@@ -291,6 +307,13 @@ mod tests {
         assert_eq!(parsed("/queue/a%2Fb%2fc%25"), Ok(Address::Queue("a/b/c%".into())));
         assert_eq!(parsed("/topic/%C3%BC"), Ok(Address::Topic("ü".into())));
         assert_eq!(parsed("a%2Fb"), Ok(Address::Queue("a/b".into())));
+    }
+
+    #[test]
+    fn only_slashes_are_decoded_for_those_who_want_it_so() {
+        let parsed = |text: &str| parse(&text.into(), Escapes::Slashes);
+        assert_eq!(parsed("/queue/a%2Fb%2fc%25%"), Ok(Address::Queue("a/b%2fc%25%".into())));
+        assert_eq!(parsed("a%20%2F"), Ok(Address::Queue("a%20/".into())));
     }
 
     #[test]
@@ -352,7 +375,7 @@ mod tests {
 
     #[test]
     fn the_last_destination_is_parsed_once() {
-        let mut last = LastDestination::default();
+        let mut last = LastDestination::new(Escapes::Bytes);
         let Ok(Address::Queue(first)) = last.parse("/queue/a") else { panic!("a queue") };
         let Ok(Address::Queue(second)) = last.parse("/queue/a") else { panic!("a queue") };
         assert_eq!(first.as_ptr(), second.as_ptr());

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use crate::stomp::Version;
 use crate::stomp::frame::Verb;
 
-/// How header names and values are escaped: by version, and not at all in CONNECT and CONNECTED.
+/// How header names and values are escaped: by version, and not at all in CONNECT and CONNECTED, but
+/// for [`Every`](Self::Every).
 ///
 /// Messages from other protocols bring headers with any bytes in them. What the version cannot
 /// escape is replaced by a space:
@@ -31,6 +32,8 @@ pub enum Escaping {
     V11,
     /// STOMP 1.2: also `\r`.
     V12,
+    /// As in 1.2, and in the frames that no version escapes too: RabbitMQ's plugin does so.
+    Every,
 }
 
 impl Escaping {
@@ -53,8 +56,8 @@ impl Escaping {
             },
             (b'\n', _) => b"\\n",
             (b':', _) => b"\\c",
-            (b'\\', Self::V11 | Self::V12) => b"\\\\",
-            (b'\r', Self::V12) => b"\\r",
+            (b'\\', Self::V11 | Self::V12 | Self::Every) => b"\\\\",
+            (b'\r', Self::V12 | Self::Every) => b"\\r",
             _ => return None,
         })
     }

@@ -50,7 +50,7 @@
 //!   line feed.
 //! - On decoding: see [`parse`].
 //!
-//! From RabbitMQ's plugin, which this follows otherwise:
+//! From RabbitMQ's plugin, which this follows otherwise ([`compat`] has switches for most):
 //! - Every ERROR ends the connection, as the specification wants, and names the `receipt-id` of the
 //!   frame that it answers. A fault of the framing has none: where it is found there is no frame yet
 //!   whose headers could be relied on.
@@ -72,6 +72,7 @@
 
 mod acks;
 mod client_frame;
+pub mod compat;
 mod delivery;
 mod destination;
 pub mod encode;
@@ -92,6 +93,7 @@ use std::time::Duration;
 use crate::registry::{SessionSetup, Subprotocol};
 use crate::session::Session;
 use crate::text::Text;
+use compat::Compat;
 pub use session::FRAMES_PER_CALL;
 use session::StompSession;
 
@@ -158,6 +160,8 @@ pub struct Settings {
     /// Most deliveries outstanding that a client may ask for with `prefetch-count`; `0`, the
     /// client's "no limit", means this too. Default 1,000.
     pub max_prefetch: u16,
+    /// Whether a NACK that does not say `requeue` puts the message back. Default true.
+    pub nack_requeue: bool,
     /// How outgoing frames travel. Default [`OutgoingKind::Auto`].
     pub outgoing: OutgoingKind,
     /// Begins the names of the queues behind `reply-to:/temp-queue/…`. Default
@@ -165,6 +169,8 @@ pub struct Settings {
     pub queue_prefix: Text,
     /// The `server` header of CONNECTED; `None` sends none.
     pub server: Option<Text>,
+    /// What is done as RabbitMQ's plugin does it. Default [`Compat::NONE`].
+    pub compat: Compat,
 }
 
 impl Default for Settings {
@@ -173,9 +179,11 @@ impl Default for Settings {
             heartbeat: HeartbeatSettings::default(),
             prefetch: 100,
             max_prefetch: 1_000,
+            nack_requeue: true,
             outgoing: OutgoingKind::Auto,
             queue_prefix: Text::from_static("stomp-subscription-gw-"),
             server: None,
+            compat: Compat::NONE,
         }
     }
 }

@@ -37,9 +37,14 @@ impl Output {
         Self { outgoing, peer_sends_text: false, escaping: Escaping::None }
     }
 
-    /// The version is agreed on.
-    pub(super) const fn set_version(&mut self, version: Version) {
-        self.escaping = Escaping::of(version);
+    /// A version is agreed on, and with it this.
+    pub(super) const fn set_escaping(&mut self, escaping: Escaping) {
+        self.escaping = escaping;
+    }
+
+    /// How frames are escaped, but for CONNECTED.
+    pub(super) const fn escaping(&self) -> Escaping {
+        self.escaping
     }
 
     /// The peer has sent a unit of this kind.

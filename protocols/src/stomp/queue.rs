@@ -17,6 +17,7 @@ use md5::{Digest, Md5};
 
 use crate::broker::{Address, QueueOptions, Value};
 use crate::stomp::client_frame::{ClientFrame, flag};
+use crate::stomp::compat::{Compat, Switch};
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -54,6 +55,18 @@ const ARGUMENTS: [(&str, Kind); 22] = [
     ("x-stream-max-segment-size-bytes", Kind::Number),
 ];
 
+/// Those that RabbitMQ's plugin takes.
+const FEWER: [(&str, Kind); 8] = [
+    ("x-dead-letter-exchange", Kind::Text),
+    ("x-dead-letter-routing-key", Kind::Text),
+    ("x-expires", Kind::Number),
+    ("x-max-length", Kind::Number),
+    ("x-max-length-bytes", Kind::Number),
+    ("x-max-priority", Kind::Number),
+    ("x-message-ttl", Kind::Number),
+    ("x-queue-type", Kind::Text),
+];
+
 /// Arguments of `basic.consume` that RabbitMQ knows, but for `x-stream-offset`.
 const CONSUMER_ARGUMENTS: [(&str, Kind); 3] = [
     ("x-priority", Kind::Number),
@@ -73,9 +86,10 @@ const BINDING: &str = "x-bind-";
 pub(super) fn of_subscribe(
     frame: ClientFrame<'_>,
     from: &Address,
+    compat: Compat,
 ) -> Result<QueueOptions, Violation> {
     let durable = frame.flag("durable").or_else(|| frame.flag("persistent"));
-    let mut options = declared(frame, durable, from)?;
+    let mut options = declared(frame, durable, from, compat)?;
     for (name, value) in frame.headers() {
         if let Some(argument) = name.strip_prefix(BINDING) {
             add(&mut options.binding, argument, || Ok(Value::Text(Text::from(value))))?;
@@ -85,27 +99,36 @@ pub(super) fn of_subscribe(
 }
 
 /// How a SEND declares the queue it goes to; `None` for the defaults. Here, `persistent` is about
-/// the message alone.
+/// the message alone, but for [`Switch::PersistentQueues`].
 ///
 /// *Errors.* As [`of_subscribe`].
 pub(super) fn of_send(
     frame: ClientFrame<'_>,
     to: &Address,
+    compat: Compat,
 ) -> Result<Option<Box<QueueOptions>>, Violation> {
-    let says = |(name, _): (&str, &str)| {
-        matches!(name, "durable" | "exclusive" | "auto-delete") || kind(&ARGUMENTS, name).is_some()
+    let by_persistent = compat.has(Switch::PersistentQueues);
+    let says = |(name, value): (&str, &str)| match name {
+        "durable" | "exclusive" | "auto-delete" => true,
+        // Otherwise it says what is the default.
+        "persistent" => by_persistent && flag(value) == Some(false),
+        _ => kind(&ARGUMENTS, name).is_some(),
     };
     if !matches!(to, Address::Queue(_)) || !frame.headers().any(says) {
         return Ok(None);
     }
-    declared(frame, frame.flag("durable"), to).map(|options| Some(Box::new(options)))
+    let persistent = || if by_persistent { frame.flag("persistent") } else { None };
+    let durable = frame.flag("durable").or_else(persistent);
+    declared(frame, durable, to, compat).map(|options| Some(Box::new(options)))
 }
 
 fn declared(
     frame: ClientFrame<'_>,
     durable: Option<bool>,
     address: &Address,
+    compat: Compat,
 ) -> Result<QueueOptions, Violation> {
+    let known: &[_] = if compat.has(Switch::FewerArguments) { &FEWER } else { &ARGUMENTS };
     // As with the plugin: what does not last is not left behind either.
     let is_fleeting = durable == Some(false) && matches!(address, Address::Queue(_));
     let or_fleeting = |flag: Option<bool>| flag.or_else(|| is_fleeting.then_some(true));
@@ -113,7 +136,7 @@ fn declared(
         durable,
         exclusive: or_fleeting(frame.flag("exclusive")),
         auto_delete: or_fleeting(frame.flag("auto-delete")),
-        arguments: arguments(frame, &ARGUMENTS)?,
+        arguments: arguments(frame, known)?,
         ..QueueOptions::default()
     })
 }
@@ -164,6 +187,7 @@ pub(super) fn name(
     frame: ClientFrame<'_>,
     from: &Address,
     user: &str,
+    compat: Compat,
 ) -> Result<Option<Text>, Violation> {
     let key = match from {
         Address::Topic(key) => key,
@@ -180,6 +204,9 @@ pub(super) fn name(
         return Ok(None);
     }
     let id = frame.require("id")?;
+    if compat.has(Switch::DurableNames) {
+        return Ok(Some(plugin_name(key, id)));
+    }
     let exchange = if let Address::Exchange { name, .. } = from { name.as_str() } else { "" };
     Ok(Some(durable_name(user, exchange, key, id)))
 }
@@ -196,6 +223,28 @@ fn durable_name(user: &str, exchange: &str, key: &str, id: &str) -> Text {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
+    named_by(hash)
+}
+
+/// The name that RabbitMQ's plugin gives to the queue of a durable subscription: it hashes the pair
+/// of key and `id` as Erlang writes it down (External Term Format: version 131, tuple 104 of two,
+/// strings 107 with their length, 106 for an empty one).
+fn plugin_name(key: &str, id: &str) -> Text {
+    let mut hash = Md5::new();
+    hash.update([131, 104, 2]);
+    for part in [key, id] {
+        if let (1.., Ok(length)) = (part.len(), u16::try_from(part.len())) {
+            hash.update([107]);
+            hash.update(length.to_be_bytes());
+            hash.update(part);
+        } else {
+            hash.update([106]);
+        }
+    }
+    named_by(hash)
+}
+
+fn named_by(hash: Md5) -> Text {
     Text::from(format!("stomp-subscription-{}", BASE64URL_NOPAD.encode(&hash.finalize())))
 }
 

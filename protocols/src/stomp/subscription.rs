@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::broker::{DeliveryTag, SubscriptionId, Token};
 use crate::stomp::acks::{AckMode, Ledger};
+use crate::stomp::transaction::Settlement;
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -160,6 +161,30 @@ impl Subscriptions {
         let active = self.active.get(delivery.consumer_tag).filter(|id| is_free(id));
         // Rarely: an ACK that comes after UNSUBSCRIBE.
         active.or_else(|| self.all.keys().find(|id| is_free(id))).copied()
+    }
+
+    /// What a cumulative settlement means for the other subscriptions, if it goes by the order of
+    /// the deliveries of the whole session: all outstanding ones before its own.
+    pub(super) fn earlier_of_others(&self, settlement: Settlement) -> Vec<Settlement> {
+        let own = self.all.get(&settlement.subscription);
+        let Some(order) = own.and_then(|own| own.ledger.order(settlement.up_to)) else {
+            return Vec::new();
+        };
+        let others = self.all.iter().filter(|(id, _)| **id != settlement.subscription);
+        let earlier = others.filter_map(|(id, other)| {
+            let up_to = other.ledger.last_until(order)?;
+            Some(Settlement { subscription: *id, up_to, cumulative: true, ..settlement })
+        });
+        earlier.collect()
+    }
+
+    /// The broker has ended this one by itself, and nobody else will.
+    pub(super) fn lost(&mut self, id: SubscriptionId) {
+        self.active.retain(|_, active| *active != id);
+        if let Some(subscription) = self.all.get_mut(&id) {
+            subscription.state = State::Stopped;
+        }
+        self.forget_if_over(id);
     }
 
     /// Forgets a subscription that is stopped and has nothing outstanding.

@@ -74,7 +74,7 @@ fn server_a_fault_of_the_framing_names_no_receipt() {
 fn v12_an_error_names_the_receipt_of_the_frame() {
     let mut client = Client::connected("1.2");
     client.send("SEND", &[("receipt", r"a\cb")]);
-    let error = client.policy_violation("Missing header");
+    let error = client.policy_violation("Missing destination");
     assert_eq!(error.header("receipt-id"), Some(r"a\cb"));
     assert_eq!(error.header("version"), None);
 }
@@ -108,7 +108,7 @@ fn v12_frames_before_the_faulty_one_count_and_those_behind_it_do_not() {
     let mut client = Client::connected("1.2");
     client
         .send_raw(b"SEND\ndestination:/queue/a\n\n1\0SEND\n\n2\0SEND\ndestination:/queue/a\n\n3\0");
-    client.policy_violation("Missing header");
+    client.policy_violation("Missing destination");
     assert_eq!(client.message().body, "1");
 }
 
@@ -185,7 +185,7 @@ fn server_an_error_waits_for_receipts_no_longer_than_the_leave_timeout() {
     client.advance(9_999);
     assert!(client.is_open());
     client.advance(1);
-    client.policy_violation("Missing header");
+    client.policy_violation("Missing destination");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod wire;
 
 mod acknowledge;
 mod client;
+mod compat;
 mod connect;
 mod destination;
 mod disconnect;

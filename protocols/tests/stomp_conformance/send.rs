@@ -35,7 +35,7 @@ fn v12_send_without_receipt_is_a_publish_without_confirm() {
 fn v12_send_needs_a_destination() {
     let mut client = Client::connected("1.2");
     client.send("SEND", &[("content-type", "text/plain")]);
-    let error = client.policy_violation("Missing header");
+    let error = client.policy_violation("Missing destination");
     assert!(sentence(&error).contains("SEND") && sentence(&error).contains("destination"));
 }
 

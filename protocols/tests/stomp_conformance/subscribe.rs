@@ -66,7 +66,7 @@ fn v12_subscribe_needs_a_destination() {
     for version in ["1.0", "1.1", "1.2"] {
         let mut client = Client::connected(version);
         client.send("SUBSCRIBE", &[("id", "0")]);
-        let error = client.policy_violation("Missing header");
+        let error = client.policy_violation("Missing destination");
         assert!(sentence(&error).contains("destination"));
     }
 }
@@ -290,7 +290,7 @@ fn v12_unsubscribe_needs_an_id_or_a_destination() {
         let mut client = Client::connected(version);
         client.subscribe("0", "auto");
         client.send("UNSUBSCRIBE", &[]);
-        let error = client.policy_violation("Missing header");
+        let error = client.policy_violation("Missing destination or id");
         assert!(sentence(&error).contains("id") && sentence(&error).contains("destination"));
     }
 }

@@ -97,7 +97,7 @@ fn v12_begin_commit_and_abort_need_a_transaction() {
     for verb in ["BEGIN", "COMMIT", "ABORT"] {
         let mut client = Client::connected("1.2");
         client.send(verb, &[("receipt", "r")]);
-        let error = client.policy_violation("Missing header");
+        let error = client.policy_violation("Missing transaction");
         assert!(sentence(&error).contains(verb) && sentence(&error).contains("transaction"));
         assert_eq!(error.header("receipt-id"), Some("r"));
     }
@@ -138,7 +138,7 @@ fn server_frames_of_a_transaction_are_checked_when_they_arrive() {
             &[("destination", "/nowhere"), ("transaction", "t"), ("receipt", "r")][..],
             "Unknown destination",
         ),
-        ("SEND", &[("transaction", "t"), ("receipt", "r")], "Missing header"),
+        ("SEND", &[("transaction", "t"), ("receipt", "r")], "Missing destination"),
         (
             "SEND",
             &[

@@ -66,7 +66,7 @@ impl Decoder {
     }
 
     /// Unescapes the frames decoded from now on in this way, those of input that was pushed before
-    /// included. CONNECT, STOMP and CONNECTED are never unescaped.
+    /// included. CONNECT, STOMP and CONNECTED are unescaped by [`Escaping::Every`] only.
     pub const fn set_escaping(&mut self, escaping: Escaping) {
         self.escaping = escaping;
     }

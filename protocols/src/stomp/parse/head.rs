@@ -1,7 +1,7 @@
 //! The head of a whole frame: UTF-8 checked, escapes resolved.
 //!
 //! *Spec.* STOMP 1.2 §Value Encoding: header names and values, except those of CONNECT and
-//! CONNECTED, are escaped; an undefined escape is a fatal error.
+//! CONNECTED, are escaped; an undefined escape is a fatal error. [`Escaping::Every`] exempts none.
 
 use bytes::Bytes;
 use memchr::memchr;
@@ -28,7 +28,11 @@ pub(super) fn head_and_body(
     bytes.truncate(head);
     let head = Text::from_utf8(bytes)
         .map_err(|error| Violation::HeadNotUtf8 { at: error.valid_up_to() })?;
-    let escaped = escaping != Escaping::None && !is_never_escaped(verb);
+    let escaped = match escaping {
+        Escaping::None => false,
+        Escaping::V11 | Escaping::V12 => !is_never_escaped(verb),
+        Escaping::Every => true,
+    };
     if escaped && memchr(b'\\', head.as_bytes()).is_some() {
         return Ok((unescape(&head, &mut progress.lines)?, body));
     }

@@ -3,13 +3,17 @@
 //! *Spec.* STOMP 1.2 §ACK, §NACK: the message is named by `id`; 1.1: by `message-id` and
 //! `subscription`, which may be missing, as with RabbitMQ, but not be another; 1.0: by `message-id`,
 //! and there is no NACK. `requeue:false` on NACK is RabbitMQ's. The RECEIPT is due at once, in a
-//! transaction too: what it asks for has been checked and noted.
+//! transaction too: what it asks for has been checked and noted. With [`Switch::ConnectionAcks`] a
+//! cumulative one means the earlier messages of all subscriptions, as on an AMQP channel.
+
+use std::iter::once;
 
 use crate::broker::{Command, Verdict};
 use crate::session::Actions;
 use crate::stomp::Version;
 use crate::stomp::acks::{AckMode, Holder};
 use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::compat::Switch;
 use crate::stomp::frame::Verb;
 use crate::stomp::subscription::DeliveryName;
 use crate::stomp::transaction::{Held, Settlement};
@@ -25,16 +29,27 @@ impl StompSession {
     ) -> Result<(), Violation> {
         let settlement = self.settlement(frame)?;
         let receipt = frame.receipt()?;
-        let Some(id) = frame.get("transaction") else {
-            self.settle(settlement, None, actions);
-            return self.answer(receipt, actions);
+        let of_others = if settlement.cumulative && self.has(Switch::ConnectionAcks) {
+            self.subscriptions.earlier_of_others(settlement)
+        } else {
+            Vec::new()
         };
-        let holder = self.transactions.hold(id, Held::Settle(settlement))?;
+        for settlement in once(settlement).chain(of_others) {
+            match frame.get("transaction") {
+                None => self.settle(settlement, None, actions),
+                Some(id) => self.hold(id, settlement)?,
+            }
+        }
+        self.answer(receipt, actions)
+    }
+
+    fn hold(&mut self, transaction: &str, settlement: Settlement) -> Result<(), Violation> {
+        let holder = self.transactions.hold(transaction, Held::Settle(settlement))?;
         if let Some(subscription) = self.subscriptions.get_mut(settlement.subscription) {
             let Settlement { up_to, cumulative, .. } = settlement;
             subscription.ledger.hold(up_to, cumulative, holder);
         }
-        self.answer(receipt, actions)
+        Ok(())
     }
 
     /// Takes deliveries out of the ledger, as far as `holder` holds them, and tells the broker.
@@ -70,7 +85,7 @@ impl StompSession {
             Version::V11 => frame.get("subscription"),
             Version::V10 | Version::V12 => None,
         };
-        let verdict = verdict(frame);
+        let verdict = verdict(frame, self.policy.stomp.nack_requeue);
         let unknown = || Violation::UnknownAck { verb, id: shown(id) };
         let delivery = DeliveryName::parse(id, &self.session_id).ok_or_else(unknown)?;
         if subscription.is_some_and(|id| !delivery.is_of(id)) {
@@ -83,10 +98,10 @@ impl StompSession {
     }
 }
 
-fn verdict(frame: ClientFrame<'_>) -> Verdict {
-    match (frame.verb(), frame.flag("requeue")) {
+fn verdict(frame: ClientFrame<'_>, requeues: bool) -> Verdict {
+    match (frame.verb(), frame.flag("requeue").unwrap_or(requeues)) {
         (Verb::Ack, _) => Verdict::Accept,
-        (_, Some(false)) => Verdict::Discard,
-        (_, Some(true) | None) => Verdict::Requeue,
+        (_, false) => Verdict::Discard,
+        (_, true) => Verdict::Requeue,
     }
 }

@@ -6,6 +6,8 @@ use crate::auth::{AuthReply, AuthRequest, Credentials, Denial, Secret};
 use crate::session::{Actions, CloseCause, Established};
 use crate::stomp::Version;
 use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::compat::Switch;
+use crate::stomp::delivery::MessageEncoder;
 use crate::stomp::encode::{Encoder, Escaping};
 use crate::stomp::frame::{Frame, Verb};
 use crate::stomp::heartbeat::{Agreement, Wish};
@@ -42,7 +44,9 @@ impl StompSession {
         }
         self.negotiate(frame)?;
         let frame = ClientFrame::new(frame, self.version);
-        frame.check_no_body()?;
+        if !self.has(Switch::IgnoredBodies) {
+            frame.check_no_body()?;
+        }
         let wish = frame.get("heart-beat").map(|value| Wish::parse(value, verb)).transpose()?;
         let connect = Connect {
             heartbeat: Agreement::new(wish.unwrap_or_default(), &self.policy.stomp.heartbeat),
@@ -86,8 +90,11 @@ impl StompSession {
             .chain(highest_first)
             .find(accepts)
             .ok_or_else(|| Violation::VersionMismatch { got: shown(accepted) })?;
-        self.output.set_version(self.version);
-        self.decoder.set_escaping(Escaping::of(self.version));
+        let escaping =
+            if self.has(Switch::Escapes) { Escaping::Every } else { Escaping::of(self.version) };
+        self.output.set_escaping(escaping);
+        self.decoder.set_escaping(escaping);
+        self.messages = MessageEncoder::new(self.version, escaping);
         Ok(())
     }
 
@@ -95,7 +102,11 @@ impl StompSession {
         self.phase = Phase::Connected;
         self.decoder.set_frame_size(self.policy.limits.frame_size);
         self.heartbeat.start(self.now, &connect.heartbeat);
-        let mut frame = Encoder::new(Verb::Connected, Escaping::None, 0);
+        let escaping = match self.output.escaping() {
+            Escaping::Every => Escaping::Every,
+            Escaping::None | Escaping::V11 | Escaping::V12 => Escaping::None,
+        };
+        let mut frame = Encoder::new(Verb::Connected, escaping, 0);
         frame.header("version", self.version.as_str()).header("session", &self.session_id);
         if connect.names_heartbeat {
             frame.header("heart-beat", &connect.heartbeat.header());

@@ -2,13 +2,15 @@
 //!
 //! *Spec.* STOMP 1.2 §MESSAGE, §RECEIPT, §ERROR. A refused command, a message that was not taken, a
 //! subscription that the broker ended, and a broker that went away are answered by ERROR, and the
-//! connection is closed: STOMP knows no lesser answer.
+//! connection is closed: STOMP knows no lesser answer. [`Switch::OpenAfterError`] leaves it open
+//! where only a subscription has ended.
 
 use crate::broker::{
     BrokerError, Command, DeliveryTag, Event, Outcome, Publication, SubscriptionId, Token, Verdict,
 };
 use crate::session::{Actions, CloseCause, Settled};
 use crate::stomp::acks::AckMode;
+use crate::stomp::compat::Switch;
 use crate::violation::Report;
 
 use super::leave::Failure;
@@ -58,11 +60,14 @@ impl StompSession {
             });
             return;
         };
-        let bytes = self.messages.encode(self.version, subscription, tag, redelivered, publication);
+        let bytes = self.messages.encode(subscription, tag, redelivered, publication);
         let mut frame = self.output.frame(bytes, &publication.message.body);
         match subscription.mode {
             AckMode::Auto => frame.settles = Some(Settled { subscription: id, tag }),
-            AckMode::Client | AckMode::ClientIndividual => subscription.ledger.record(tag),
+            AckMode::Client | AckMode::ClientIndividual => {
+                self.delivered += 1;
+                subscription.ledger.record(tag, self.delivered);
+            }
         }
         actions.frames.push(frame);
     }
@@ -85,6 +90,10 @@ impl StompSession {
         let active = self.subscriptions.get_mut(id).filter(|it| it.is_active());
         let Some(subscription) = active else { return };
         let header = subscription.header.clone();
+        let is_soft = self.has(Switch::OpenAfterError);
+        if is_soft {
+            self.subscriptions.lost(id);
+        }
         let failure = Failure {
             report: Report { message: CANCELED, ..error.kind.report() },
             sentence: &error.text,
@@ -92,6 +101,9 @@ impl StompSession {
             subscription: header.as_deref(),
             cause: CloseCause::Broker,
         };
+        if is_soft {
+            return self.report(&failure, actions);
+        }
         self.fail(failure, actions);
     }
 

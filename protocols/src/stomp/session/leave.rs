@@ -3,10 +3,11 @@
 //! *Spec.* STOMP 1.2 §DISCONNECT, §ERROR, §Connection Lingering. What was asked for before is
 //! answered before the close: receipts that wait for the broker come first, for as long as
 //! `limits.leave_timeout`. Only a broker that refuses or is gone ends a session at once. An ERROR
-//! is the last frame.
+//! is the last frame, unless [`Switch::OpenAfterError`] is set and only one frame was wrong.
 
 use crate::session::{Actions, Close, CloseCause, CloseCode, OutFrame};
 use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::compat::Switch;
 use crate::stomp::output::ErrorFrame;
 use crate::text::Text;
 use crate::violation::{Report, Violation};
@@ -71,6 +72,32 @@ impl StompSession {
         }
     }
 
+    /// A frame is wrong: ERROR, and the end, unless the next one may be right all the same.
+    pub(super) fn refuse(
+        &mut self,
+        violation: Violation,
+        receipt: Option<&str>,
+        actions: &mut Actions,
+    ) {
+        let is_connected = matches!(self.phase, Phase::Connected);
+        if !is_connected || !violation.is_local() || !self.has(Switch::OpenAfterError) {
+            return self.fail_violation(violation, receipt, actions);
+        }
+        let failure = Failure {
+            report: violation.report(),
+            sentence: &violation.to_string(),
+            receipt,
+            subscription: None,
+            cause: CloseCause::Violation(violation),
+        };
+        self.report(&failure, actions);
+    }
+
+    /// ERROR, and no end.
+    pub(super) fn report(&self, failure: &Failure<'_>, actions: &mut Actions) {
+        actions.frames.push(self.error(failure));
+    }
+
     /// The client is at fault: ERROR, after the receipts of what it did right.
     pub(super) fn fail_violation(
         &mut self,
@@ -129,16 +156,18 @@ impl StompSession {
     }
 
     fn farewell(&self, failure: Failure<'_>) -> Farewell {
-        let Failure { report, sentence, receipt, subscription, cause } = failure;
+        let error = Some(self.error(&failure));
+        let Failure { report: Report { message, code, .. }, sentence, cause, .. } = failure;
+        let reason = Text::from(format!("{message}: {sentence}"));
+        Farewell { error, close: Close { code, reason, cause } }
+    }
+
+    fn error(&self, failure: &Failure<'_>) -> OutFrame {
+        let Failure { report, sentence, receipt, subscription, ref cause } = *failure;
         let with_versions =
             matches!(cause, CloseCause::Violation(Violation::VersionMismatch { .. }));
         let message = report.message;
-        let error = ErrorFrame { message, sentence, receipt, subscription, with_versions };
-        let reason = Text::from(format!("{message}: {sentence}"));
-        Farewell {
-            error: Some(self.output.error(error)),
-            close: Close { code: report.code, reason, cause },
-        }
+        self.output.error(ErrorFrame { message, sentence, receipt, subscription, with_versions })
     }
 
     fn close(&mut self, Farewell { error, close }: Farewell, actions: &mut Actions) {

@@ -3,8 +3,9 @@
 //!
 //! Each client frame is one method, in the module of its clause; events of the broker are in
 //! [`events`]. A method that returns a [`Violation`] ends the session: the violation becomes an
-//! ERROR that names the frame's receipt, and the connection is closed, as STOMP demands. No other
-//! thing ends it but DISCONNECT, the broker and the server's own shutdown.
+//! ERROR that names the frame's receipt, and the connection is closed, as STOMP demands, unless a
+//! [`Switch`] leaves it open. No other thing ends it but DISCONNECT, the broker and the server's own
+//! shutdown.
 //!
 //! Must not: read a clock, wait, or panic on anything a peer or a broker does.
 
@@ -27,8 +28,10 @@ use crate::registry::SessionSetup;
 use crate::session::{Actions, Session, Unit};
 use crate::stomp::Version;
 use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::compat::Switch;
 use crate::stomp::delivery::MessageEncoder;
-use crate::stomp::destination::LastDestination;
+use crate::stomp::destination::{Escapes, LastDestination};
+use crate::stomp::encode::Escaping;
 use crate::stomp::frame::{Frame, Verb};
 use crate::stomp::heartbeat::Heartbeat;
 use crate::stomp::output::Output;
@@ -69,6 +72,8 @@ pub(super) struct StompSession {
     /// The queues behind `reply-to:/temp-queue/…`, by that. Each has a subscription.
     reply_queues: BTreeMap<Text, Text>,
     last_token: u64,
+    /// Deliveries that wait, or waited, for an acknowledgement of the client's.
+    delivered: u64,
     /// Bytes of the unit that is being read.
     unit_size: usize,
     /// When the current call began.
@@ -180,11 +185,17 @@ impl StompSession {
     pub(super) fn new(setup: SessionSetup) -> Self {
         let SessionSetup { name, session_id, policy, now } = setup;
         let limits = &policy.limits;
-        let decoder = Decoder::new(DecoderLimits {
+        let compat = policy.stomp.compat;
+        let mut decoder = Decoder::new(DecoderLimits {
             frame_size: limits.frame_size_before_login,
             header_count: limits.header_count,
             header_size: limits.header_size,
         });
+        if compat.has(Switch::Escapes) {
+            decoder.set_escaping(Escaping::Every);
+        }
+        let escapes =
+            if compat.has(Switch::SlashEscapes) { Escapes::Slashes } else { Escapes::Bytes };
         Self {
             session_id,
             named_version: name.and_then(Version::of_subprotocol),
@@ -192,15 +203,16 @@ impl StompSession {
             phase: Phase::Connecting { deadline: now + limits.login_timeout },
             decoder,
             output: Output::new(policy.stomp.outgoing),
-            messages: MessageEncoder::default(),
+            messages: MessageEncoder::new(Version::V12, Escaping::V12),
             heartbeat: Heartbeat::default(),
-            destinations: LastDestination::default(),
+            destinations: LastDestination::new(escapes),
             subscriptions: Subscriptions::new(limits.subscriptions),
             transactions: Transactions::new(limits),
             receipts: Receipts::new(limits.pending_receipts),
             user: Text::EMPTY,
             reply_queues: BTreeMap::new(),
             last_token: 0,
+            delivered: 0,
             unit_size: 0,
             now,
             policy,
@@ -247,7 +259,7 @@ impl StompSession {
         };
         if let Err(violation) = handled {
             let receipt = ClientFrame::new(frame, self.version).get("receipt");
-            self.fail_violation(violation, receipt, actions);
+            self.refuse(violation, receipt, actions);
         }
     }
 
@@ -257,7 +269,7 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let verb = frame.verb();
-        if verb != Verb::Send {
+        if verb != Verb::Send && !self.has(Switch::IgnoredBodies) {
             frame.check_no_body()?;
         }
         match verb {
@@ -274,6 +286,11 @@ impl StompSession {
                 Err(Violation::ServerVerb { verb: verb.as_str() })
             }
         }
+    }
+
+    /// Whether this is done as RabbitMQ's plugin does it.
+    fn has(&self, switch: Switch) -> bool {
+        self.policy.stomp.compat.has(switch)
     }
 
     /// Sends the receipt of a frame that is done with, after those of earlier frames.

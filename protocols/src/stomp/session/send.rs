@@ -46,7 +46,7 @@ impl StompSession {
         let to = self.destinations.parse(frame.require("destination")?)?;
         let mut message =
             Message { body: frame.body().clone(), properties: properties::read(&frame)? };
-        let queue = queue::of_send(frame, &to)?;
+        let queue = queue::of_send(frame, &to, self.policy.stomp.compat)?;
         let receipt = frame.receipt()?;
         if let Some(reply_to) = &mut message.properties.reply_to
             && destination::temporary(reply_to)?.is_some()

@@ -8,6 +8,7 @@ use crate::broker::{Address, Command};
 use crate::session::Actions;
 use crate::stomp::acks::AckMode;
 use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::compat::{Switch, UNBOUNDED_PREFETCH};
 use crate::stomp::destination::TEMP_QUEUE;
 use crate::stomp::queue;
 use crate::stomp::subscription::ConsumerName;
@@ -24,10 +25,11 @@ impl StompSession {
         let from = self.destinations.parse(frame.require("destination")?)?;
         let name = consumer_name(frame)?;
         let mode = ack_mode(frame)?;
-        let mut queue = Box::new(queue::of_subscribe(frame, &from)?);
-        queue.name = queue::name(frame, &from, &self.user)?;
+        let compat = self.policy.stomp.compat;
+        let mut queue = Box::new(queue::of_subscribe(frame, &from, compat)?);
+        queue.name = queue::name(frame, &from, &self.user, compat)?;
         let arguments = queue::of_consumer(frame)?;
-        let prefetch = self.prefetch(frame)?;
+        let prefetch = self.prefetch(frame, mode)?;
         self.subscriptions.check_new(name)?;
         let receipt = frame.receipt()?;
         if receipt.is_some() {
@@ -71,14 +73,19 @@ impl StompSession {
         Ok(())
     }
 
-    fn prefetch(&self, frame: ClientFrame<'_>) -> Result<u16, Violation> {
+    fn prefetch(&self, frame: ClientFrame<'_>, mode: AckMode) -> Result<u16, Violation> {
         let settings = &self.policy.stomp;
+        let (usual, most) = if mode != AckMode::Auto && self.has(Switch::Prefetch) {
+            (UNBOUNDED_PREFETCH, UNBOUNDED_PREFETCH)
+        } else {
+            (settings.prefetch, settings.max_prefetch)
+        };
         let prefetch = match frame.get("prefetch-count") {
-            None => settings.prefetch,
+            None => usual,
             Some(value) => {
                 match frame.number::<u64>("prefetch-count", "a number of messages", value)? {
-                    0 => settings.max_prefetch,
-                    asked => u16::try_from(asked).unwrap_or(u16::MAX).min(settings.max_prefetch),
+                    0 => most,
+                    asked => u16::try_from(asked).unwrap_or(u16::MAX).min(most),
                 }
             }
         };

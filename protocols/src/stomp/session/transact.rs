@@ -7,6 +7,7 @@
 
 use crate::session::Actions;
 use crate::stomp::client_frame::ClientFrame;
+use crate::stomp::compat::Switch;
 use crate::stomp::transaction::{Held, Transaction};
 use crate::text::Text;
 use crate::violation::Violation;
@@ -21,6 +22,11 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let id = frame.name("transaction", frame.require("transaction")?)?;
+        if self.has(Switch::RestartedTransactions)
+            && let Ok(transaction) = self.transactions.end(id)
+        {
+            self.release(&transaction);
+        }
         self.transactions.begin(id)?;
         self.answer(frame.receipt()?, actions)
     }
@@ -56,6 +62,12 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let transaction = self.transactions.end(frame.require("transaction")?)?;
+        self.release(&transaction);
+        self.answer(frame.receipt()?, actions)
+    }
+
+    /// What this transaction would have acknowledged waits again.
+    fn release(&mut self, transaction: &Transaction) {
         for held in &transaction.frames {
             if let Held::Settle(settlement) = held
                 && let Some(subscription) = self.subscriptions.get_mut(settlement.subscription)
@@ -63,7 +75,6 @@ impl StompSession {
                 subscription.ledger.release(transaction.holder);
             }
         }
-        self.answer(frame.receipt()?, actions)
     }
 }
 
