@@ -9,6 +9,7 @@ use protocols::broker::BrokerError;
 use tokio::sync::watch;
 
 use super::connection::{Condition, Connection};
+use super::returns::Returned;
 use crate::lock::lock;
 
 /// An open channel, with its connection. Closed in order when the last clone is dropped.
@@ -22,6 +23,7 @@ struct Held {
     refusal: Arc<OnceLock<BrokerError>>,
     /// How far the condition of the connection was seen by those who waited for it to change.
     seen: Arc<Mutex<watch::Receiver<Condition>>>,
+    returned: Arc<Returned>,
 }
 
 impl Drop for Held {
@@ -48,8 +50,9 @@ impl Channel {
         connection: Arc<Connection>,
         refusal: Arc<OnceLock<BrokerError>>,
         seen: Arc<Mutex<watch::Receiver<Condition>>>,
+        returned: Arc<Returned>,
     ) -> Self {
-        Self(Arc::new(Held { amqp, connection, refusal, seen }))
+        Self(Arc::new(Held { amqp, connection, refusal, seen, returned }))
     }
 
     /// The channel itself.
@@ -73,16 +76,25 @@ impl Channel {
         self.0.refusal.get().cloned()
     }
 
+    /// Whether RabbitMQ has returned messages on this channel since this was asked last.
+    /// [`disturbed`](Self::disturbed) tells of it.
+    pub(super) fn take_returned(&self) -> bool {
+        self.0.returned.take()
+    }
+
     /// Resolves when something has happened that no such future has told yet: the connection was
-    /// held back, let go or lost, or RabbitMQ closed a channel on it, this one or another. Does not
-    /// keep the channel open.
+    /// held back, let go or lost, or RabbitMQ closed a channel on it, this one or another, or returned
+    /// messages on this one. Does not keep the channel open.
     pub(super) fn disturbed(&self) -> BoxFuture<'static, ()> {
         let seen = Arc::clone(&self.0.seen);
+        let returned = Arc::clone(&self.0.returned);
         let mut condition = lock(&seen).clone();
         Box::pin(async move {
             // Its sender lives in the connection, so an error says the same as `Over`.
-            drop(condition.changed().await);
-            lock(&seen).mark_unchanged();
+            tokio::select! {
+                _ = condition.changed() => lock(&seen).mark_unchanged(),
+                () = returned.come() => {}
+            }
         })
     }
 

@@ -26,6 +26,7 @@ use super::channel::Channel;
 use super::error::broker_error;
 use super::health::Health;
 use super::login::{Failure, Login};
+use super::returns::Returns;
 use super::screened::{self, Socket, screened};
 use super::tls::Trust;
 use super::{Endpoint, Settings};
@@ -85,6 +86,8 @@ pub(super) struct Connection {
     /// Where to leave why RabbitMQ closed a channel. Only for publishing channels: consumers are told
     /// by lapin. Those that are gone are taken out when room is needed.
     refusals: Mutex<Vec<(ChannelStatus, Weak<OnceLock<BrokerError>>)>>,
+    /// Which channels messages have come back on.
+    returns: Arc<Returns>,
 }
 
 /// Ends a connection below AMQP when dropped. Without it, lapin's thread waits for as long as the
@@ -115,7 +118,9 @@ impl Connection {
         trust: &Trust,
     ) -> Result<Self, Failure> {
         let limit = settings.connect_timeout;
-        let opened = timeout(limit, log_in(endpoint, login, side, settings, trust)).await;
+        let returns = Arc::new(Returns::default());
+        let login_in = log_in(endpoint, login, side, settings, trust, Arc::clone(&returns));
+        let opened = timeout(limit, login_in).await;
         let (amqp, cut) =
             opened.map_err(|_| Failure::Away(format!("no answer within {limit:?}")))??;
         Ok(Self {
@@ -129,6 +134,7 @@ impl Connection {
             closing: AtomicBool::new(false),
             cut: Mutex::new(Some(cut)),
             refusals: Mutex::default(),
+            returns,
         })
     }
 
@@ -151,7 +157,8 @@ impl Connection {
             }
             refusals.push((amqp.status().clone(), Arc::downgrade(&refusal)));
         }
-        Ok(Channel::new(amqp, Arc::clone(self), refusal, seen))
+        let returned = self.returns.of(amqp.id());
+        Ok(Channel::new(amqp, Arc::clone(self), refusal, seen, returned))
     }
 
     /// Whether RabbitMQ holds it back. *Cost.* One relaxed load.
@@ -301,6 +308,7 @@ async fn log_in(
     side: Side,
     settings: &Settings,
     trust: &Trust,
+    returns: Arc<Returns>,
 ) -> Result<(lapin::Connection, Cut), Failure> {
     let address = (endpoint.host.as_str(), endpoint.port);
     let socket = tokio::net::TcpStream::connect(address).await.map_err(away)?;
@@ -311,7 +319,7 @@ async fn log_in(
     } else {
         Box::new(socket)
     };
-    let stream = Mutex::new(Some(screened(socket)));
+    let stream = Mutex::new(Some(screened(socket, returns)));
     let hand_over = async move |_, _| {
         lock(&stream).take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected).into())
     };

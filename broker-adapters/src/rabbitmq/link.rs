@@ -74,7 +74,7 @@ impl RabbitLink {
             Command::Publish { token, to, message, queue, confirm, mandatory } => {
                 let failed = |error: BrokerError| Event::Failed { token, error };
                 let target = Target::of(to, queue.as_deref(), settings).map_err(failed)?;
-                let publish = Publish { token, target, message, confirm, mandatory };
+                let publish = Publish { token, target, message, confirm, mandatory, returned: 0 };
                 Ok(self.publishing.publish(publish, &mut self.events))
             }
             Command::Subscribe {

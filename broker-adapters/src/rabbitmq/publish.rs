@@ -18,28 +18,42 @@
 //! after `confirm.select`; and until that is answered, for lapin counts from there on. A message that RabbitMQ
 //! returns comes before its confirm without naming it, and confirms may come many at a time, so a
 //! mandatory message travels alone.
+//!
+//! # Queues that go
+//! A queue that a publish declares may be deleted, or expire, while the link goes on. So RabbitMQ is
+//! to return what finds it gone: then nothing more goes out until everything in flight is settled,
+//! the queue is declared again, and what came back goes out first, in its order. Which message it was
+//! does not matter, for it comes back whole; its outcome may be reported with another's of the same
+//! moment.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use futures_core::future::BoxFuture;
 use lapin::Confirmation;
+use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use protocols::broker::{BrokerError, BrokerErrorKind, Event, Message, Outcome, Token};
+use protocols::broker::{
+    Address, BrokerError, BrokerErrorKind, Event, Message, Publication, Token,
+};
 use protocols::text::Text;
 
 use super::error::broker_error;
+use super::in_flight::{InFlight, Progress, unknown};
 use super::link::Events;
 use super::pool::{Lease, SharedChannel, Side};
-use super::properties::to_amqp;
+use super::properties::{publication, to_amqp};
 use super::recover::persist;
 use super::topology::{self, Declaration, Target};
 use crate::lock::lock;
 
 /// Queues a link remembers to have declared. Beyond, it forgets them all and asks again.
 const MAX_DECLARED: usize = 1_000;
+
+/// How often a message goes out to a queue that is gone again each time.
+const MAX_ATTEMPTS: u8 = 3;
 
 /// A message to be published.
 #[derive(Debug)]
@@ -51,6 +65,8 @@ pub(super) struct Publish {
     pub(super) confirm: bool,
     /// RabbitMQ is to return it if it reaches no queue.
     pub(super) mandatory: bool,
+    /// How often it came back.
+    pub(super) returned: u8,
 }
 
 impl Publish {
@@ -59,31 +75,15 @@ impl Publish {
     }
 }
 
-/// A message that lapin has.
-struct InFlight {
-    token: Token,
-    exchange: Text,
-    confirm: bool,
-    mandatory: bool,
-    bytes: usize,
-    /// What it went by, and whether others use that too.
-    lane: Arc<SharedChannel>,
-    is_shared: bool,
-    progress: Progress,
-}
-
-enum Progress {
-    Running(BoxFuture<'static, lapin::Result<Confirmation>>),
-    Done(Box<lapin::Result<Confirmation>>),
-}
-
 /// Something that had to be done first.
 enum Prepared {
-    Declared(Text),
+    Declared(Declaration),
     Own(Arc<SharedChannel>),
     Shared(Arc<SharedChannel>),
     /// The own channel confirms, or closed before it could.
     Confirming,
+    /// The same, and this came back before.
+    Returned(Vec<BasicReturnMessage>),
 }
 
 /// Doing it.
@@ -104,8 +104,14 @@ pub(super) struct Publishing {
     /// Handed to lapin, in order.
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
-    /// Queues that were declared for a publish.
-    declared: HashSet<Text>,
+    /// Queues that were declared for a publish, by name.
+    declared: HashMap<Text, Declaration>,
+    /// Something came back: nothing goes out until all in flight is settled.
+    is_repairing: bool,
+    /// What came back while the channel had no confirms is still to be fetched.
+    must_fetch: bool,
+    /// What came back, in order.
+    returned: Vec<Publish>,
     /// The last publish without a confirm on the own channel: RabbitMQ's refusal of one of them
     /// does not say which it was.
     unconfirmed: Option<Token>,
@@ -126,7 +132,10 @@ impl Publishing {
             preparing: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
-            declared: HashSet::new(),
+            declared: HashMap::new(),
+            is_repairing: false,
+            must_fetch: false,
+            returned: Vec::new(),
             unconfirmed: None,
             own_disturbed: None,
             shared_disturbed: None,
@@ -145,6 +154,7 @@ impl Publishing {
             lane.as_ref().is_some_and(|lane| lane.channel.is_blocked())
         };
         self.waiting.is_empty()
+            && !self.is_repairing
             && self.in_flight.len() < settings.window_messages
             && self.in_flight_bytes < settings.window_bytes
             && !is_blocked(&self.own)
@@ -153,7 +163,7 @@ impl Publishing {
 
     /// Whether everything was handed to RabbitMQ and has its outcome.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.in_flight.is_empty()
+        self.waiting.is_empty() && self.in_flight.is_empty() && !self.is_repairing
     }
 
     /// Takes a publish. True if there is now something that must be polled.
@@ -180,7 +190,8 @@ impl Publishing {
                 self.hand_over(events);
             }
             // After handing over: what is the front now has to know whom to wake.
-            if self.poll_in_flight(cx, events) && !self.waiting.is_empty() {
+            let is_over = self.poll_in_flight(cx, events);
+            if is_over && (self.is_repairing || !self.waiting.is_empty()) {
                 continue;
             }
             let Some(preparing) = &mut self.preparing else {
@@ -204,7 +215,7 @@ impl Publishing {
                 if self.declared.len() >= MAX_DECLARED {
                     self.declared.clear();
                 }
-                self.declared.insert(queue);
+                self.declared.insert(queue.queue.clone(), queue);
             }
             Ok(Prepared::Own(lane)) => {
                 // RabbitMQ may have come back without what it had.
@@ -218,6 +229,15 @@ impl Publishing {
                 self.shared = Some(lane);
             }
             Ok(Prepared::Confirming) => {}
+            Ok(Prepared::Returned(returned)) => {
+                // It went out without confirms, and so before all that came back with one.
+                let later = mem::take(&mut self.returned);
+                let token = self.unconfirmed.unwrap_or(Token(0));
+                for message in returned {
+                    self.again((token, false, 0), message, events);
+                }
+                self.returned.extend(later);
+            }
             Err(error) if error.kind == BrokerErrorKind::Unavailable => return Err(error),
             Err(error) => {
                 if let Some(Publish { token, .. }) = self.waiting.pop_front() {
@@ -230,6 +250,9 @@ impl Publishing {
 
     /// Hands what waits to lapin, up to the first that needs something else before.
     fn hand_over(&mut self, events: &mut Events) {
+        if self.is_repairing && !self.repair() {
+            return;
+        }
         while let Some(publish) = self.waiting.front() {
             let is_alone = self.in_flight.is_empty();
             let after_mandatory = self.in_flight.back().is_some_and(|last| last.mandatory);
@@ -268,7 +291,7 @@ impl Publishing {
             return Err(Box::pin(open(self.lease.clone(), is_shared)));
         };
         if let Some(queue) = &publish.target.declare
-            && !self.declared.contains(&queue.queue)
+            && !self.declared.contains_key(&queue.queue)
         {
             return Err(Box::pin(declare(self.lease.clone(), self.link, queue.clone())));
         }
@@ -277,7 +300,7 @@ impl Publishing {
 
     /// Hands one message to lapin.
     fn send(&mut self, publish: Publish, lane: &Arc<SharedChannel>, events: &mut Events) {
-        let Publish { token, target, message, confirm, mandatory } = publish;
+        let Publish { token, target, message, confirm, mandatory, returned } = publish;
         let bytes = message.size();
         let frame_size = lane.channel.frame_size();
         let properties = match to_amqp(&message.properties, self.lease.user(), frame_size) {
@@ -287,11 +310,13 @@ impl Publishing {
         if !lane.channel.amqp().status().confirm() {
             self.unconfirmed = Some(token);
         }
-        let Target { exchange, key, .. } = target;
+        let Target { exchange, key, declare } = target;
+        let declares = declare.is_some();
         let names = (exchange.as_str().into(), key.as_str().into());
         let (body, on) = (message.body, Arc::clone(lane));
         let mut future: BoxFuture<'static, _> = Box::pin(async move {
-            let options = BasicPublishOptions { mandatory, immediate: false };
+            let options =
+                BasicPublishOptions { mandatory: mandatory || declares, immediate: false };
             let (exchange, key) = names;
             let channel = on.channel.amqp();
             channel.basic_publish(exchange, key, options, &body, properties).await?.await
@@ -307,9 +332,18 @@ impl Publishing {
         self.in_flight_bytes += bytes;
         let is_shared = self.shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, lane));
         let lane = Arc::clone(lane);
-        let one =
-            InFlight { token, exchange, confirm, mandatory, bytes, lane, is_shared, progress };
-        self.in_flight.push_back(one);
+        self.in_flight.push_back(InFlight {
+            token,
+            exchange,
+            confirm,
+            mandatory,
+            declares,
+            returned,
+            bytes,
+            lane,
+            is_shared,
+            progress,
+        });
     }
 
     /// Reports what is known from the front on. True if nothing is in flight any more that was.
@@ -323,7 +357,7 @@ impl Publishing {
                 Ok(confirmation) => {
                     if let Some(front) = self.in_flight.pop_front() {
                         self.in_flight_bytes -= front.bytes;
-                        events.extend(front.outcome(&confirmation));
+                        self.settled(front, confirmation, events);
                     }
                 }
                 Err(error) => self.fail(&error, cx, events),
@@ -344,7 +378,7 @@ impl Publishing {
             if !Arc::ptr_eq(&one.lane, &lane) {
                 self.in_flight.push_back(one);
             } else if let Poll::Ready(Ok(confirmation)) = one.poll(cx) {
-                events.extend(one.outcome(&confirmation));
+                self.settled(one, confirmation, events);
             } else {
                 failed.push(one);
             }
@@ -369,11 +403,78 @@ impl Publishing {
         }
     }
 
+    /// A message has its outcome, unless it is another one that came back: that goes out again, and
+    /// its outcome is the one of both.
+    fn settled(&mut self, one: InFlight, confirmation: Confirmation, events: &mut Events) {
+        match confirmation {
+            Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))
+                if one.declares || !one.mandatory =>
+            {
+                self.again((one.token, one.confirm, one.returned), returned, events);
+            }
+            confirmation => events.extend(one.outcome(&confirmation)),
+        }
+    }
+
+    /// Keeps a message that came back until it can go out again.
+    fn again(
+        &mut self,
+        (token, confirm, returned): (Token, bool, u8),
+        mut message: BasicReturnMessage,
+        events: &mut Events,
+    ) {
+        self.is_repairing = true;
+        let Publication { routing_key: key, message, .. } = publication(&mut message.delivery);
+        let declared = self.declared.get(&key).cloned();
+        let target = match declared {
+            Some(queue) => Ok(Target { exchange: Text::EMPTY, key, declare: Some(queue) }),
+            None => Target::of(Address::Queue(key), None, self.lease.settings()),
+        };
+        match target {
+            Ok(target) if returned < MAX_ATTEMPTS => {
+                let (mandatory, returned) = (false, returned + 1);
+                let publish = Publish { token, target, message, confirm, mandatory, returned };
+                self.returned.push(publish);
+            }
+            Ok(Target { key, .. }) => {
+                let text = format!("the queue '{key}' is gone each time it was declared");
+                let error = BrokerError::new(BrokerErrorKind::NotFound, text);
+                events.push_back(Event::Failed { token, error });
+            }
+            Err(error) => events.push_back(Event::Failed { token, error }),
+        }
+    }
+
+    /// Puts what came back before everything that waits, once nothing is in flight. True if that is
+    /// done; else it goes on when what is now under way is.
+    fn repair(&mut self) -> bool {
+        if !self.in_flight.is_empty() {
+            return false;
+        }
+        if mem::take(&mut self.must_fetch)
+            && let Some(own) = &self.own
+        {
+            self.preparing = Some(Box::pin(fetch(Arc::clone(own))));
+            return false;
+        }
+        for publish in mem::take(&mut self.returned).into_iter().rev() {
+            self.declared.remove(&publish.target.key);
+            self.waiting.push_front(publish);
+        }
+        self.is_repairing = false;
+        true
+    }
+
     /// Notices what happened to the connections: somebody may have to be told that publishing goes
     /// on, or that it does not.
     fn poll_disturbances(&mut self, cx: &mut Context<'_>, events: &mut Events) {
         if is_disturbed(&mut self.own_disturbed, &self.own, cx) {
             self.own_closed(events);
+        }
+        if let Some(own) = &self.own
+            && own.channel.take_returned()
+        {
+            (self.is_repairing, self.must_fetch) = (true, true);
         }
         if is_disturbed(&mut self.shared_disturbed, &self.shared, cx) {
             self.shared = None;
@@ -414,13 +515,22 @@ async fn declare(lease: Lease, link: u64, queue: Declaration) -> Result<Prepared
                 && lock(lease.exclusive()).get(&queue.queue) == Some(&link) => {}
         declared => declared?,
     }
-    Ok(Prepared::Declared(queue.queue))
+    Ok(Prepared::Declared(queue))
 }
 
 /// Refused only if the channel closes, which is then seen, and another one opened.
 async fn confirm(lane: Arc<SharedChannel>) -> Result<Prepared, BrokerError> {
     drop(lane.channel.amqp().confirm_select(ConfirmSelectOptions::default()).await);
     Ok(Prepared::Confirming)
+}
+
+/// What has come back while a channel had no confirms. It confirms from then on: the answer to
+/// `confirm.select` comes behind whatever comes back, and what comes later comes with an outcome.
+async fn fetch(lane: Arc<SharedChannel>) -> Result<Prepared, BrokerError> {
+    let amqp = lane.channel.amqp();
+    drop(amqp.confirm_select(ConfirmSelectOptions::default()).await);
+    // Nothing is in flight, so this does not wait.
+    Ok(Prepared::Returned(amqp.wait_for_confirms().await.unwrap_or_default()))
 }
 
 /// Whether this channel has closed. Polls until its connection has nothing new.
@@ -439,45 +549,4 @@ fn is_disturbed(
         }
     }
     false
-}
-
-impl InFlight {
-    /// How it went, once: it must not be polled again.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<lapin::Result<Confirmation>> {
-        match &mut self.progress {
-            Progress::Running(future) => {
-                let done = ready!(future.as_mut().poll(cx));
-                self.progress = resolved();
-                Poll::Ready(done)
-            }
-            Progress::Done(done) => {
-                Poll::Ready(mem::replace(&mut **done, Ok(Confirmation::NotRequested)))
-            }
-        }
-    }
-
-    /// What to report, if anything was asked for.
-    fn outcome(&self, confirmation: &Confirmation) -> Option<Event> {
-        let outcome = match confirmation {
-            Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) if self.mandatory => {
-                Outcome::Unroutable
-            }
-            Confirmation::Ack(_) => Outcome::Accepted,
-            Confirmation::Nack(_) => Outcome::Rejected,
-            Confirmation::NotRequested => return None,
-        };
-        let is_told = self.confirm || outcome == Outcome::Unroutable;
-        is_told.then_some(Event::Confirmed { token: self.token, outcome })
-    }
-}
-
-/// Stands for an outcome that was taken out.
-fn resolved() -> Progress {
-    Progress::Done(Box::new(Ok(Confirmation::NotRequested)))
-}
-
-/// What a message is answered with whose channel closed for another reason.
-fn unknown(cause: &BrokerError) -> BrokerError {
-    let text = format!("the outcome is unknown, the message may or may not have arrived: {cause}");
-    BrokerError::new(BrokerErrorKind::Unavailable, text)
 }

@@ -24,6 +24,8 @@ const HEAD: usize = 1 + 2 + 4;
 const OVERHEAD: usize = HEAD + 1;
 
 const METHOD: u8 = 1;
+/// Class and method.
+const BASIC_RETURN: [u8; 4] = [0, 60, 0, 50];
 const HEADER: u8 = 2;
 
 /// Bytes of the largest frame that is looked at, which is held back until it is complete; those of
@@ -37,6 +39,8 @@ pub(super) struct Screen {
     passing: usize,
     /// Whether something was changed.
     has_changed: bool,
+    /// Channels that a message comes back on.
+    returned: Vec<u16>,
 }
 
 impl Screen {
@@ -53,7 +57,7 @@ impl Screen {
             let Some(head) = bytes[at..].first_chunk::<HEAD>() else {
                 return Ok(at);
             };
-            let [kind, _, _, size @ ..] = *head;
+            let [kind, high, low, size @ ..] = *head;
             let size = u32::from_be_bytes(size) as usize + OVERHEAD;
             match kind {
                 METHOD | HEADER if size > MAX_FRAME => return Err(too_large(size)),
@@ -62,6 +66,9 @@ impl Screen {
                         return Ok(at);
                     };
                     let payload = &mut frame[HEAD..size - 1];
+                    if kind == METHOD && payload.starts_with(&BASIC_RETURN) {
+                        self.returned.push(u16::from_be_bytes([high, low]));
+                    }
                     let mut payload = Unread { bytes: payload, has_changed: &mut self.has_changed };
                     // What breaks off cannot be parsed: lapin comes as far, and says so.
                     let _broken_off = match kind {
@@ -78,6 +85,11 @@ impl Screen {
     /// Whether something was changed since this was asked last.
     pub(super) const fn take_changed(&mut self) -> bool {
         std::mem::replace(&mut self.has_changed, false)
+    }
+
+    /// The channels that messages have come back on since this was asked last.
+    pub(super) fn take_returned(&mut self) -> impl Iterator<Item = u16> {
+        self.returned.drain(..)
     }
 }
 
@@ -102,7 +114,7 @@ impl Unread<'_> {
             // connection.blocked: reason.
             [0, 10, 0, 60] => self.short(),
             // basic.return: code, text, exchange, routing key.
-            [0, 60, 0, 50] => self.skip(2)?.short()?.short()?.short(),
+            BASIC_RETURN => self.skip(2)?.short()?.short()?.short(),
             // basic.deliver: consumer, tag, redelivered, exchange, routing key.
             [0, 60, 0, 60] => self.short()?.skip(9)?.short()?.short(),
             // basic.get-ok: tag, redelivered, exchange, routing key.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use tracing::warn;
 
+use super::returns::Returns;
 use super::screen::Screen;
 
 /// A connection to RabbitMQ, with or without TLS.
@@ -32,8 +34,8 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Socket for 
 pub(super) type AmqpStream = AsyncTcpStream<Screened<Compat<Box<dyn Socket>>>>;
 
 /// Puts the screen before this connection.
-pub(super) fn screened(socket: Box<dyn Socket>) -> AmqpStream {
-    AsyncTcpStream::Plain(Screened::new(socket.compat()))
+pub(super) fn screened(socket: Box<dyn Socket>, returns: Arc<Returns>) -> AmqpStream {
+    AsyncTcpStream::Plain(Screened::new(socket.compat(), returns))
 }
 
 /// A stream whose input is safe for lapin to read.
@@ -49,12 +51,14 @@ pub(super) struct Screened<S> {
     /// Bytes of `held` that may be given.
     safe: usize,
     has_warned: bool,
+    /// Who is told of messages that come back.
+    returns: Arc<Returns>,
 }
 
 impl<S> Screened<S> {
-    pub(super) fn new(stream: S) -> Self {
+    pub(super) fn new(stream: S, returns: Arc<Returns>) -> Self {
         let (screen, held) = (Screen::default(), Vec::new());
-        Self { stream, screen, held, given: 0, safe: 0, has_warned: false }
+        Self { stream, screen, held, given: 0, safe: 0, has_warned: false, returns }
     }
 
     /// Gives what is safe of what is held.
@@ -85,6 +89,9 @@ impl<S> Screened<S> {
             self.safe = self.screen.pass(&mut self.held)?;
             0
         };
+        for channel in self.screen.take_returned() {
+            self.returns.note(channel);
+        }
         if self.screen.take_changed() && !self.has_warned {
             self.has_warned = true;
             warn!(
@@ -183,7 +190,7 @@ impl Reactor for Sockets {
         let connecting = TcpStream::connect(address);
         async move {
             let socket: Box<dyn Socket> = Box::new(connecting.await?);
-            Ok(Screened::new(socket.compat()))
+            Ok(Screened::new(socket.compat(), Arc::default()))
         }
     }
 }

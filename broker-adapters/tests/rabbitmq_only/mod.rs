@@ -4,7 +4,7 @@ use broker_adapters::rabbitmq::{RabbitMq, Settings};
 use broker_adapters::{Broker, Identity};
 use protocols::broker::{
     BrokerErrorKind, Command, Event, Message, Outcome, Properties, QueueOptions, SettleMode,
-    SubscriptionId,
+    SubscriptionId, Token,
 };
 use rabbitmq_node::{Cut, Node, Proxy, Vhost, eventually};
 
@@ -200,4 +200,49 @@ async fn a_queue_of_a_subscription_that_was_refused_does_not_stay() {
     let refused = client.try_subscribe(exchange("missing", "k"), &QueueOptions::default(), 1).await;
     assert_eq!(refused.unwrap_err().kind, BrokerErrorKind::NotFound);
     assert_eq!(vhost.queues().await, Vec::new());
+}
+
+/// Publishes `bodies` to the queue `orders`; every `n`-th one wants to know its outcome.
+fn publish_all(client: &mut Client, bodies: std::ops::Range<usize>, n: usize) -> Vec<Token> {
+    let mut confirmed = Vec::new();
+    for body in bodies {
+        let (token, confirm) = (client.token(), body % n == 0);
+        confirmed.extend(confirm.then_some(token));
+        let (message, to) = (message(body.to_string()), queue("orders"));
+        let (queue, mandatory) = (None, false);
+        client.link.submit(Command::Publish { token, to, message, queue, confirm, mandatory });
+    }
+    confirmed
+}
+
+#[tokio::test]
+async fn a_queue_that_is_deleted_is_declared_again_and_nothing_is_lost() {
+    // Without confirms, with some, and with all of them; on a channel of one's own, and on a shared one.
+    for (is_service, n) in [(false, usize::MAX), (false, 3), (false, 1), (true, 3), (true, 1)] {
+        let (vhost, broker) = direct().await;
+        let mut publisher = client_of(&broker, &vhost, is_service).await;
+        let mut consumer = client(&broker, &vhost).await;
+        let before = consumer.subscribe(queue("orders"), 10).await;
+        publish_all(&mut publisher, 1..2, usize::MAX);
+        publisher.taken().await;
+        let delivery = consumer.delivery().await;
+        consumer.accept(&delivery);
+        consumer.unsubscribe(before).await;
+        assert!(vhost.delete_queue("orders").await);
+        let tokens = publish_all(&mut publisher, 100..150, n);
+        for token in tokens {
+            let accepted = Event::Confirmed { token, outcome: Outcome::Accepted };
+            assert_eq!(publisher.answer(token).await, accepted);
+        }
+        let again = async || {
+            assert_eq!(publisher.events_now(), []);
+            vhost.queue("orders").await
+        };
+        eventually("the queue again", again).await;
+        publisher.taken().await;
+        consumer.subscribe(queue("orders"), 100).await;
+        let expected: Vec<_> = (100..150).map(|body| body.to_string()).collect();
+        assert_eq!(consumer.bodies(50).await, expected, "{is_service} {n}");
+        consumer.expect_nothing().await;
+    }
 }

@@ -352,6 +352,12 @@ impl Client {
         tokio::time::timeout(CEILING, ready).await.expect("ready before the ceiling");
     }
 
+    /// Waits until everything was handed to the broker.
+    pub(crate) async fn taken(&mut self) {
+        let taken = poll_fn(|cx| self.link.poll_taken(cx));
+        tokio::time::timeout(CEILING, taken).await.expect("taken before the ceiling");
+    }
+
     pub(crate) fn is_ready(&mut self) -> bool {
         self.link.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready()
     }

@@ -53,7 +53,7 @@ fn body(size: u8) -> Vec<u8> {
 
 /// All that comes, read through buffers of these sizes.
 fn read(stream: Pieces, mut buffers: impl Iterator<Item = usize>) -> Vec<u8> {
-    let mut screened = Screened::new(stream);
+    let mut screened = Screened::new(stream, Arc::default());
     let mut all = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     loop {
@@ -89,7 +89,7 @@ fn a_frame_that_does_not_end_is_the_end_of_the_stream() {
     let mut bytes = [body(3), header(b"\xff")].concat();
     bytes.pop();
     let expected = body(3);
-    let mut screened = Screened::new(Pieces { bytes, sizes: Vec::new() });
+    let mut screened = Screened::new(Pieces { bytes, sizes: Vec::new() }, Arc::default());
     let (mut buffer, mut cx) = ([0; 99], Context::from_waker(Waker::noop()));
     let mut next = || match Pin::new(&mut screened).poll_read(&mut cx, &mut buffer) {
         Poll::Ready(Ok(count)) => buffer[..count].to_vec(),
