@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ::gateway::config::{Broker, Config, Rabbitmq, Secret};
+use ::gateway::config::{Broker, Config, Listener, ListenerTransport, Rabbitmq, Secret};
 use ::gateway::{Drained, Gateway, Running};
 use rabbitmq_node::Vhost;
 
@@ -74,6 +74,18 @@ impl Settings {
     pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.0);
         self
+    }
+
+    /// Adds a listener `plain` for STOMP over TCP, with a route `plain` like the one at `/ws`.
+    pub fn with_stomp_tcp(self) -> Self {
+        self.config(|config| {
+            let transport = ListenerTransport::StompTcp;
+            let plain = Listener { transport, ..config.listener["web"].clone() };
+            config.listener.insert("plain".to_owned(), plain);
+            let mut route = config.route["stomp"].clone();
+            route.listener = "plain".to_owned();
+            config.route.insert("plain".to_owned(), route);
+        })
     }
 
     /// Starts it; panics with the reason if it does not start.

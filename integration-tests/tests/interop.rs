@@ -21,8 +21,29 @@ async fn stomp_py() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_over_tcp() {
+    let gateway = TestGateway::embedded().with_stomp_tcp().start().await;
+    let url = format!("tcp://{}", gateway.addr("plain"));
+    let script = here().join("interop/python/stomp_py.py");
+    run_at(url, gateway, installed().join("venv/bin/python"), &script, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stompjs() {
     run("node".into(), &node_script("stompjs.mjs")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stompjs_in_chromium() {
+    run("node".into(), &node_script("chromium.mjs")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stompjs_in_chromium_before_rabbitmq() {
+    let vhost = Node::shared().await.vhost().await;
+    let gateway = TestGateway::rabbitmq(&vhost).start().await;
+    let login = [vhost.user(), vhost.passcode(), vhost.name()].map(str::to_owned);
+    run_with(gateway, "node".into(), &node_script("chromium.mjs"), &login).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,16 +58,26 @@ async fn pika_on_the_other_side() {
     let gateway = TestGateway::rabbitmq(&vhost).start().await;
     let (user, passcode, name) = (vhost.user(), vhost.passcode(), vhost.name());
     let amqp = format!("amqp://{user}:{passcode}@{}/{name}", vhost.amqp_addr());
-    run_with(gateway, installed().join("venv/bin/python"), &script, Some(amqp)).await;
+    run_with(gateway, installed().join("venv/bin/python"), &script, &[amqp]).await;
 }
 
 async fn run(program: PathBuf, script: &Path) {
-    run_with(TestGateway::embedded().start().await, program, script, None).await;
+    run_with(TestGateway::embedded().start().await, program, script, &[]).await;
 }
 
-/// The script gets the gateway's URL and this argument.
-async fn run_with(gateway: TestGateway, program: PathBuf, script: &Path, more: Option<String>) {
+/// The script gets the gateway's URL and these arguments.
+async fn run_with(gateway: TestGateway, program: PathBuf, script: &Path, more: &[String]) {
     let url = format!("ws://{}/ws", gateway.ws_addr());
+    run_at(url, gateway, program, script, more).await;
+}
+
+async fn run_at(
+    url: String,
+    gateway: TestGateway,
+    program: PathBuf,
+    script: &Path,
+    more: &[String],
+) {
     let script_run = Command::new(&program)
         .arg(script)
         .arg(&url)
@@ -67,11 +98,14 @@ async fn run_with(gateway: TestGateway, program: PathBuf, script: &Path, more: O
 /// Node finds packages beside the script, so the scripts are copied to where they are installed.
 fn node_script(name: &str) -> PathBuf {
     let directory = installed().join("node");
-    for file in ["suite.mjs", name] {
-        let source = here().join("interop/node").join(file);
-        std::fs::copy(&source, directory.join(file)).unwrap_or_else(|error| {
-            panic!("{}: {error}; run `cargo xtask interop`", directory.display())
-        });
+    for file in std::fs::read_dir(here().join("interop/node")).unwrap() {
+        let source = file.unwrap().path();
+        if source.extension().is_some_and(|it| it == "mjs") {
+            let copy = directory.join(source.file_name().unwrap());
+            std::fs::copy(&source, copy).unwrap_or_else(|error| {
+                panic!("{}: {error}; run `cargo xtask interop`", directory.display())
+            });
+        }
     }
     directory.join(name)
 }

@@ -5,19 +5,11 @@
 use std::time::Duration;
 
 use gateway::config::units::Millis;
-use gateway::config::{Config, Listener, ListenerTransport};
+use gateway::config::{Config, Listener};
 use integration_tests::{Settings, StompClient, TestGateway, frame_bytes};
 
-/// A gateway with a listener `plain` for STOMP over TCP beside `web`.
 fn settings() -> Settings {
-    TestGateway::embedded().config(|config| {
-        let transport = ListenerTransport::StompTcp;
-        let plain = Listener { transport, ..config.listener["web"].clone() };
-        config.listener.insert("plain".to_owned(), plain);
-        let mut route = config.route["stomp"].clone();
-        route.listener = "plain".to_owned();
-        config.route.insert("plain".to_owned(), route);
-    })
+    TestGateway::embedded().with_stomp_tcp()
 }
 
 fn plain(config: &mut Config) -> &mut Listener {

@@ -1,4 +1,4 @@
-// What every JavaScript client must be able to do, and how a script runs it.
+// What every JavaScript client must be able to do, in Node or in a page, and how a script runs it.
 //
 // A script brings `open(options)`, which logs in with its library and resolves to a connection:
 //   version            the negotiated version
@@ -11,13 +11,11 @@
 //   error              resolves to the ERROR frame, if one comes
 //   closed             resolves once the socket is closed
 //   heartbeat()        resolves at the next heart-beat from the gateway
-//   cut()              ends the TCP connection without a word
+//   cut()              ends the connection without a goodbye of STOMP's
 //   disconnect()       says goodbye; resolves once it is closed
 // `options` has `passcode` (default `guest`) and `heartbeat` in milliseconds (default 0).
 //
 // Whether something does *not* arrive is told by what arrives in its place: a queue keeps its order.
-
-import { randomUUID } from 'node:crypto';
 
 /** Milliseconds any single thing may take; only a failure takes so long. */
 const CEILING = 20_000;
@@ -46,7 +44,7 @@ export function holds(condition, otherwise) {
   if (!condition) throw new Error(otherwise);
 }
 
-export const freshQueue = () => `/queue/js-${randomUUID()}`;
+export const freshQueue = () => `/queue/js-${crypto.randomUUID()}`;
 
 /** What was put in and not yet taken; `next` waits for it. */
 export class Inbox {
@@ -126,7 +124,7 @@ function commonChecks(open) {
     },
 
     async exchanges_through_topics_with_wildcards() {
-      const [client, publisher, root] = [await open({}), await open({}), `js-${randomUUID()}`];
+      const [client, publisher, root] = [await open({}), await open({}), `js-${crypto.randomUUID()}`];
       const oneWord = await subscribed(client, `/topic/${root}.*`);
       const anyWords = await subscribed(client, `/topic/${root}.#`);
       publisher.send(`/topic/${root}.a.b`, 'two words', {});
@@ -289,8 +287,8 @@ function commonChecks(open) {
   };
 }
 
-/** Runs the common checks and the script's own, one line each, and ends the process. */
-export async function run(open, ownChecks) {
+/** Runs the common checks and the script's own, one line each; says whether all passed. */
+export async function passes(open, ownChecks) {
   const checks = Object.entries({ ...commonChecks(open), ...ownChecks });
   let failed = 0;
   for (const [name, check] of checks) {
@@ -304,5 +302,10 @@ export async function run(open, ownChecks) {
     }
   }
   console.log(`${checks.length - failed} of ${checks.length} checks passed`);
-  process.exit(failed === 0 ? 0 : 1);
+  return failed === 0;
+}
+
+/** As `passes`, in Node: ends the process. */
+export async function run(open, ownChecks) {
+  process.exit((await passes(open, ownChecks)) ? 0 : 1);
 }

@@ -30,14 +30,13 @@ class Client(stomp.ConnectionListener):
         self.heartbeats = queue.Queue()
         self.connected = queue.Queue()
         self.lost = threading.Event()
-        self.connection = stomp.WSStompConnection(
-            [(URL.hostname, URL.port)],
-            ws_path=URL.path,
-            vhost=vhost,
-            heartbeats=heartbeats,
-            auto_decode=False,
-            binary_mode=binary,
-        )
+        settings = {"vhost": vhost, "heartbeats": heartbeats, "auto_decode": False}
+        if URL.scheme == "tcp":
+            self.connection = stomp.Connection12([(URL.hostname, URL.port)], **settings)
+        else:
+            self.connection = stomp.WSStompConnection(
+                [(URL.hostname, URL.port)], ws_path=URL.path, binary_mode=binary, **settings
+            )
         self.connection.set_listener("client", self)
         self.connection.connect(login, passcode)
 
@@ -90,7 +89,8 @@ class Client(stomp.ConnectionListener):
 
     def cut(self):
         """Ends the TCP connection without a word."""
-        self.connection.transport.socket.sock.shutdown(2)
+        socket = self.connection.transport.socket
+        getattr(socket, "sock", socket).shutdown(2)
         holds(self.lost.wait(CEILING), "the cut was not noticed")
 
     def close(self):

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use gateway::config::{Compat, Listener, ListenerTransport};
+use gateway::config::Compat;
 use integration_tests::TestGateway;
 use play::{Played, Side, play};
 use rabbitmq_node::{Node, Options, Vhost};
@@ -97,14 +97,8 @@ async fn the_gateway_answers_as_the_plugin_does() {
 
 /// A gateway that speaks STOMP over TCP, as the plugin does.
 async fn in_front_of(vhost: &Vhost) -> TestGateway {
-    let settings = TestGateway::rabbitmq(vhost).config(|config| {
-        let transport = ListenerTransport::StompTcp;
-        let plain = Listener { transport, ..config.listener["web"].clone() };
-        config.listener.insert("plain".to_owned(), plain);
-        let mut route = config.route["stomp"].clone();
-        route.listener = "plain".to_owned();
-        route.compat = Compat::RABBITMQ;
-        config.route.insert("plain".to_owned(), route);
+    let settings = TestGateway::rabbitmq(vhost).with_stomp_tcp().config(|config| {
+        config.route.get_mut("plain").unwrap().compat = Compat::RABBITMQ;
     });
     settings.start().await
 }

@@ -23,6 +23,8 @@ pub(crate) enum Need {
     PythonPackages,
     /// The Node clients.
     NodePackages,
+    /// A browser, which tests run without a window.
+    Chromium,
 }
 
 impl Need {
@@ -35,6 +37,7 @@ impl Need {
             Self::RabbitMq => rabbitmq(),
             Self::PythonPackages => python_packages(),
             Self::NodePackages => node_packages(),
+            Self::Chromium => chromium(),
         }
     }
 }
@@ -80,6 +83,13 @@ fn rabbitmq() -> Result<(), Failure> {
         as_root("RabbitMQ", packages)?.args(["sh", "-c", &mask]).done()?;
     }
     debian_packages("RabbitMQ", packages)
+}
+
+fn chromium() -> Result<(), Failure> {
+    if Run::program("/usr/bin/chromium").args(["--version"]).succeeds() {
+        return Ok(());
+    }
+    debian_packages("Chromium", &["chromium"])
 }
 
 fn python_packages() -> Result<(), Failure> {

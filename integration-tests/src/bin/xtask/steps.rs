@@ -57,8 +57,8 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "interop",
-        about: "clients that others wrote, and what RabbitMQ has kept after it was away",
-        needs: &[Need::RabbitMq, Need::PythonPackages, Need::NodePackages],
+        about: "clients that others wrote, RabbitMQ's plugin as the measure, and an outage of RabbitMQ",
+        needs: &[Need::RabbitMq, Need::PythonPackages, Need::NodePackages, Need::Chromium],
         in_test: true,
         run: interop,
     },
