@@ -7,7 +7,7 @@
 //! | Connecting, Protocol Negotiation | `session/connect.rs` |
 //! | Heart-beating | `heartbeat.rs`, [`HeartbeatSettings`] |
 //! | SEND, Standard Headers (`content-type`, `receipt`) | `session/send.rs`, `properties.rs` |
-//! | SUBSCRIBE, UNSUBSCRIBE | `session/subscribe.rs`, `subscription.rs`, `queue.rs` |
+//! | SUBSCRIBE, UNSUBSCRIBE | `session/subscribe.rs`, `subscription.rs`, `queue.rs`, `declared.rs` |
 //! | ACK, NACK | `session/acknowledge.rs`, `acks.rs` |
 //! | BEGIN, COMMIT, ABORT | `session/transact.rs`, `transaction.rs` |
 //! | DISCONNECT, ERROR, Connection Lingering | `session/leave.rs`, `output.rs` |
@@ -73,6 +73,7 @@
 mod acks;
 mod client_frame;
 pub mod compat;
+mod declared;
 mod delivery;
 mod destination;
 pub mod encode;

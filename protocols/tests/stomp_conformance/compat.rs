@@ -219,17 +219,17 @@ fn server_durable_names_are_the_plugins() {
 
 #[test]
 fn server_persistent_queues_are_declared_as_the_message_is_marked() {
-    let declared = |client: &mut Client, headers: &[(&str, &str)]| {
-        queue_of(client, "SEND", &[&[("destination", "/queue/a")], headers].concat())
+    let declared = |policy: Policy, headers: &[(&str, &str)]| {
+        let mut client = Client::connected_with("1.2", policy);
+        queue_of(&mut client, "SEND", &[&[("destination", "/queue/a")], headers].concat())
     };
-    let mut client = client(Switch::PersistentQueues);
-    let fleeting = declared(&mut client, &[("persistent", "false")]).unwrap();
+    let by_message = || policy(Switch::PersistentQueues);
+    let fleeting = declared(by_message(), &[("persistent", "false")]).unwrap();
     assert_eq!((fleeting.durable, fleeting.exclusive), (Some(false), Some(true)));
-    assert_eq!(declared(&mut client, &[("persistent", "true")]), None);
-    let both = declared(&mut client, &[("durable", "true"), ("persistent", "false")]).unwrap();
+    assert_eq!(declared(by_message(), &[("persistent", "true")]), None);
+    let both = declared(by_message(), &[("durable", "true"), ("persistent", "false")]).unwrap();
     assert_eq!(both.durable, Some(true));
-    let mut plain = Client::connected("1.2");
-    assert_eq!(declared(&mut plain, &[("persistent", "false")]), None);
+    assert_eq!(declared(Policy::default(), &[("persistent", "false")]), None);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use protocols::broker::{
 };
 use protocols::policy::{Limits, Policy};
 use protocols::session::CloseCause;
+use protocols::stomp;
+use protocols::stomp::compat::{Compat, Switch};
 
 use crate::client::{Client, sentence};
 
@@ -332,4 +334,37 @@ fn server_a_reply_to_is_a_destination() {
         Command::Publish { to, .. } => assert_eq!(to, Address::ExistingQueue("a/b%2Fc".into())),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn server_the_first_frame_of_a_session_says_how_a_queue_is_declared() {
+    let mut client = Client::connected("1.2");
+    let place = ("destination", "/queue/a");
+    client.send("SUBSCRIBE", &[("id", "0"), place, ("x-max-length", "5")]);
+    let first = asked(&mut client).queue;
+    assert_eq!(named(&first.arguments), [("x-max-length".to_owned(), Value::Integer(5))]);
+    for headers in [&[place][..], &[place, ("x-max-length", "6")], &[place, ("durable", "false")]] {
+        client.send("SEND", headers);
+        match client.command() {
+            Command::Publish { queue, .. } => assert_eq!(queue.as_deref(), Some(&first)),
+            other => panic!("a publish, not {other:?}"),
+        }
+    }
+    client.send("SUBSCRIBE", &[("id", "1"), place]);
+    assert_eq!(asked(&mut client).queue, first);
+    client.send("SEND", &[("destination", "/queue/b")]);
+    client.command();
+    client.send("SUBSCRIBE", &[("id", "2"), ("destination", "/queue/b"), ("exclusive", "true")]);
+    assert_eq!(asked(&mut client).queue, QueueOptions::default());
+    // A frame that was refused has declared nothing.
+    let mut refused = Client::connected_with("1.2", soft());
+    refused.send("SUBSCRIBE", &[("id", "0"), place, ("exclusive", "true"), ("ack", "later")]);
+    refused.frame();
+    refused.send("SUBSCRIBE", &[("id", "0"), place]);
+    assert_eq!(asked(&mut refused).queue, QueueOptions::default());
+}
+
+fn soft() -> Policy {
+    let compat = Compat::NONE.with(Switch::OpenAfterError);
+    Policy { stomp: stomp::Settings { compat, ..Policy::default().stomp }, ..Policy::default() }
 }

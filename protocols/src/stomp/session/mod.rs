@@ -29,6 +29,7 @@ use crate::session::{Actions, Session, Unit};
 use crate::stomp::Version;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::compat::Switch;
+use crate::stomp::declared::Declared;
 use crate::stomp::delivery::MessageEncoder;
 use crate::stomp::destination::{Escapes, LastDestination};
 use crate::stomp::encode::Escaping;
@@ -64,6 +65,7 @@ pub(super) struct StompSession {
     messages: MessageEncoder,
     heartbeat: Heartbeat,
     destinations: LastDestination,
+    declared: Declared,
     subscriptions: Subscriptions,
     transactions: Transactions,
     receipts: Receipts,
@@ -206,6 +208,7 @@ impl StompSession {
             messages: MessageEncoder::new(Version::V12, Escaping::V12),
             heartbeat: Heartbeat::default(),
             destinations: LastDestination::new(escapes),
+            declared: Declared::default(),
             subscriptions: Subscriptions::new(limits.subscriptions),
             transactions: Transactions::new(limits),
             receipts: Receipts::new(limits.pending_receipts),

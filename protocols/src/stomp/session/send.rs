@@ -46,13 +46,17 @@ impl StompSession {
         let to = self.destinations.parse(frame.require("destination")?)?;
         let mut message =
             Message { body: frame.body().clone(), properties: properties::read(&frame)? };
-        let queue = queue::of_send(frame, &to, self.policy.stomp.compat)?;
+        let queue = match self.declared.get(&to) {
+            Some(known) => known,
+            None => queue::of_send(frame, &to, self.policy.stomp.compat)?,
+        };
         let receipt = frame.receipt()?;
         if let Some(reply_to) = &mut message.properties.reply_to
             && destination::temporary(reply_to)?.is_some()
         {
             *reply_to = self.reply_queue(frame, reply_to, actions)?;
         }
+        self.declared.note(&to, queue.as_deref());
         if let Some(id) = frame.get("transaction") {
             self.transactions.hold(id, Held::Publish { to, message, queue, receipt })?;
             return Ok(());

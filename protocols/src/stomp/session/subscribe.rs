@@ -26,7 +26,10 @@ impl StompSession {
         let name = consumer_name(frame)?;
         let mode = ack_mode(frame)?;
         let compat = self.policy.stomp.compat;
-        let mut queue = Box::new(queue::of_subscribe(frame, &from, compat)?);
+        let mut queue = match self.declared.get(&from) {
+            Some(known) => known.unwrap_or_default(),
+            None => Box::new(queue::of_subscribe(frame, &from, compat)?),
+        };
         queue.name = queue::name(frame, &from, &self.user, compat)?;
         let arguments = queue::of_consumer(frame)?;
         let prefetch = self.prefetch(frame, mode)?;
@@ -35,6 +38,7 @@ impl StompSession {
         if receipt.is_some() {
             self.receipts.reserve(1)?;
         }
+        self.declared.note(&from, Some(&queue));
         let token = self.next_token();
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
