@@ -11,6 +11,7 @@
 //! - No channel without a bound, and no waiting in [`Link::submit`].
 
 pub mod embedded;
+mod expiration;
 mod lock;
 pub mod mailbox;
 pub mod rabbitmq;

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod arguments;
 mod embedded_only;
 mod named;
 mod rabbitmq_only;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
+use arguments::*;
 use named::*;
 use protocols::auth::DenialKind;
 use protocols::broker::{
@@ -697,6 +699,28 @@ macro_rules! contract {
             unsubscribing_can_delete_the_queue,
             a_private_queue_with_a_name_takes_what_is_sent_to_that,
             a_private_queue_with_a_name_goes_with_its_link,
+            a_message_that_waits_too_long_is_dead_lettered,
+            the_shorter_of_both_times_to_live_counts,
+            who_waits_for_it_gets_a_message_that_may_not_wait,
+            an_expiration_that_is_no_number_is_refused,
+            a_queue_that_nobody_uses_goes,
+            the_oldest_make_room_in_a_full_queue,
+            bytes_are_those_of_the_bodies,
+            a_full_queue_can_refuse_what_is_new,
+            what_a_full_queue_refuses_can_be_dead_lettered,
+            one_full_queue_of_several_refuses_for_all,
+            the_queue_of_a_topic_can_be_bounded,
+            a_rejected_message_is_dead_lettered_with_its_own_key,
+            what_died_before_is_counted,
+            what_goes_round_by_itself_is_dropped,
+            dead_letters_that_lead_nowhere_are_gone,
+            one_consumer_is_active_until_it_leaves,
+            consumers_of_a_higher_priority_go_first,
+            messages_of_a_higher_priority_go_first,
+            a_headers_exchange_matches_what_the_binding_says,
+            arguments_that_make_no_sense_are_refused,
+            other_arguments_than_a_queue_has_are_refused,
+            arguments_of_bindings_and_consumers_are_checked,
             a_subscriber_is_served_only_after_it_was_told_so,
             what_is_published_after_a_subscription_was_asked_for_reaches_it,
         ]);

@@ -163,8 +163,15 @@ impl Backend {
             passcode: user.passcode.clone(),
             vhosts: user.vhosts.as_deref().map(texts),
         });
+        let exchanges = settings.exchange.iter().map(|(name, it)| embedded::DeclaredExchange {
+            name: Text::from(name.as_str()),
+            kind: it.kind.into(),
+            internal: it.internal,
+            vhosts: it.vhosts.as_deref().map(texts),
+        });
         let embedded = Embedded::new(embedded::Settings {
             vhosts: texts(&settings.vhosts),
+            exchanges: exchanges.collect(),
             users: users.collect(),
             memory_limit: settings.memory_limit.0,
             link_buffer: settings.link_buffer.0,
@@ -173,6 +180,7 @@ impl Backend {
             max_private_queues: settings.max_private_queues,
             max_topic_words: settings.max_topic_words,
             max_topic_hashes: settings.max_topic_hashes,
+            max_argument_bytes: settings.max_argument_bytes.0,
         });
         let loopback_users = texts(&settings.loopback_users);
         Self { broker: Arc::new(embedded), loopback_users, queue_prefix: None }

@@ -82,39 +82,6 @@ async fn flags_and_arguments_reach_rabbitmq() {
 }
 
 #[tokio::test]
-async fn a_headers_exchange_matches_the_arguments_of_the_binding() {
-    let (vhost, gateway) = shared().await;
-    let mut client = log_in(&gateway, &vhost).await;
-    let mut publisher = log_in(&gateway, &vhost).await;
-    let binding = [("x-bind-x-match", "all"), ("x-bind-kind", "order"), ("x-bind-region", "eu")];
-    subscribe(&mut client, "/exchange/amq.headers", &binding).await;
-    for (region, body) in [("us", "other"), ("eu", "mine")] {
-        let headers = [("kind", "order"), ("region", region)];
-        publish(&mut publisher, "/exchange/amq.headers", &headers, body).await;
-    }
-    let got = message(&mut client, "/exchange/amq.headers").await;
-    assert_eq!((got.text(), got.expect_header("region")), ("mine", "eu"));
-}
-
-#[tokio::test]
-async fn a_consumer_of_a_higher_priority_is_served_first() {
-    let (vhost, gateway) = shared().await;
-    let mut low = log_in(&gateway, &vhost).await;
-    let mut high = log_in(&gateway, &vhost).await;
-    subscribe(&mut low, "/queue/ranked", &[("ack", "client"), ("prefetch-count", "1")]).await;
-    let ranked = [("ack", "client"), ("prefetch-count", "2"), ("x-priority", "9")];
-    subscribe(&mut high, "/queue/ranked", &ranked).await;
-    let mut publisher = log_in(&gateway, &vhost).await;
-    for body in ["1", "2", "3"] {
-        publish(&mut publisher, "/queue/ranked", &[], body).await;
-    }
-    for body in ["1", "2"] {
-        assert_eq!(message(&mut high, "/queue/ranked").await.text(), body);
-    }
-    assert_eq!(message(&mut low, "/queue/ranked").await.text(), "3");
-}
-
-#[tokio::test]
 async fn a_stream_is_read_from_where_the_client_says() {
     let (vhost, gateway) = shared().await;
     let mut client = log_in(&gateway, &vhost).await;
@@ -163,22 +130,6 @@ async fn a_quorum_queue_dead_letters_what_comes_back_too_often() {
         (&deaths[0]["queue"], &deaths[0]["reason"]),
         (&json!("quorum"), &json!("delivery_limit"))
     );
-}
-
-#[tokio::test]
-async fn a_discarded_message_is_dead_lettered() {
-    let (vhost, gateway) = shared().await;
-    let mut client = log_in(&gateway, &vhost).await;
-    subscribe(&mut client, "/queue/dead", &[]).await;
-    let dead_lettering =
-        [("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", "dead"), ("ack", "client")];
-    subscribe(&mut client, "/queue/work", &dead_lettering).await;
-    let mut publisher = log_in(&gateway, &vhost).await;
-    publish(&mut publisher, "/queue/work", &dead_lettering[..2], "bad").await;
-    let got = message(&mut client, "/queue/work").await;
-    let nack = [("id", got.expect_header("ack")), ("requeue", "false")];
-    client.send("NACK", &nack, "").await;
-    assert_eq!(message(&mut client, "/queue/dead").await.text(), "bad");
 }
 
 #[tokio::test]

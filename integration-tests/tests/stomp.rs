@@ -14,6 +14,7 @@ use integration_tests::{
     Incoming, RawWs, Request, StompClient, StompFrame, TestGateway, http_exchange,
 };
 use rabbitmq_node::Node;
+use serde_json::json;
 
 const QUEUE: &str = "/queue/end-to-end";
 
@@ -539,6 +540,108 @@ async fn a_reply_comes_back_without_a_subscription(world: World) {
     }
 }
 
+async fn what_has_expired_is_dead_lettered_and_says_so(world: World) {
+    let mut client = world.client().await;
+    client.subscribe("dead", "/queue/dead", "auto").await;
+    let send = [
+        ("destination", "/queue/brief"),
+        ("x-message-ttl", "60000"),
+        ("x-dead-letter-exchange", ""),
+        ("x-dead-letter-routing-key", "dead"),
+        ("expiration", "10"),
+    ];
+    client.send_confirmed("SEND", &send, "too late").await;
+    let dead = client.expect("MESSAGE").await;
+    assert_eq!(dead.body, b"too late");
+    assert_eq!(dead.header("expiration"), None);
+    assert_eq!(dead.expect_header("x-first-death-reason"), "expired");
+    let deaths = dead.expect_header("x-death").replace("\\c", ":");
+    let deaths: serde_json::Value = serde_json::from_str(&deaths).unwrap();
+    let death = &deaths[0];
+    for (field, expected) in [
+        ("count", json!(1)),
+        ("queue", json!("brief")),
+        ("reason", json!("expired")),
+        ("exchange", json!("")),
+        ("routing-keys", json!(["brief"])),
+        ("original-expiration", json!("10")),
+    ] {
+        assert_eq!(death[field], expected, "{field}");
+    }
+}
+
+async fn a_discarded_message_is_dead_lettered(world: World) {
+    let mut client = world.client().await;
+    client.subscribe("dead", "/queue/dead", "auto").await;
+    let work = [
+        ("id", "work"),
+        ("destination", "/queue/work"),
+        ("x-dead-letter-exchange", ""),
+        ("x-dead-letter-routing-key", "dead"),
+        ("ack", "client"),
+    ];
+    client.send_confirmed("SUBSCRIBE", &work, "").await;
+    client.send_confirmed("SEND", &work[1..4], "bad").await;
+    let message = client.expect("MESSAGE").await;
+    let nack = [("id", message.expect_header("ack")), ("requeue", "false")];
+    client.send("NACK", &nack, "").await;
+    let dead = client.expect("MESSAGE").await;
+    assert_eq!((dead.expect_header("subscription"), dead.text()), ("dead", "bad"));
+}
+
+async fn a_publisher_is_told_that_a_full_queue_did_not_take_its_message(world: World) {
+    let mut client = world.client().await;
+    let send =
+        [("destination", "/queue/full"), ("x-max-length", "1"), ("x-overflow", "reject-publish")];
+    client.send_confirmed("SEND", &send, "first").await;
+    client.send("SEND", &[&send[..], &[("receipt", "second")]].concat(), "second").await;
+    let error = client.expect("ERROR").await;
+    assert_eq!(error.expect_header("message"), "Message rejected");
+    assert_eq!(error.expect_header("receipt-id"), "second");
+    let mut reader = world.client().await;
+    let all = [&[("id", "0")], &send[..]].concat();
+    reader.send_confirmed("SUBSCRIBE", &all, "").await;
+    assert_eq!(reader.expect("MESSAGE").await.text(), "first");
+}
+
+async fn a_headers_exchange_matches_the_arguments_of_the_binding(world: World) {
+    let mut client = world.client().await;
+    let destination = ("destination", "/exchange/amq.headers");
+    let binding = [
+        ("id", "mine"),
+        destination,
+        ("x-bind-x-match", "all"),
+        ("x-bind-kind", "order"),
+        ("x-bind-region", "eu"),
+    ];
+    client.send_confirmed("SUBSCRIBE", &binding, "").await;
+    let mut publisher = world.client().await;
+    for (region, body) in [("us", "other"), ("eu", "mine")] {
+        let headers = [destination, ("kind", "order"), ("region", region)];
+        publisher.send_confirmed("SEND", &headers, body).await;
+    }
+    let got = client.expect("MESSAGE").await;
+    assert_eq!((got.text(), got.expect_header("region")), ("mine", "eu"));
+}
+
+async fn a_consumer_of_a_higher_priority_is_served_first(world: World) {
+    let mut low = world.client().await;
+    let mut high = world.client().await;
+    let to = ("destination", "/queue/ranked");
+    let subscribe = |prefetch| [("id", "0"), to, ("ack", "client"), ("prefetch-count", prefetch)];
+    low.send_confirmed("SUBSCRIBE", &subscribe("1"), "").await;
+    let ranked = [&subscribe("2")[..], &[("x-priority", "9")]].concat();
+    high.send_confirmed("SUBSCRIBE", &ranked, "").await;
+    let mut publisher = world.client().await;
+    for body in ["1", "2", "3"] {
+        publisher.send_confirmed("SEND", &[to], body).await;
+    }
+    for body in ["1", "2"] {
+        assert_eq!(high.expect("MESSAGE").await.text(), body);
+    }
+    assert_eq!(low.expect("MESSAGE").await.text(), "3");
+}
+
 /// Runs every scenario in a fresh world of one kind.
 macro_rules! scenarios {
     ($broker:ident, $world:expr, [$($scenario:ident),* $(,)?]) => {
@@ -580,6 +683,11 @@ macro_rules! scenarios {
             the_admin_listener_answers_health_checks,
             a_durable_subscription_collects_while_its_client_is_away,
             a_reply_comes_back_without_a_subscription,
+            what_has_expired_is_dead_lettered_and_says_so,
+            a_discarded_message_is_dead_lettered,
+            a_publisher_is_told_that_a_full_queue_did_not_take_its_message,
+            a_headers_exchange_matches_the_arguments_of_the_binding,
+            a_consumer_of_a_higher_priority_is_served_first,
         ]);
     };
 }

@@ -9,12 +9,14 @@
 use std::fmt;
 use std::mem::size_of;
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocols::broker::{Publication, Value};
 use protocols::text::Text;
 
 use super::memory::Memory;
 use super::notice::Entry;
+use crate::expiration;
 
 /// What a message costs beside its bytes: the structures that hold it, in one queue. The
 /// documentation of the settings that count bytes names the number.
@@ -49,6 +51,23 @@ impl Held {
 
     pub(super) const fn publication(&self) -> &Arc<Publication> {
         &self.publication
+    }
+
+    /// Bytes of its body.
+    pub(super) fn body_size(&self) -> usize {
+        self.publication.message.body.len()
+    }
+
+    /// Its priority; none counts as 0.
+    pub(super) fn priority(&self) -> u8 {
+        self.publication.message.properties.priority.unwrap_or(0)
+    }
+
+    /// How long it may wait in a queue, if its publisher said so.
+    pub(super) fn time_to_live(&self) -> Option<Duration> {
+        let expiration = self.publication.message.properties.expiration.as_deref()?;
+        // What cannot be read was refused when it was published.
+        expiration::parse(expiration).ok()
     }
 
     /// Bytes it is charged for.
@@ -96,7 +115,7 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn the_overhead_is_what_the_settings_say() {
-        assert_eq!((OVERHEAD, HEADER_OVERHEAD), (520, 72));
+        assert_eq!((OVERHEAD, HEADER_OVERHEAD), (536, 72));
     }
 
     #[test]

@@ -17,9 +17,12 @@ use protocols::broker::{
 use protocols::text::Text;
 use smallvec::SmallVec;
 
-use super::notice::{Consumer, Entry, Notice, Wakes};
-use super::queue::{ConsumerId, Queue};
-use super::vhost::Vhost;
+use super::arguments::integer;
+use super::consumers::ConsumerId;
+use super::effects::{Effects, Reason};
+use super::notice::{Consumer, Entry, Notice};
+use super::queue::Queue;
+use super::vhost::{Routed, Vhost};
 use super::{LinkId, refusals};
 use crate::Link;
 use crate::mailbox::{Mailbox, Taken};
@@ -43,7 +46,7 @@ pub(super) struct EmbeddedLink {
     next_tag: u64,
     /// The owner was told that there is nothing to report, and was not woken since by an answer.
     is_parked: bool,
-    wakes: Wakes,
+    effects: Effects,
 }
 
 struct Subscription {
@@ -82,7 +85,7 @@ impl EmbeddedLink {
             resumed_last: SubscriptionId(0),
             next_tag: 1,
             is_parked: false,
-            wakes: Wakes::default(),
+            effects: Effects::default(),
         }
     }
 
@@ -91,13 +94,13 @@ impl EmbeddedLink {
         to: Address,
         message: Message,
         queue: Option<&QueueOptions>,
-    ) -> Result<bool, BrokerError> {
+    ) -> Result<Routed, BrokerError> {
         if let Some(claimed) = &message.properties.user_id
             && *claimed != self.user
         {
             return Err(refusals::foreign_user_id(claimed, &self.user));
         }
-        self.vhost.publish(self.id, to, message, queue, &mut self.wakes)
+        self.vhost.publish(self.id, to, message, queue, &mut self.effects)
     }
 
     fn subscribe(
@@ -107,9 +110,7 @@ impl EmbeddedLink {
         options: &QueueOptions,
         (arguments, prefetch): (&[(Text, Value)], u16),
     ) -> Result<(), BrokerError> {
-        if let Some((name, _)) = arguments.first() {
-            return Err(refusals::not_offered(format_args!("consumer argument '{name}'")));
-        }
+        let priority = self.priority(arguments, named(&from, options))?;
         if self.subscriptions.contains_key(&id) {
             return Err(refusals::subscription_exists(id.0));
         }
@@ -117,9 +118,10 @@ impl EmbeddedLink {
             subscription: id,
             mailbox: Arc::clone(&self.mailbox),
             prefetch: usize::from(prefetch.max(1)),
+            priority,
         };
         let (queue, running) =
-            self.vhost.subscribe(self.id, from, options, consumer.clone(), &mut self.wakes)?;
+            self.vhost.subscribe(self.id, from, options, consumer.clone(), &mut self.effects)?;
         let is_owned = queue.traits.owner.is_some() && !queue.traits.auto_delete;
         if is_owned && !self.owned.contains(&queue) {
             self.owned.push(Arc::clone(&queue));
@@ -128,6 +130,25 @@ impl EmbeddedLink {
         let outstanding = VecDeque::new();
         self.subscriptions.insert(id, Subscription { queue, consumer, running, outstanding });
         Ok(())
+    }
+
+    /// What the arguments of a consumer say of its priority.
+    ///
+    /// *Errors.* It is no number, or there are others: those that streams have, or none has.
+    fn priority(&self, arguments: &[(Text, Value)], queue: &str) -> Result<i64, BrokerError> {
+        let mut priority = 0;
+        for (name, value) in arguments {
+            let vhost = self.vhost.name();
+            priority = match &**name {
+                "x-priority" => integer(value)
+                    .map_err(|why| refusals::invalid_argument(name, queue, vhost, &why))?,
+                name if name.starts_with("x-stream-") => {
+                    return Err(refusals::argument_of_other_type(name, queue, vhost));
+                }
+                _ => return Err(refusals::not_offered(format_args!("consumer argument '{name}'"))),
+            };
+        }
+        Ok(priority)
     }
 
     fn unsubscribe(&mut self, id: SubscriptionId, delete: bool) {
@@ -142,9 +163,9 @@ impl EmbeddedLink {
         self.batch = others;
         let mut returned = own.into_iter().filter_map(Notice::into_entry).collect();
         let Subscription { queue, consumer, .. } = subscription;
-        queue.detach(running, consumer, &mut returned, &mut self.wakes);
+        queue.detach(running, consumer, &mut returned, &mut self.effects);
         if delete {
-            self.vhost.delete_for_all(queue, &mut self.wakes);
+            self.vhost.delete_for_all(queue, &mut self.effects);
         } else if queue.traits.auto_delete {
             self.vhost.delete_if_unused(queue);
         }
@@ -168,12 +189,18 @@ impl EmbeddedLink {
         if count == 0 {
             return;
         }
-        let mut returned = Vec::new();
-        if verdict == Verdict::Requeue {
-            returned.extend(settled.drain(..).map(Outstanding::seen));
-        }
         let Subscription { queue, running, .. } = subscription;
-        queue.settle(*running, count, &mut returned, &mut self.wakes);
+        let mut returned = Vec::new();
+        match verdict {
+            Verdict::Accept => {}
+            Verdict::Requeue => returned.extend(settled.drain(..).map(Outstanding::seen)),
+            Verdict::Discard => {
+                for Outstanding { entry, .. } in settled.drain(..) {
+                    self.effects.drop(queue, Reason::Rejected, entry.held);
+                }
+            }
+        }
+        queue.settle(*running, count, &mut returned, &mut self.effects);
         if subscription.running.is_none() && subscription.outstanding.is_empty() {
             self.subscriptions.remove(&id);
         }
@@ -207,12 +234,12 @@ impl EmbeddedLink {
         let after = self.subscriptions.range((Bound::Excluded(last), Bound::Unbounded));
         for (id, subscription) in after.chain(self.subscriptions.range(..=last)) {
             if let Some(running) = subscription.running
-                && subscription.queue.resume(running, &mut self.wakes)
+                && subscription.queue.resume(running, &mut self.effects)
             {
                 self.resumed_last = *id;
             }
         }
-        self.wakes.wake_all();
+        self.vhost.conclude(&mut self.effects);
     }
 }
 
@@ -226,8 +253,11 @@ impl Link for EmbeddedLink {
             Command::Publish { token, to, message, queue, confirm, mandatory } => {
                 match self.publish(to, message, queue.as_deref()) {
                     Err(error) => Some(Event::Failed { token, error }),
-                    Ok(false) if mandatory => Some(confirmed(token, Outcome::Unroutable)),
-                    Ok(_) => confirm.then(|| confirmed(token, Outcome::Accepted)),
+                    Ok(Routed::Nowhere) if mandatory => Some(confirmed(token, Outcome::Unroutable)),
+                    Ok(Routed::Rejected) => confirm.then(|| confirmed(token, Outcome::Rejected)),
+                    Ok(Routed::Nowhere | Routed::Taken) => {
+                        confirm.then(|| confirmed(token, Outcome::Accepted))
+                    }
                 }
             }
             Command::Subscribe {
@@ -257,10 +287,10 @@ impl Link for EmbeddedLink {
         if let Some(answer) = answer {
             self.answers.push_back(answer);
             if mem::take(&mut self.is_parked) {
-                self.wakes.add(self.mailbox.take_waker());
+                self.effects.wake(self.mailbox.take_waker());
             }
         }
-        self.wakes.wake_all();
+        self.vhost.conclude(&mut self.effects);
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -309,12 +339,12 @@ impl Drop for EmbeddedLink {
             leaving.returned.extend(outstanding.into_iter().map(Outstanding::seen));
         }
         for Leaving { queue, consumers, mut returned } in leaving.into_values() {
-            queue.abandon(&consumers, &mut returned, &mut self.wakes);
+            queue.abandon(&consumers, &mut returned, &mut self.effects);
             if queue.traits.auto_delete {
                 self.vhost.delete_if_unused(&queue);
             }
         }
-        self.wakes.wake_all();
+        self.vhost.conclude(&mut self.effects);
     }
 }
 
@@ -346,6 +376,14 @@ impl Outstanding {
     /// The entry, to go back to its queue as one that was seen.
     fn seen(self) -> Entry {
         Entry { redelivered: true, ..self.entry.compacted() }
+    }
+}
+
+/// What the client calls the queue, if it does.
+fn named<'a>(from: &'a Address, options: &'a QueueOptions) -> &'a str {
+    match from {
+        Address::Queue(name) | Address::ExistingQueue(name) | Address::Private(name) => name,
+        Address::Topic(_) | Address::Exchange { .. } => options.name.as_deref().unwrap_or_default(),
     }
 }
 

@@ -33,22 +33,37 @@
 //! shares the buffer it arrived in until it is settled; prefetch and `link_buffer` bound how many
 //! there are, but not how large such a buffer is: that is the transport's bound on one unit.
 //!
-//! # Deviations from AMQP 0-9-1
+//! - Arguments of one declaration and its binding: [`Settings::max_argument_bytes`].
+//!
+//! # Arguments
+//! Those that RabbitMQ's classic queues have ([`arguments`]): time to live, length, overflow,
+//! dead-lettering, expiry, priorities, a single active consumer; and `x-priority` of a consumer. Messages expire and are
+//! dead-lettered as there, with the same `x-death`. Quorum queues, streams and what belongs to them
+//! are refused by name.
+//!
+//! # Deviations from AMQP 0-9-1 and RabbitMQ
 //! - Nothing survives the process: `durable` and `persistent` are kept, compared and passed on.
-//! - `expiration` and `priority` are passed on and not acted on; nothing is dead-lettered, so a
-//!   discarded message is gone.
-//! - The predeclared headers exchanges are not there. Arguments of queues, bindings and consumers are
-//!   refused by name.
+//! - Exchanges are the predeclared ones and those of [`Settings::exchanges`].
+//! - The headers `CC` and `BCC` mean nothing.
+//! - A publisher that declares a queue which is there does not count as its user: `x-expires` looks
+//!   for consumers alone.
 //! - Words and `#` of a topic exchange's keys are bounded, see above.
 
+mod arguments;
+mod consumers;
+mod deaths;
+mod effects;
 mod exchange;
 mod held;
 mod link;
+mod matcher;
 mod memory;
 mod notice;
 mod outgoing;
 mod queue;
+mod ready;
 mod refusals;
+mod timers;
 mod topology;
 mod trie;
 mod users;
@@ -66,21 +81,25 @@ use protocols::broker::BrokerError;
 use protocols::text::Text;
 
 use crate::{Broker, Identity, Link};
+use exchange::Exchange;
 use link::EmbeddedLink;
 use users::Users;
 use vhost::{Shared, Vhost};
 
+pub use exchange::ExchangeKind;
 pub use users::User;
 
 /// How an embedded broker is set up.
 ///
 /// *Shape.* Wherever bytes of messages are counted, each message counts as its body and all its
-/// texts, the routing key and properties included, and what it takes to hold them: 520 bytes more,
-/// and 72 for each header, or value in one (on 64-bit systems). A body of 100 bytes counts as some 650.
+/// texts, the routing key and properties included, and what it takes to hold them: 536 bytes more,
+/// and 72 for each header, or value in one (on 64-bit systems). A body of 100 bytes counts as some 670.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Its virtual hosts. Default `/`.
     pub vhosts: Vec<Text>,
+    /// Exchanges beside the predeclared ones. Default none.
+    pub exchanges: Vec<DeclaredExchange>,
     /// Who may log in. Default nobody.
     pub users: Vec<User>,
     /// Bytes of messages held, ready and outstanding, at which publishers are held back; they go on
@@ -90,7 +109,7 @@ pub struct Settings {
     /// 1 MiB.
     pub link_buffer: usize,
     /// Bytes ready in the private queue of one subscription above which the subscription is canceled
-    /// as too slow, counted with 520 bytes for each message beside its own: with the default,
+    /// as too slow, counted with 536 bytes for each message beside its own: with the default,
     /// 64 MiB, some 100,000 messages of 100 bytes.
     pub private_queue_bytes: usize,
     /// Most queues at a time that clients have named, in all virtual hosts. Default 100,000.
@@ -102,12 +121,29 @@ pub struct Settings {
     pub max_topic_words: usize,
     /// Most `#` in a pattern of a topic exchange. Default 4.
     pub max_topic_hashes: usize,
+    /// Most bytes of the arguments of one queue and its binding, names and 72 bytes for each
+    /// included (on 64-bit systems). Default 4 KiB.
+    pub max_argument_bytes: usize,
+}
+
+/// An exchange that is there from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredExchange {
+    /// Its name: not empty, and nothing that begins with `amq.`.
+    pub name: Text,
+    /// How it routes.
+    pub kind: ExchangeKind,
+    /// Clients may not publish to it: what reaches it was dead-lettered.
+    pub internal: bool,
+    /// Virtual hosts it is in; `None` for all.
+    pub vhosts: Option<Vec<Text>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             vhosts: vec![Text::from_static("/")],
+            exchanges: Vec::new(),
             users: Vec::new(),
             memory_limit: 256 << 20,
             link_buffer: 1 << 20,
@@ -116,6 +152,7 @@ impl Default for Settings {
             max_private_queues: 100_000,
             max_topic_words: 32,
             max_topic_hashes: 4,
+            max_argument_bytes: 4 << 10,
         }
     }
 }
@@ -136,14 +173,21 @@ struct Inner {
 struct LinkId(u64);
 
 impl Embedded {
-    /// A broker with nothing in it but the predeclared exchanges of each virtual host.
+    /// A broker with nothing in it but the exchanges of each virtual host.
     pub fn new(settings: Settings) -> Self {
         let shared = Arc::new(Shared::new(&settings));
-        let Settings { vhosts, users, link_buffer, .. } = settings;
-        let vhosts = vhosts
-            .into_iter()
-            .map(|name| (name.clone(), Arc::new(Vhost::new(name, Arc::clone(&shared)))))
-            .collect();
+        let Settings { vhosts, exchanges, users, link_buffer, .. } = settings;
+        let vhost = |name: Text| {
+            let is_here = |it: &&DeclaredExchange| {
+                it.vhosts.as_ref().is_none_or(|vhosts| vhosts.contains(&name))
+            };
+            let exchange =
+                |it: &DeclaredExchange| (it.name.clone(), Exchange::new(it.kind, it.internal));
+            let exchanges = exchanges.iter().filter(is_here).map(exchange);
+            let vhost = Vhost::new(name.clone(), Arc::clone(&shared), exchanges);
+            (name.clone(), Arc::new(vhost))
+        };
+        let vhosts = vhosts.into_iter().map(vhost).collect();
         let users = Users::new(users);
         Self(Arc::new(Inner { users, vhosts, link_buffer, next_link: AtomicU64::new(0) }))
     }

@@ -1,15 +1,12 @@
-//! What passes between queues and links: [`Entry`], [`Notice`], and who is to be woken for it.
+//! What passes between queues and links: [`Entry`] and [`Notice`].
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use protocols::broker::{BrokerError, SubscriptionId};
+use tokio::time::Instant;
 
 use super::held::Held;
 use crate::mailbox::{Mailbox, Weight};
-
-/// Room for this many wakers is kept between commands.
-const KEPT_WAKERS: usize = 64;
 
 /// A message at its place in a queue.
 #[derive(Debug)]
@@ -18,6 +15,8 @@ pub(super) struct Entry {
     pub(super) place: u64,
     /// Whether anyone has seen it before.
     pub(super) redelivered: bool,
+    /// When its time to wait is over, if that is bounded.
+    pub(super) expires: Option<Instant>,
     pub(super) held: Arc<Held>,
 }
 
@@ -35,11 +34,9 @@ pub(super) struct Consumer {
     pub(super) mailbox: Arc<Mailbox<Notice>>,
     /// Most deliveries outstanding, at least 1.
     pub(super) prefetch: usize,
+    /// Those of a higher one go first. 0 unless the client says otherwise.
+    pub(super) priority: i64,
 }
-
-/// Receivers to be woken once no lock is held.
-#[derive(Debug, Default)]
-pub(super) struct Wakes(Vec<Waker>);
 
 impl Consumer {
     /// Moves what waits in the mailbox for this subscription to `unseen`.
@@ -80,20 +77,5 @@ impl Weight for Notice {
             Self::Delivery { entry, .. } => entry.held.size(),
             Self::Canceled { .. } => 0,
         }
-    }
-}
-
-impl Wakes {
-    pub(super) fn add(&mut self, waker: Option<Waker>) {
-        self.0.extend(waker);
-    }
-
-    /// *Order.* With no lock held: a waker runs code of its owner's.
-    pub(super) fn wake_all(&mut self) {
-        if self.0.is_empty() {
-            return;
-        }
-        self.0.drain(..).for_each(Waker::wake);
-        self.0.shrink_to(KEPT_WAKERS);
     }
 }

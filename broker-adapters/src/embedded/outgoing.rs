@@ -5,9 +5,9 @@ use std::sync::Arc;
 use protocols::broker::Publication;
 use smallvec::SmallVec;
 
+use super::effects::Effects;
 use super::held::Held;
 use super::memory::Memory;
-use super::notice::Wakes;
 use super::queue::{Kept, Queue};
 
 /// A message on its way to queues.
@@ -17,27 +17,32 @@ pub(super) struct Outgoing<'a> {
     compacted: Option<Arc<Held>>,
     /// Queues that hold more than they may now.
     pub(super) beyond: SmallVec<[(Arc<Queue>, usize); 1]>,
-    pub(super) wakes: &'a mut Wakes,
+    /// A queue did not take it.
+    pub(super) is_rejected: bool,
+    pub(super) effects: &'a mut Effects,
 }
 
 impl<'a> Outgoing<'a> {
     pub(super) fn new(
         publication: Arc<Publication>,
         memory: &Arc<Memory>,
-        wakes: &'a mut Wakes,
+        effects: &'a mut Effects,
     ) -> Self {
         let original = Held::new(publication, memory);
-        Self { original, compacted: None, beyond: SmallVec::new(), wakes }
+        let beyond = SmallVec::new();
+        Self { original, compacted: None, beyond, is_rejected: false, effects }
     }
 
     /// Hands the message over, or leaves a compacted copy.
     pub(super) fn deliver(&mut self, queue: &Arc<Queue>) {
-        if queue.hand_over(&self.original, self.wakes) {
-            return;
-        }
-        let compacted = self.compacted.get_or_insert_with(|| self.original.compacted());
-        if let Kept::Beyond(bytes) = queue.keep(Arc::clone(compacted), self.wakes) {
-            self.beyond.push((Arc::clone(queue), bytes));
+        let kept = queue.hand_over(&self.original, self.effects).unwrap_or_else(|| {
+            let compacted = self.compacted.get_or_insert_with(|| self.original.compacted());
+            queue.keep(Arc::clone(compacted), self.effects)
+        });
+        match kept {
+            Kept::Within => {}
+            Kept::Beyond(bytes) => self.beyond.push((Arc::clone(queue), bytes)),
+            Kept::Rejected => self.is_rejected = true,
         }
     }
 }

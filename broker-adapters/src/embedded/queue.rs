@@ -4,31 +4,42 @@
 //! which settles it here. At every moment when no lock is held, nothing is ready or no consumer is
 //! waiting for anything: so a message that finds a consumer waiting may be handed to it directly.
 //!
-//! Consumers take turns. One is out of turn while its prefetch is used up, until it settles, or
-//! while its link's mailbox is full, until the link says there is room again.
+//! *Time.* A message whose time is over goes once it is the next one, as with RabbitMQ's classic
+//! queues: behind one that may wait longer it stays. Nothing that has expired is delivered. A queue
+//! asks to be looked at again ([`Effects::timers`]) when the next of its deadlines comes.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
+use protocols::broker::Value;
 use protocols::text::Text;
+use tokio::time::Instant;
 
 use super::LinkId;
+use super::arguments::{Arguments, Overflow};
+use super::consumers::{ConsumerId, Consumers};
+use super::effects::{Effects, Reason};
 use super::held::Held;
-use super::notice::{Consumer, Entry, Notice, Wakes};
+use super::notice::{Consumer, Entry};
+use super::ready::Ready;
 use crate::lock::lock;
+
+/// Most messages that expire under one lock when a timer looks.
+const EXPIRED_AT_ONCE: usize = 1_000;
 
 /// A queue of one virtual host. Two are equal if they are the same queue.
 pub(super) struct Queue {
     pub(super) id: u64,
     pub(super) name: Text,
     pub(super) traits: Traits,
+    pub(super) arguments: Arguments,
     /// It is for one subscription, and goes with it.
     pub(super) is_private: bool,
-    /// Exchange and binding key of each of its bindings. Changed while the topology is locked.
-    bindings: Mutex<Vec<(Text, Text)>>,
+    /// Changed while the topology is locked.
+    bindings: Mutex<Vec<Binding>>,
     /// Most bytes ready at a time, where that is bounded: in a private queue.
     limit: Option<usize>,
     state: Mutex<State>,
@@ -43,9 +54,14 @@ pub(super) struct Traits {
     pub(super) owner: Option<LinkId>,
 }
 
-/// Names a consumer of a queue. Never used twice in one queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ConsumerId(u64);
+/// A binding, as its queue knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Binding {
+    pub(super) exchange: Text,
+    pub(super) key: Text,
+    /// What a headers exchange matches; empty for others.
+    pub(super) arguments: Vec<(Text, Value)>,
+}
 
 /// What became of a message that was to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,85 +69,114 @@ pub(super) enum Kept {
     Within,
     /// More is ready now than the queue's limit allows: so many bytes.
     Beyond(usize),
+    /// The queue is full, and takes no more.
+    Rejected,
 }
 
-#[derive(Default)]
 struct State {
-    /// In order of their places.
-    ready: VecDeque<Entry>,
-    ready_bytes: usize,
+    ready: Ready,
     next_place: u64,
-    consumers: BTreeMap<ConsumerId, Served>,
-    next_consumer: u64,
-    /// Consumers in [`Turn::Waiting`], the next one first.
-    waiting: VecDeque<ConsumerId>,
+    consumers: Consumers,
+    /// Since when nobody consumes, where that is bounded.
+    unused_since: Option<Instant>,
+    /// When the queue asked last to be looked at again.
+    armed: Option<Instant>,
     /// The queue was deleted: it takes nothing back.
     ended: bool,
 }
 
-struct Served {
-    consumer: Consumer,
-    outstanding: usize,
-    turn: Turn,
+/// A queue while its state is locked, and what follows from the changes.
+struct Locked<'a> {
+    queue: &'a Arc<Queue>,
+    state: MutexGuard<'a, State>,
+    effects: &'a mut Effects,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// In line for the next message.
-    Waiting,
-    /// Its prefetch is used up.
-    Spent,
-    /// The mailbox of its link is full.
-    Paused,
+impl Binding {
+    /// A copy that keeps no input buffer alive.
+    fn detached(&self) -> Self {
+        let arguments = self.arguments.iter();
+        Self {
+            exchange: self.exchange.detached(),
+            key: self.key.detached(),
+            arguments: arguments.map(|(name, it)| (name.detached(), it.detached())).collect(),
+        }
+    }
 }
 
 impl Queue {
-    pub(super) fn new(id: u64, name: Text, traits: Traits, limit: Option<usize>) -> Self {
-        let is_private = limit.is_some();
-        let (bindings, state) = (Mutex::default(), Mutex::default());
-        Self { id, name, traits, limit, is_private, bindings, state }
+    pub(super) fn new(
+        id: u64,
+        name: Text,
+        traits: Traits,
+        arguments: Arguments,
+        limit: Option<usize>,
+    ) -> Self {
+        let state = State {
+            ready: Ready::new(arguments.max_priority),
+            next_place: 0,
+            consumers: Consumers::new(arguments.single_active_consumer),
+            unused_since: arguments.expires.map(|_| Instant::now()),
+            armed: None,
+            ended: false,
+        };
+        let (is_private, state) = (limit.is_some(), Mutex::new(state));
+        Self { id, name, traits, arguments, limit, is_private, bindings: Mutex::default(), state }
     }
 
     /// Notes a binding; false if it was there.
-    pub(super) fn add_binding(&self, exchange: &Text, key: &Text) -> bool {
+    pub(super) fn add_binding(&self, binding: &Binding) -> bool {
         let mut bindings = lock(&self.bindings);
-        let is_new = !bindings.iter().any(|(of, by)| of == exchange && by == key);
+        let is_new = !bindings.contains(binding);
         if is_new {
-            bindings.push((exchange.detached(), key.detached()));
+            bindings.push(binding.detached());
         }
         is_new
     }
 
     /// Its bindings, and it has them no more.
-    pub(super) fn take_bindings(&self) -> Vec<(Text, Text)> {
+    pub(super) fn take_bindings(&self) -> Vec<Binding> {
         mem::take(&mut lock(&self.bindings))
     }
 
     /// Whether it is bound so.
-    pub(super) fn is_bound(&self, exchange: &Text, key: &Text) -> bool {
-        lock(&self.bindings).iter().any(|(of, by)| of == exchange && by == key)
+    pub(super) fn is_bound(&self, binding: &Binding) -> bool {
+        lock(&self.bindings).contains(binding)
     }
 
-    /// Hands a message to the consumer whose turn it is; false if none can take it now.
-    pub(super) fn hand_over(&self, held: &Arc<Held>, wakes: &mut Wakes) -> bool {
-        let mut state = lock(&self.state);
-        if state.waiting.is_empty() {
-            return false;
+    /// Hands a message to the consumer whose turn it is; `None` if nobody can take it now.
+    pub(super) fn hand_over(
+        self: &Arc<Self>,
+        held: &Arc<Held>,
+        effects: &mut Effects,
+    ) -> Option<Kept> {
+        let mut locked = self.locked(effects);
+        if !locked.state.consumers.is_waiting() {
+            return None;
         }
-        let entry = state.enter(Arc::clone(held));
-        state.deliver(entry, wakes).is_ok()
+        if locked.is_rejected(held) {
+            return Some(Kept::Rejected);
+        }
+        let entry = locked.enter(Arc::clone(held));
+        locked.give(entry).is_ok().then_some(Kept::Within)
     }
 
     /// Takes a message, compacted, at the end of the queue.
-    pub(super) fn keep(&self, held: Arc<Held>, wakes: &mut Wakes) -> Kept {
-        let mut state = lock(&self.state);
-        let entry = state.enter(held);
-        if let Err(entry) = state.deliver(entry, wakes) {
-            state.ready_bytes += entry.held.size();
-            state.ready.push_back(entry);
+    pub(super) fn keep(self: &Arc<Self>, held: Arc<Held>, effects: &mut Effects) -> Kept {
+        let mut locked = self.locked(effects);
+        if locked.is_rejected(&held) {
+            return Kept::Rejected;
+        }
+        let entry = locked.enter(held);
+        if let Err(entry) = locked.give(entry) {
+            locked.state.ready.insert(entry);
+            locked.expire();
+            locked.trim();
         }
         match self.limit {
-            Some(limit) if state.ready_bytes > limit => Kept::Beyond(state.ready_bytes),
+            Some(limit) if locked.state.ready.held_bytes() > limit => {
+                Kept::Beyond(locked.state.ready.held_bytes())
+            }
             _ => Kept::Within,
         }
     }
@@ -139,13 +184,15 @@ impl Queue {
     /// Adds a consumer and gives it what is ready.
     ///
     /// *Order.* Under the lock of the topology the queue is in, so that it cannot end meanwhile.
-    pub(super) fn attach(&self, consumer: Consumer, wakes: &mut Wakes) -> ConsumerId {
-        let mut state = lock(&self.state);
-        let id = ConsumerId(state.next_consumer);
-        state.next_consumer += 1;
-        state.consumers.insert(id, Served { consumer, outstanding: 0, turn: Turn::Waiting });
-        state.waiting.push_back(id);
-        state.dispatch(wakes);
+    pub(super) fn attach(
+        self: &Arc<Self>,
+        consumer: Consumer,
+        effects: &mut Effects,
+    ) -> ConsumerId {
+        let mut locked = self.locked(effects);
+        let id = locked.state.consumers.add(consumer);
+        locked.state.unused_since = None;
+        locked.dispatch();
         id
     }
 
@@ -153,163 +200,211 @@ impl Queue {
     /// one step: no other consumer is given a later message first. What is left in `returned` is
     /// to be dropped once no lock is held.
     pub(super) fn detach(
-        &self,
+        self: &Arc<Self>,
         id: ConsumerId,
         consumer: &Consumer,
         returned: &mut Vec<Entry>,
-        wakes: &mut Wakes,
+        effects: &mut Effects,
     ) {
-        let mut state = lock(&self.state);
-        state.remove(id);
+        let mut locked = self.locked(effects);
+        locked.remove(id);
         consumer.take_unseen(returned);
-        state.take_back(returned);
-        state.dispatch(wakes);
+        locked.take_back(returned);
+        locked.dispatch();
     }
 
     /// A link is gone: ends its consumers and takes back all it had, in one step. What is left in
     /// `returned` is to be dropped once no lock is held.
     pub(super) fn abandon(
-        &self,
+        self: &Arc<Self>,
         consumers: &[ConsumerId],
         returned: &mut [Entry],
-        wakes: &mut Wakes,
+        effects: &mut Effects,
     ) {
-        let mut state = lock(&self.state);
-        consumers.iter().for_each(|id| state.remove(*id));
-        state.take_back(returned);
-        state.dispatch(wakes);
+        let mut locked = self.locked(effects);
+        consumers.iter().for_each(|id| locked.remove(*id));
+        locked.take_back(returned);
+        locked.dispatch();
     }
 
     /// `count` deliveries of a consumer are no longer outstanding; `returned` go back to their
     /// places. What is left in `returned` is to be dropped once no lock is held.
     pub(super) fn settle(
-        &self,
+        self: &Arc<Self>,
         consumer: Option<ConsumerId>,
         count: usize,
         returned: &mut [Entry],
-        wakes: &mut Wakes,
+        effects: &mut Effects,
     ) {
-        let mut state = lock(&self.state);
-        state.take_back(returned);
-        let State { consumers, waiting, .. } = &mut *state;
-        if let Some(id) = consumer
-            && let Some(served) = consumers.get_mut(&id)
-        {
-            debug_assert!(served.outstanding >= count, "only what was delivered is settled");
-            served.outstanding = served.outstanding.saturating_sub(count);
-            if served.turn == Turn::Spent && served.has_credit() {
-                served.turn = Turn::Waiting;
-                waiting.push_back(id);
-            }
+        let mut locked = self.locked(effects);
+        locked.take_back(returned);
+        if let Some(id) = consumer {
+            locked.state.consumers.settle(id, count);
         }
-        state.dispatch(wakes);
+        locked.dispatch();
     }
 
-    /// The consumer's link has room again. Returns whether the consumer was given anything.
-    pub(super) fn resume(&self, id: ConsumerId, wakes: &mut Wakes) -> bool {
-        let mut state = lock(&self.state);
-        let State { consumers, waiting, .. } = &mut *state;
-        let Some(served) = consumers.get_mut(&id) else {
-            return false;
-        };
-        if served.turn != Turn::Paused {
-            return false;
-        }
-        if !served.has_credit() {
-            served.turn = Turn::Spent;
-            return false;
-        }
-        served.turn = Turn::Waiting;
-        waiting.push_back(id);
-        let ready = state.ready.len();
-        state.dispatch(wakes);
-        state.ready.len() < ready
+    /// The consumer's link has room again. Returns whether anything was delivered.
+    pub(super) fn resume(self: &Arc<Self>, id: ConsumerId, effects: &mut Effects) -> bool {
+        let mut locked = self.locked(effects);
+        locked.state.consumers.resume(id) && locked.dispatch() > 0
+    }
+
+    /// The queue asked to be looked at: some of what has expired goes. What is left has it look
+    /// again.
+    pub(super) fn look_again(self: &Arc<Self>, effects: &mut Effects) {
+        let mut locked = self.locked(effects);
+        locked.state.armed = None;
+        locked.expire_some(EXPIRED_AT_ONCE);
     }
 
     pub(super) fn is_unused(&self) -> bool {
         lock(&self.state).consumers.is_empty()
     }
 
+    /// Whether nobody has consumed for as long as a queue with `x-expires` stays.
+    pub(super) fn is_expired(&self) -> bool {
+        let state = lock(&self.state);
+        state.unused_until(self.arguments.expires).is_some_and(|until| until <= Instant::now())
+    }
+
     /// Ends the queue. Returns who still consumed from it, and what was ready, to be dropped once
     /// no lock is held.
-    pub(super) fn end(&self) -> (Vec<Consumer>, VecDeque<Entry>) {
+    pub(super) fn end(&self) -> (Vec<Consumer>, Ready) {
         let mut state = lock(&self.state);
         state.ended = true;
-        state.ready_bytes = 0;
-        state.waiting.clear();
-        let consumers = mem::take(&mut state.consumers);
-        let consumers = consumers.into_values().map(|served| served.consumer).collect();
-        (consumers, mem::take(&mut state.ready))
+        state.unused_since = None;
+        let consumers = state.consumers.take();
+        (consumers, mem::replace(&mut state.ready, Ready::new(0)))
+    }
+
+    fn locked<'a>(self: &'a Arc<Self>, effects: &'a mut Effects) -> Locked<'a> {
+        Locked { queue: self, state: lock(&self.state), effects }
     }
 }
 
 impl State {
+    /// When it goes if nobody comes.
+    fn unused_until(&self, expires: Option<Duration>) -> Option<Instant> {
+        Some(self.unused_since? + expires?)
+    }
+}
+
+impl Locked<'_> {
     fn enter(&mut self, held: Arc<Held>) -> Entry {
-        let place = self.next_place;
-        self.next_place += 1;
-        Entry { place, redelivered: false, held }
+        let place = self.state.next_place;
+        self.state.next_place += 1;
+        let times = [self.queue.arguments.message_ttl, held.time_to_live()];
+        let expires = times.into_iter().flatten().min().map(|time| Instant::now() + time);
+        Entry { place, redelivered: false, expires, held }
+    }
+
+    /// Whether the queue has no room for it and says so to publishers.
+    fn is_rejected(&mut self, held: &Arc<Held>) -> bool {
+        let Arguments { overflow, .. } = self.queue.arguments;
+        if overflow == Overflow::DropHead || !self.overflows(1, held.body_size()) {
+            return false;
+        }
+        if overflow == Overflow::RejectPublishDlx {
+            self.effects.drop(self.queue, Reason::MaxLen, Arc::clone(held));
+        }
+        true
+    }
+
+    /// Whether so much more would be more than may wait.
+    fn overflows(&self, messages: usize, bytes: usize) -> bool {
+        let Arguments { max_length, max_length_bytes, .. } = self.queue.arguments;
+        let ready = &self.state.ready;
+        max_length.is_some_and(|max| ready.len() + messages > max)
+            || max_length_bytes.is_some_and(|max| ready.body_bytes() + bytes > max)
     }
 
     fn remove(&mut self, id: ConsumerId) {
-        self.consumers.remove(&id);
-        self.waiting.retain(|waiting| *waiting != id);
+        self.state.consumers.remove(id);
+        if self.state.consumers.is_empty() && self.queue.arguments.expires.is_some() {
+            self.state.unused_since = Some(Instant::now());
+        }
     }
 
-    /// Gives what is ready to those who wait for it.
-    fn dispatch(&mut self, wakes: &mut Wakes) {
-        while !self.waiting.is_empty() {
-            let Some(entry) = self.ready.pop_front() else {
+    fn give(&mut self, entry: Entry) -> Result<(), Entry> {
+        self.state.consumers.give(entry, self.effects)
+    }
+
+    /// Gives what is ready to those who wait for it. How many messages that were.
+    fn dispatch(&mut self) -> usize {
+        let mut given = 0;
+        self.expire();
+        while self.state.consumers.is_waiting() {
+            let Some(entry) = self.state.ready.pop_front() else {
+                break;
+            };
+            match self.give(entry) {
+                Ok(()) => given += 1,
+                Err(entry) => self.state.ready.insert(entry),
+            }
+            self.expire();
+        }
+        given
+    }
+
+    /// Lets go of what has expired and is next.
+    fn expire(&mut self) {
+        self.expire_some(usize::MAX);
+    }
+
+    fn expire_some(&mut self, most: usize) {
+        for _ in 0..most {
+            let next = self.state.ready.front().and_then(|entry| entry.expires);
+            if next.is_none_or(|expires| expires > Instant::now()) {
                 return;
-            };
-            self.ready_bytes -= entry.held.size();
-            if let Err(entry) = self.deliver(entry, wakes) {
-                self.ready_bytes += entry.held.size();
-                self.ready.push_front(entry);
             }
+            self.drop_head(Reason::Expired);
         }
     }
 
-    /// Gives `entry` to the first in line whose mailbox has room, or returns it.
-    fn deliver(&mut self, entry: Entry, wakes: &mut Wakes) -> Result<(), Entry> {
-        while let Some(id) = self.waiting.pop_front() {
-            let served = self.consumers.get_mut(&id).expect("who waits is a consumer");
-            let Some(slot) = served.consumer.mailbox.reserve() else {
-                served.turn = Turn::Paused;
-                continue;
-            };
-            let subscription = served.consumer.subscription;
-            wakes.add(slot.put(Notice::Delivery { subscription, entry }));
-            served.outstanding += 1;
-            if served.has_credit() {
-                self.waiting.push_back(id);
-            } else {
-                served.turn = Turn::Spent;
-            }
-            return Ok(());
+    /// Lets go of the oldest that are too many.
+    fn trim(&mut self) {
+        let Arguments { overflow, .. } = self.queue.arguments;
+        while overflow == Overflow::DropHead && self.overflows(0, 0) {
+            self.drop_head(Reason::MaxLen);
         }
-        Err(entry)
+    }
+
+    fn drop_head(&mut self, reason: Reason) {
+        if let Some(entry) = self.state.ready.pop_front() {
+            self.effects.drop(self.queue, reason, entry.held);
+        }
     }
 
     /// Puts compacted copies of `returned` at their places; the originals stay where they are, for
     /// dropping them may wake publishers.
     fn take_back(&mut self, returned: &mut [Entry]) {
-        if self.ended {
+        if self.state.ended {
             return;
         }
         // The last one first: each lands before the one that went in before it, near the front.
         returned.sort_unstable_by_key(|entry| Reverse(entry.place));
-        for &mut Entry { place, redelivered, ref held } in returned {
-            let at = self.ready.partition_point(|ready| ready.place < place);
+        for &mut Entry { place, redelivered, expires, ref held } in returned {
             let held = held.compacted();
-            self.ready_bytes += held.size();
-            self.ready.insert(at, Entry { place, redelivered, held });
+            self.state.ready.insert(Entry { place, redelivered, expires, held });
         }
+        self.trim();
     }
 }
 
-impl Served {
-    const fn has_credit(&self) -> bool {
-        self.outstanding < self.consumer.prefetch
+/// Whatever changed, the queue is looked at again when the next of its deadlines comes.
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let state = &mut *self.state;
+        let message = state.ready.front().and_then(|entry| entry.expires);
+        let unused = state.unused_until(self.queue.arguments.expires);
+        let Some(next) = [message, unused].into_iter().flatten().min() else {
+            return;
+        };
+        if state.armed.is_none_or(|armed| next < armed) {
+            state.armed = Some(next);
+            self.effects.timers.push((next, Arc::clone(self.queue)));
+        }
     }
 }
 

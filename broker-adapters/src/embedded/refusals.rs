@@ -3,7 +3,9 @@
 
 use std::fmt::Display;
 
-use protocols::broker::BrokerError;
+use protocols::broker::{BrokerError, Value};
+
+use super::arguments::{bare, type_name};
 
 pub(super) use crate::refusals::{
     MAX_NAME, empty_name, foreign_user_id, locked, name_too_long, subscription_exists,
@@ -36,17 +38,55 @@ pub(super) fn reserved_name(name: &str) -> BrokerError {
     access_refused(format!("queue name '{name}' contains reserved prefix 'amq.*'"))
 }
 
+/// `received` and `current` are in quotes, or say that there is none.
 pub(super) fn inequivalent(
     arg: &str,
-    name: &str,
+    queue: &str,
     vhost: &str,
-    received: bool,
-    current: bool,
+    received: &str,
+    current: &str,
 ) -> BrokerError {
     precondition_failed(format!(
-        "inequivalent arg '{arg}' for queue '{name}' in vhost '{vhost}': \
-         received '{received}' but current is '{current}'"
+        "inequivalent arg '{arg}' for queue '{queue}' in vhost '{vhost}': \
+         received {received} but current is {current}"
     ))
+}
+
+pub(super) fn invalid_argument(arg: &str, queue: &str, vhost: &str, why: &str) -> BrokerError {
+    precondition_failed(format!(
+        "invalid arg '{arg}' for queue '{queue}' in vhost '{vhost}': {why}"
+    ))
+}
+
+/// An argument of the declaration or of a consumer that classic queues do not have.
+pub(super) fn argument_of_other_type(arg: &str, queue: &str, vhost: &str) -> BrokerError {
+    precondition_failed(format!(
+        "invalid arg '{arg}' for queue '{queue}' in vhost '{vhost}' of queue type \
+         rabbit_classic_queue"
+    ))
+}
+
+pub(super) fn internal_exchange(name: &str, vhost: &str) -> BrokerError {
+    access_refused(format!("cannot publish to internal exchange '{name}' in vhost '{vhost}'"))
+}
+
+pub(super) fn invalid_x_match(received: &str) -> BrokerError {
+    precondition_failed(format!(
+        "Invalid x-match field value <<\"{received}\">>; \
+         expected all, any, all-with-x, or any-with-x"
+    ))
+}
+
+pub(super) fn invalid_x_match_type(received: &Value) -> BrokerError {
+    precondition_failed(format!(
+        "Invalid x-match field type {} (value {}); expected longstr",
+        type_name(received),
+        bare(received)
+    ))
+}
+
+pub(super) fn arguments_too_large(bytes: usize, max: usize) -> BrokerError {
+    precondition_failed(format!("arguments take {bytes} bytes, more than {max}"))
 }
 
 pub(super) fn too_many_words(what: &str, words: usize, max: usize) -> BrokerError {

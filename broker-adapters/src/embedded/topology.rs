@@ -8,18 +8,22 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use protocols::text::Text;
 
-use super::exchange::{self, Exchange};
-use super::queue::Queue;
+use super::exchange::{Exchange, PREDECLARED};
+use super::queue::{Binding, Queue};
 
 #[derive(Debug)]
 pub(super) struct Topology {
     queues: HashMap<Text, Arc<Queue>, RandomState>,
-    exchanges: [(&'static str, Exchange); 3],
+    exchanges: HashMap<Text, Exchange, RandomState>,
 }
 
 impl Topology {
-    pub(super) fn new() -> Self {
-        Self { queues: HashMap::default(), exchanges: exchange::predeclared() }
+    /// With the predeclared exchanges and these.
+    pub(super) fn new(declared: impl IntoIterator<Item = (Text, Exchange)>) -> Self {
+        let predeclared = PREDECLARED
+            .into_iter()
+            .map(|(name, kind)| (Text::from_static(name), Exchange::new(kind, false)));
+        Self { queues: HashMap::default(), exchanges: predeclared.chain(declared).collect() }
     }
 
     pub(super) fn queue(&self, name: &str) -> Option<&Arc<Queue>> {
@@ -27,7 +31,7 @@ impl Topology {
     }
 
     pub(super) fn exchange(&self, name: &str) -> Option<&Exchange> {
-        self.exchanges.iter().find(|(own, _)| *own == name).map(|(_, exchange)| exchange)
+        self.exchanges.get(name)
     }
 
     /// Adds a queue.
@@ -35,12 +39,12 @@ impl Topology {
         self.queues.insert(queue.name.clone(), Arc::clone(queue));
     }
 
-    /// Binds a queue to an exchange, if that exists and it is not bound so already.
-    pub(super) fn bind(&mut self, queue: &Arc<Queue>, exchange: &Text, key: &Text) {
-        if let Some(bound) = self.exchange_mut(exchange)
-            && queue.add_binding(exchange, key)
+    /// Adds a binding, if the exchange exists and the queue is not bound so already.
+    pub(super) fn bind(&mut self, queue: &Arc<Queue>, binding: &Binding) {
+        if let Some(exchange) = self.exchanges.get_mut(&binding.exchange)
+            && queue.add_binding(binding)
         {
-            bound.bind(key, Arc::clone(queue));
+            exchange.bind(binding, Arc::clone(queue));
         }
     }
 
@@ -52,15 +56,11 @@ impl Topology {
         }
         self.queues.remove(&queue.name);
         let bindings = queue.take_bindings();
-        for (exchange, key) in &bindings {
-            if let Some(exchange) = self.exchange_mut(exchange) {
-                exchange.unbind(key, queue);
+        for binding in &bindings {
+            if let Some(exchange) = self.exchanges.get_mut(&binding.exchange) {
+                exchange.unbind(binding, queue);
             }
         }
         Some(bindings.len())
-    }
-
-    fn exchange_mut(&mut self, name: &str) -> Option<&mut Exchange> {
-        self.exchanges.iter_mut().find(|(own, _)| *own == name).map(|(_, exchange)| exchange)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! *Locks*, in the order they may be taken: the topology of one virtual host, the state of one
 //! queue, a mailbox or the memory's waiting list. None is held while a task is woken or a message
-//! dropped, for both may run code of others. Publishing reads the topology, so publishers of one
+//! dropped, for both may run code of others: what an operation leaves to be done goes into
+//! [`Effects`], which [`Vhost::conclude`] carries out. Publishing reads the topology, so publishers of one
 //! virtual host meet only where they meet in a queue; queues come and go under its write lock.
 
 use std::collections::hash_map::RandomState;
@@ -11,17 +12,24 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
-use protocols::broker::{Address, BrokerError, Message, Publication, QueueOptions};
+use protocols::broker::{Address, BrokerError, Message, Publication, QueueOptions, Value};
 use protocols::text::Text;
+use smallvec::SmallVec;
 
+use super::arguments::Arguments;
+use super::consumers::ConsumerId;
+use super::deaths;
+use super::effects::{Dropped, Effects, Reason};
 use super::exchange::{Exchange, TOPIC};
 use super::memory::Memory;
-use super::notice::{Consumer, Notice, Wakes};
+use super::notice::{Consumer, Notice};
 use super::outgoing::Outgoing;
-use super::queue::{ConsumerId, Queue, Traits};
+use super::queue::{Binding, Queue, Traits};
+use super::timers::Timers;
 use super::topology::Topology;
 use super::trie::Bounds;
 use super::{LinkId, Settings, refusals};
+use crate::expiration;
 use crate::lock::{read, write};
 
 /// A virtual host. Messages never pass from one to another.
@@ -30,6 +38,18 @@ pub(super) struct Vhost {
     name: Text,
     shared: Arc<Shared>,
     topology: RwLock<Topology>,
+    timers: Arc<Timers>,
+}
+
+/// Where a message went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Routed {
+    /// To no queue.
+    Nowhere,
+    /// To every queue it was routed to.
+    Taken,
+    /// At least one queue was full and refused it.
+    Rejected,
 }
 
 /// What all virtual hosts of a broker share.
@@ -42,6 +62,7 @@ pub(super) struct Shared {
     /// Queues of one subscription.
     private: Count,
     private_queue_bytes: usize,
+    max_argument_bytes: usize,
     topic_bounds: Bounds,
     next_queue: AtomicU64,
     /// Makes the names of server-named queues unguessable: a name is what lets one publish to it.
@@ -57,13 +78,14 @@ struct Count {
 
 impl Shared {
     pub(super) fn new(settings: &Settings) -> Self {
-        let &Settings { memory_limit, private_queue_bytes, .. } = settings;
+        let &Settings { memory_limit, private_queue_bytes, max_argument_bytes, .. } = settings;
         let (words, hashes) = (settings.max_topic_words, settings.max_topic_hashes);
         Self {
             memory: Arc::new(Memory::new(memory_limit)),
             named: Count::up_to(settings.max_queues),
             private: Count::up_to(settings.max_private_queues),
             private_queue_bytes,
+            max_argument_bytes,
             topic_bounds: Bounds { words, hashes },
             next_queue: AtomicU64::new(0),
             names: RandomState::new(),
@@ -99,15 +121,25 @@ impl Count {
 }
 
 impl Vhost {
-    pub(super) fn new(name: Text, shared: Arc<Shared>) -> Self {
-        Self { name, shared, topology: RwLock::new(Topology::new()) }
+    /// With the predeclared exchanges and these.
+    pub(super) fn new(
+        name: Text,
+        shared: Arc<Shared>,
+        exchanges: impl IntoIterator<Item = (Text, Exchange)>,
+    ) -> Self {
+        let topology = RwLock::new(Topology::new(exchanges));
+        Self { name, shared, topology, timers: Arc::default() }
+    }
+
+    pub(super) const fn name(&self) -> &Text {
+        &self.name
     }
 
     pub(super) fn memory(&self) -> &Memory {
         &self.shared.memory
     }
 
-    /// Routes a message to queues and on to whoever waits there. False if it reached no queue.
+    /// Routes a message to queues and on to whoever waits there.
     ///
     /// *Cost.* Nothing is copied unless it has to wait in a queue.
     pub(super) fn publish(
@@ -116,8 +148,8 @@ impl Vhost {
         to: Address,
         message: Message,
         queue: Option<&QueueOptions>,
-        wakes: &mut Wakes,
-    ) -> Result<bool, BrokerError> {
+        effects: &mut Effects,
+    ) -> Result<Routed, BrokerError> {
         let default = QueueOptions::default();
         let queue = queue.unwrap_or(&default);
         let (exchange, routing_key, declares) = match to {
@@ -131,11 +163,14 @@ impl Vhost {
         };
         check_length(&exchange)?;
         check_length(&routing_key)?;
+        if let Some(expiration) = message.properties.expiration.as_deref() {
+            expiration::parse(expiration)?;
+        }
         let publication = Arc::new(Publication { exchange, routing_key, message });
         if publication.exchange.is_empty() {
-            return self.publish_to_queue(link, publication, declares, wakes);
+            return self.publish_to_queue(link, publication, declares, effects);
         }
-        self.publish_to_exchange(publication, wakes)
+        self.publish_to_exchange(publication, effects)
     }
 
     /// A consumer on what `from` means. Returns its queue and its name there.
@@ -145,15 +180,15 @@ impl Vhost {
         from: Address,
         options: &QueueOptions,
         consumer: Consumer,
-        wakes: &mut Wakes,
+        effects: &mut Effects,
     ) -> Result<(Arc<Queue>, ConsumerId), BrokerError> {
-        check_offered(options)?;
+        self.check_size(options)?;
         let (exchange, key) = match from {
             Address::Queue(name) => {
-                return self.subscribe_to_queue(link, &name, Some(options), consumer, wakes);
+                return self.subscribe_to_queue(link, &name, Some(options), consumer, effects);
             }
             Address::ExistingQueue(name) => {
-                return self.subscribe_to_queue(link, &name, None, consumer, wakes);
+                return self.subscribe_to_queue(link, &name, None, consumer, effects);
             }
             Address::Topic(pattern) => (Text::from_static(TOPIC), pattern),
             Address::Exchange { name, .. } if name.is_empty() => {
@@ -164,34 +199,36 @@ impl Vhost {
                 check_length(&name)?;
                 let mut topology = write(&self.topology);
                 let purpose = format_args!("for replies");
-                let queue = self.declare_private(&mut topology, link, Some(&name), purpose)?;
-                let id = queue.attach(consumer, wakes);
+                let queue = self.declare_private(&mut topology, link, Some(&name), &[], purpose)?;
+                let id = queue.attach(consumer, effects);
                 return Ok((queue, id));
             }
         };
         check_length(&exchange)?;
         check_length(&key)?;
         let mut topology = write(&self.topology);
-        match topology.exchange(&exchange) {
-            None => return Err(refusals::no_exchange(&exchange, &self.name)),
-            Some(Exchange::Topic(_)) => self.shared.topic_bounds.check_pattern(&key)?,
-            Some(_) => {}
-        }
+        let bound = topology
+            .exchange(&exchange)
+            .ok_or_else(|| refusals::no_exchange(&exchange, &self.name))?;
+        let binding = Binding { exchange, key, arguments: options.binding.clone() };
+        let binding = bound.check_binding(binding, self.shared.topic_bounds)?;
         let queue = match &options.name {
             Some(name) => {
                 let queue = self.declare_bound(&mut topology, link, name, options)?;
-                if !queue.is_bound(&exchange, &key) {
+                if !queue.is_bound(&binding) {
                     self.count_binding(&mut topology, &queue)?;
                 }
                 queue
             }
             None => {
+                let Binding { exchange, key, .. } = &binding;
                 let purpose = format_args!("for '{key}' at exchange '{exchange}'");
-                self.declare_private(&mut topology, link, None, purpose)?
+                let arguments = &options.arguments;
+                self.declare_private(&mut topology, link, None, arguments, purpose)?
             }
         };
-        topology.bind(&queue, &exchange, &key);
-        let id = queue.attach(consumer, wakes);
+        topology.bind(&queue, &binding);
+        let id = queue.attach(consumer, effects);
         Ok((queue, id))
     }
 
@@ -242,6 +279,18 @@ impl Vhost {
         drop(ended);
     }
 
+    /// Deletes a queue that has had no consumer for as long as it stays without, if it has none now.
+    fn delete_if_expired(&self, queue: &Arc<Queue>) {
+        let mut topology = write(&self.topology);
+        if !queue.is_expired() || !self.remove(&mut topology, queue) {
+            return;
+        }
+        let ended = queue.end();
+        drop(topology);
+        drop(ended);
+        tracing::debug!(vhost = %self.name, queue = %queue.name, "queue expired: nobody used it");
+    }
+
     /// Deletes a queue. Returns who consumed from it.
     pub(super) fn delete(&self, queue: &Arc<Queue>) -> Vec<Consumer> {
         let mut topology = write(&self.topology);
@@ -255,36 +304,92 @@ impl Vhost {
     }
 
     /// Deletes a queue, and cancels the subscriptions of those who consumed from it.
-    pub(super) fn delete_for_all(&self, queue: &Arc<Queue>, wakes: &mut Wakes) {
+    pub(super) fn delete_for_all(&self, queue: &Arc<Queue>, effects: &mut Effects) {
         for Consumer { subscription, mailbox, .. } in self.delete(queue) {
             let error = refusals::queue_deleted(&queue.name);
-            wakes.add(mailbox.push(Notice::Canceled { subscription, error }));
+            effects.wake(mailbox.push(Notice::Canceled { subscription, error }));
         }
+    }
+
+    /// A queue asked to be looked at again, for a deadline of its own has come.
+    pub(super) fn look_again(self: &Arc<Self>, queue: &Arc<Queue>) {
+        let mut effects = Effects::default();
+        queue.look_again(&mut effects);
+        if queue.is_expired() {
+            self.delete_if_expired(queue);
+        }
+        self.conclude(&mut effects);
+    }
+
+    /// Carries out what operations on queues have left to be done.
+    ///
+    /// *Order.* With no lock held.
+    pub(super) fn conclude(self: &Arc<Self>, effects: &mut Effects) {
+        while let Some(dropped) = effects.dropped.pop_front() {
+            self.dead_letter(dropped, effects);
+        }
+        for (at, queue) in effects.timers.drain(..) {
+            self.timers.set(at, &queue, self);
+        }
+        effects.wake_all();
+    }
+
+    /// Sends on what a queue has given up, if it was declared so. It is gone if that leads nowhere.
+    fn dead_letter(&self, dropped: Dropped, effects: &mut Effects) {
+        let Dropped { queue, reason, held } = dropped;
+        let Some(to) = &queue.arguments.dead_letter else {
+            return;
+        };
+        let publication = deaths::dead_lettered(held.publication(), &queue.name, reason, to);
+        let publication = Arc::new(publication);
+        // It was there until now, and is counted once more from here on.
+        drop(held);
+        let topology = read(&self.topology);
+        let queues = if publication.exchange.is_empty() {
+            topology.queue(&publication.routing_key).into_iter().collect()
+        } else {
+            let bounds = self.shared.topic_bounds;
+            let exchange = topology.exchange(&publication.exchange);
+            let exchange = exchange
+                .filter(|exchange| exchange.check_key(&publication.routing_key, bounds).is_ok());
+            exchange.map_or_else(SmallVec::new, |exchange| exchange.route(&publication))
+        };
+        let mut outgoing = Outgoing::new(Arc::clone(&publication), &self.shared.memory, effects);
+        for to in queues {
+            if reason != Reason::Rejected && deaths::is_cycle(&publication, &to.name) {
+                tracing::warn!(vhost = %self.name, queue = %to.name,
+                    "message dropped: it was dead-lettered in a circle");
+            } else {
+                outgoing.deliver(to);
+            }
+        }
+        drop(topology);
+        self.finish(outgoing);
     }
 
     fn publish_to_exchange(
         &self,
         publication: Arc<Publication>,
-        wakes: &mut Wakes,
-    ) -> Result<bool, BrokerError> {
+        effects: &mut Effects,
+    ) -> Result<Routed, BrokerError> {
         let topology = read(&self.topology);
         let name = &publication.exchange;
         let exchange =
             topology.exchange(name).ok_or_else(|| refusals::no_exchange(name, &self.name))?;
-        if matches!(exchange, Exchange::Topic(_)) {
-            self.shared.topic_bounds.check_key(&publication.routing_key)?;
+        if exchange.is_internal {
+            return Err(refusals::internal_exchange(name, &self.name));
         }
-        let queues = exchange.route(&publication.routing_key);
+        exchange.check_key(&publication.routing_key, self.shared.topic_bounds)?;
+        let queues = exchange.route(&publication);
         if queues.is_empty() {
-            return Ok(false);
+            return Ok(Routed::Nowhere);
         }
-        let mut outgoing = Outgoing::new(publication, &self.shared.memory, wakes);
+        let mut outgoing = Outgoing::new(Arc::clone(&publication), &self.shared.memory, effects);
         for queue in queues {
             outgoing.deliver(queue);
         }
         drop(topology);
-        self.finish(outgoing);
-        Ok(true)
+        Ok(self.finish(outgoing))
     }
 
     fn publish_to_queue(
@@ -292,8 +397,8 @@ impl Vhost {
         link: LinkId,
         publication: Arc<Publication>,
         declares: Option<&QueueOptions>,
-        wakes: &mut Wakes,
-    ) -> Result<bool, BrokerError> {
+        effects: &mut Effects,
+    ) -> Result<Routed, BrokerError> {
         loop {
             let topology = read(&self.topology);
             if let Some(queue) = topology.queue(&publication.routing_key) {
@@ -301,16 +406,16 @@ impl Vhost {
                     self.check_owner(queue, link)?;
                     self.check_equivalence(queue, options)?;
                 }
-                let mut outgoing = Outgoing::new(publication, &self.shared.memory, wakes);
+                let mut outgoing = Outgoing::new(publication, &self.shared.memory, effects);
                 outgoing.deliver(queue);
                 drop(topology);
-                self.finish(outgoing);
-                return Ok(true);
+                return Ok(self.finish(outgoing));
             }
             drop(topology);
             let Some(options) = declares else {
-                return Ok(false);
+                return Ok(Routed::Nowhere);
             };
+            self.check_size(options)?;
             self.declare(&publication.routing_key, link, options)?;
         }
     }
@@ -321,7 +426,7 @@ impl Vhost {
         name: &Text,
         declared: Option<&QueueOptions>,
         consumer: Consumer,
-        wakes: &mut Wakes,
+        effects: &mut Effects,
     ) -> Result<(Arc<Queue>, ConsumerId), BrokerError> {
         check_length(name)?;
         loop {
@@ -331,7 +436,7 @@ impl Vhost {
                 if let Some(options) = declared {
                     self.check_equivalence(queue, options)?;
                 }
-                let id = queue.attach(consumer, wakes);
+                let id = queue.attach(consumer, effects);
                 return Ok((Arc::clone(queue), id));
             }
             drop(topology);
@@ -347,7 +452,6 @@ impl Vhost {
         link: LinkId,
         options: &QueueOptions,
     ) -> Result<(), BrokerError> {
-        check_offered(options)?;
         let mut topology = write(&self.topology);
         if topology.queue(name).is_some() {
             return Ok(());
@@ -368,10 +472,11 @@ impl Vhost {
         if name.starts_with("amq.") {
             return Err(refusals::reserved_name(name));
         }
+        let arguments = Arguments::read(&options.arguments, name, &self.name)?;
         self.count_named(name)?;
         let id = self.shared.queue_id();
         let traits = Traits::of_named(link, options);
-        let queue = Arc::new(Queue::new(id, name.detached(), traits, None));
+        let queue = Arc::new(Queue::new(id, name.detached(), traits, arguments, None));
         topology.add(&queue);
         Ok(queue)
     }
@@ -388,22 +493,24 @@ impl Vhost {
         topology: &mut Topology,
         link: LinkId,
         name: Option<&Text>,
+        arguments: &[(Text, Value)],
         purpose: fmt::Arguments<'_>,
     ) -> Result<Arc<Queue>, BrokerError> {
         if let Some(name) = name.filter(|name| topology.queue(name).is_some()) {
             return Err(refusals::locked(name, &self.name));
         }
-        self.shared.private.add(|current, max| {
-            refusals::too_many_private_queues(purpose, &self.name, current, max)
-        })?;
         let id = self.shared.queue_id();
         let name = name.map_or_else(
             || Text::from(format!("amq.gen-{id}-{:016x}", self.shared.names.hash_one(id))),
             Text::detached,
         );
+        let arguments = Arguments::read(arguments, &name, &self.name)?;
+        self.shared.private.add(|current, max| {
+            refusals::too_many_private_queues(purpose, &self.name, current, max)
+        })?;
         let traits = Traits { durable: false, auto_delete: true, owner: Some(link) };
         let limit = Some(self.shared.private_queue_bytes);
-        let queue = Arc::new(Queue::new(id, name, traits, limit));
+        let queue = Arc::new(Queue::new(id, name, traits, arguments, limit));
         topology.add(&queue);
         Ok(queue)
     }
@@ -417,7 +524,7 @@ impl Vhost {
     }
 
     /// Cancels the subscriptions that the message left too far behind.
-    fn finish(&self, outgoing: Outgoing<'_>) {
+    fn finish(&self, outgoing: Outgoing<'_>) -> Routed {
         let max = self.shared.private_queue_bytes;
         for (queue, bytes) in outgoing.beyond {
             tracing::warn!(vhost = %self.name, queue = %queue.name, bytes, max,
@@ -425,9 +532,19 @@ impl Vhost {
             let error = refusals::too_slow(&queue.name, &self.name, bytes, max);
             for Consumer { subscription, mailbox, .. } in self.delete(&queue) {
                 let error = error.clone();
-                outgoing.wakes.add(mailbox.push(Notice::Canceled { subscription, error }));
+                outgoing.effects.wake(mailbox.push(Notice::Canceled { subscription, error }));
             }
         }
+        if outgoing.is_rejected { Routed::Rejected } else { Routed::Taken }
+    }
+
+    /// *Errors.* Arguments of a declaration that take more than they may.
+    fn check_size(&self, options: &QueueOptions) -> Result<(), BrokerError> {
+        let arguments = options.arguments.iter().chain(&options.binding);
+        let size =
+            |(name, value): &(Text, Value)| Value::ENTRY_OVERHEAD + name.len() + value.size();
+        let (bytes, max) = (arguments.map(size).sum(), self.shared.max_argument_bytes);
+        if bytes > max { Err(refusals::arguments_too_large(bytes, max)) } else { Ok(()) }
     }
 
     fn check_owner(&self, queue: &Queue, link: LinkId) -> Result<(), BrokerError> {
@@ -448,10 +565,11 @@ impl Vhost {
         for (arg, asked, current) in flags {
             if let Some(received) = asked.filter(|asked| *asked != current) {
                 let name = &queue.name;
-                return Err(refusals::inequivalent(arg, name, &self.name, received, current));
+                let [received, current] = [received, current].map(|it| format!("'{it}'"));
+                return Err(refusals::inequivalent(arg, name, &self.name, &received, &current));
             }
         }
-        Ok(())
+        queue.arguments.check_equivalence(&asked.arguments, &queue.name, &self.name)
     }
 }
 
@@ -465,15 +583,11 @@ impl Traits {
     }
 }
 
-/// *Errors.* What this broker does not know how to do.
-fn check_offered(options: &QueueOptions) -> Result<(), BrokerError> {
-    if let Some((name, _)) = options.arguments.first() {
-        return Err(refusals::not_offered(format_args!("queue argument '{name}'")));
+/// Nobody waits for the deadlines of a virtual host that is gone.
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        self.timers.stop();
     }
-    if let Some((name, _)) = options.binding.first() {
-        return Err(refusals::not_offered(format_args!("binding argument '{name}'")));
-    }
-    Ok(())
 }
 
 fn check_length(name: &str) -> Result<(), BrokerError> {

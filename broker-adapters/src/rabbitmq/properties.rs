@@ -34,13 +34,10 @@ use lapin::types::{
 use protocols::broker::{BrokerError, Double, Message, Properties, Publication, Value};
 use protocols::text::{Text, TextPool};
 
-use crate::refusals;
+use crate::{expiration, refusals};
 
 /// Delivery mode of messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
-
-/// The longest expiration that RabbitMQ takes: ten years, in milliseconds.
-const MAX_EXPIRATION: u64 = 315_360_000_000;
 
 /// Bytes of a content header frame that are not properties: type, channel, size and end of the
 /// frame, then class, weight and size of the body.
@@ -70,10 +67,8 @@ pub(super) fn to_amqp(
     if properties.reply_to.as_deref() == Some(refusals::DIRECT_REPLY_TO) {
         return Err(refusals::direct_reply_to());
     }
-    if let Some(expiration) = properties.expiration.as_deref()
-        && !is_expiration(expiration)
-    {
-        return Err(refusals::bad_expiration(expiration, MAX_EXPIRATION));
+    if let Some(expiration) = properties.expiration.as_deref() {
+        expiration::parse(expiration)?;
     }
     if !properties.headers.is_empty() {
         basic = basic.with_headers(headers(&properties.headers)?);
@@ -155,11 +150,6 @@ fn with_texts(properties: &Properties) -> Result<BasicProperties, BrokerError> {
         }
     }
     Ok(basic)
-}
-
-/// Whether RabbitMQ takes it: decimal digits, perhaps behind a plus.
-fn is_expiration(text: &str) -> bool {
-    text.parse::<u64>().is_ok_and(|milliseconds| milliseconds <= MAX_EXPIRATION)
 }
 
 fn headers(headers: &[(Text, Value)]) -> Result<FieldTable, BrokerError> {

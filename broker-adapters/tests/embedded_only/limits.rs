@@ -4,7 +4,9 @@ use broker_adapters::embedded::Settings;
 use bytes::Bytes;
 use protocols::broker::{BrokerErrorKind, Event, Message, Outcome, QueueOptions};
 
-use crate::support::{Fixture, auto_delete, exchange, exclusive, existing, message, queue, topic};
+use crate::support::{
+    Fixture, auto_delete, exchange, exclusive, existing, message, queue, table, text, topic, with,
+};
 
 const KIB: usize = 1 << 10;
 
@@ -40,6 +42,24 @@ async fn a_full_broker_holds_every_publisher_back_until_consumers_have_freed_a_t
         consumer.accept(&delivery);
     }
     waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn arguments_are_bounded() {
+    let settings = Settings { max_argument_bytes: 400, ..Settings::default() };
+    let fixture = Fixture::embedded_with(settings);
+    let mut client = fixture.client().await;
+    let exchange_name = text(&"x".repeat(400));
+    let large = with(&[("x-dead-letter-exchange", exchange_name.clone())]);
+    let bound = QueueOptions { binding: table(&[("k", exchange_name)]), ..Default::default() };
+    for (from, options, bytes) in
+        [(queue("q"), large, 494), (exchange("amq.headers", ""), bound, 473)]
+    {
+        let error = client.try_subscribe(from, &options, 1).await.unwrap_err();
+        assert_eq!(error.kind, BrokerErrorKind::PreconditionFailed);
+        let expected = format!("PRECONDITION_FAILED - arguments take {bytes} bytes, more than 400");
+        assert_eq!(error.text, expected.as_str());
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
-//! What is particular to the embedded broker: its bounds, its memory, its threads.
+//! What is particular to the embedded broker: its bounds, its memory, its threads, its clock.
 
+mod declared;
 mod limits;
 mod model;
 mod stress;
+mod time;

@@ -1,13 +1,18 @@
-//! One queue against a naive model of it: any order of publishing, consuming, settling, leaving.
+//! One queue against a naive model of it: any order of publishing, consuming, settling, leaving; plain,
+//! bounded in length, with priorities, and with a single active consumer.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll, Waker};
 
 use broker_adapters::Link;
 use proptest::prelude::*;
-use protocols::broker::{Command, DeliveryTag, Event, SettleMode, SubscriptionId, Token, Verdict};
+use protocols::broker::{
+    Command, DeliveryTag, Event, Message, Properties, QueueOptions, SettleMode, SubscriptionId,
+    Token, Value, Verdict,
+};
 
-use crate::support::{Fixture, credentials, message, queue};
+use crate::support::{Fixture, credentials, message, queue, with};
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -36,11 +41,51 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What the queue must do, by the book. Places are the numbers of the messages.
+/// How the queue is declared.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    max_length: Option<usize>,
+    has_priorities: bool,
+    is_single: bool,
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    (proptest::option::of(0..6_usize), any::<bool>(), any::<bool>()).prop_map(
+        |(max_length, has_priorities, is_single)| Kind { max_length, has_priorities, is_single },
+    )
+}
+
+impl Kind {
+    fn options(self) -> QueueOptions {
+        let mut arguments = Vec::new();
+        if let Some(length) = self.max_length {
+            arguments.push(("x-max-length", Value::Integer(length.try_into().unwrap())));
+        }
+        if self.has_priorities {
+            arguments.push(("x-max-priority", Value::Integer(2)));
+        }
+        if self.is_single {
+            arguments.push(("x-single-active-consumer", Value::Boolean(true)));
+        }
+        with(&arguments)
+    }
+
+    /// Where a message belongs among others.
+    fn place(self, number: u64) -> (Reverse<u8>, u64) {
+        let priority = if self.has_priorities { priority(number).min(2) } else { 0 };
+        (Reverse(priority), number)
+    }
+}
+
+fn priority(number: u64) -> u8 {
+    u8::try_from(number % 4).unwrap()
+}
+
+/// What the queue must do, by the book.
 #[derive(Default)]
 struct Model {
-    /// Number → whether it was seen.
-    ready: BTreeMap<u64, bool>,
+    /// Place → whether it was seen.
+    ready: BTreeMap<(Reverse<u8>, u64), bool>,
     published: u64,
     consumers: BTreeMap<SubscriptionId, ModelConsumer>,
     next_id: u64,
@@ -59,17 +104,34 @@ impl ModelConsumer {
     }
 }
 
+impl Model {
+    /// The first ones make room.
+    fn trim(&mut self, kind: Kind) {
+        while kind.max_length.is_some_and(|max| self.ready.len() > max) {
+            self.ready.pop_first();
+        }
+    }
+
+    /// Whether it may be given something.
+    fn is_served(&self, id: SubscriptionId, kind: Kind) -> bool {
+        let mut running = self.consumers.iter().filter(|(_, one)| one.running);
+        let is_active = !kind.is_single || running.next().is_some_and(|(first, _)| *first == id);
+        is_active && self.consumers[&id].has_credit()
+    }
+}
+
 struct Run {
+    kind: Kind,
     fixture: Fixture,
     links: Vec<Box<dyn Link>>,
     model: Model,
 }
 
 impl Run {
-    fn new() -> Self {
+    fn new(kind: Kind) -> Self {
         let fixture = Fixture::embedded();
         let links = (0..LINKS).map(|_| open(&fixture)).collect();
-        Self { fixture, links, model: Model::default() }
+        Self { kind, fixture, links, model: Model::default() }
     }
 
     fn token(&mut self) -> Token {
@@ -83,15 +145,17 @@ impl Run {
                 let token = self.token();
                 let number = self.model.published;
                 self.model.published += 1;
-                self.model.ready.insert(number, false);
-                let message = message(number.to_string());
+                self.model.ready.insert(self.kind.place(number), false);
+                let priority = Some(priority(number));
+                let properties = Properties { priority, ..Properties::default() };
+                let message = Message { properties, ..message(number.to_string()) };
                 let (confirm, mandatory) = (false, false);
                 let to = queue("q");
                 self.links[0].submit(Command::Publish {
                     token,
                     to,
                     message,
-                    queue: None,
+                    queue: Some(Box::new(self.kind.options())),
                     confirm,
                     mandatory,
                 });
@@ -103,11 +167,12 @@ impl Run {
                 self.links[link] = open(&self.fixture);
                 self.model.consumers.retain(|_, one| {
                     if one.link == link {
-                        let returned = one.outstanding.iter().map(|&(_, number)| (number, true));
-                        self.model.ready.extend(returned);
+                        let place = |&(_, number): &(_, u64)| (self.kind.place(number), true);
+                        self.model.ready.extend(one.outstanding.iter().map(place));
                     }
                     one.link != link
                 });
+                self.model.trim(self.kind);
             }
         }
     }
@@ -126,7 +191,7 @@ impl Run {
             token,
             subscription,
             from: queue("q"),
-            queue: Box::default(),
+            queue: Box::new(self.kind.options()),
             arguments: Vec::new(),
             prefetch,
             settle: SettleMode::Manual,
@@ -160,12 +225,14 @@ impl Run {
         consumer.outstanding.retain(|&(tag, number)| {
             let is_meant = if cumulative { tag <= up_to } else { tag == up_to };
             if is_meant && verdict == Verdict::Requeue {
-                self.model.ready.insert(number, true);
+                self.model.ready.insert(self.kind.place(number), true);
             }
             !is_meant
         });
+        let link = consumer.link;
+        self.model.trim(self.kind);
         let command = Command::Settle { subscription, up_to, verdict, cumulative };
-        self.links[consumer.link].submit(command);
+        self.links[link].submit(command);
     }
 
     /// Takes all deliveries and holds each against the model.
@@ -185,20 +252,25 @@ impl Run {
                 }
             }
         }
-        let ready: Vec<u64> = self.model.ready.keys().copied().collect();
-        let mut numbers: Vec<u64> = delivered.iter().map(|(number, ..)| *number).collect();
-        numbers.sort_unstable();
-        assert_eq!(numbers, ready[..numbers.len()], "the first ones are delivered");
+        let ready: Vec<_> = self.model.ready.keys().copied().collect();
+        let mut places: Vec<_> =
+            delivered.iter().map(|(number, ..)| self.kind.place(*number)).collect();
+        places.sort_unstable();
+        assert_eq!(places, ready[..places.len()], "the first ones are delivered");
         for (number, subscription, tag, redelivered) in delivered {
+            let is_served = self.model.is_served(subscription, self.kind);
+            assert!(is_served, "within the prefetch of a running consumer, whose turn it is");
+            let place = self.kind.place(number);
+            assert_eq!(self.model.ready.remove(&place), Some(redelivered), "marked if seen");
             let consumer = self.model.consumers.get_mut(&subscription).expect("a consumer");
-            assert!(consumer.has_credit(), "within the prefetch of a running consumer");
-            assert_eq!(self.model.ready.remove(&number), Some(redelivered), "marked if seen");
             let last = consumer.outstanding.back();
             assert!(last.is_none_or(|(before, _)| *before < tag), "tags grow");
             consumer.outstanding.push_back((tag, number));
         }
-        let idle = self.model.consumers.values().any(ModelConsumer::has_credit);
+        let mut all = self.model.consumers.keys();
+        let idle = all.any(|id| self.model.is_served(*id, self.kind));
         assert!(!idle || self.model.ready.is_empty(), "nobody waits while something is ready");
+        self.model.trim(self.kind);
     }
 }
 
@@ -214,9 +286,10 @@ fn open(fixture: &Fixture) -> Box<dyn Link> {
 proptest! {
     #[test]
     fn a_queue_does_what_its_model_does(
+        kind in kind(),
         operations in proptest::collection::vec(operation(), 1..80),
     ) {
-        let mut run = Run::new();
+        let mut run = Run::new(kind);
         for operation in operations {
             run.carry_out(operation);
             run.check();

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use protocols::auth::{Credentials, Secret};
 use protocols::broker::{
     Address, BrokerError, Command, DeliveryTag, Event, Message, Outcome, Publication, QueueOptions,
-    SettleMode, SubscriptionId, Token, Verdict,
+    SettleMode, SubscriptionId, Token, Value, Verdict,
 };
 use protocols::text::Text;
 use rabbitmq_node::{Node, Permissions};
@@ -139,6 +139,19 @@ pub(crate) fn exchange(name: &str, key: &str) -> Address {
 
 pub(crate) fn message(body: impl AsRef<[u8]>) -> Message {
     Message { body: Bytes::copy_from_slice(body.as_ref()), ..Message::default() }
+}
+
+pub(crate) fn table(entries: &[(&str, Value)]) -> Vec<(Text, Value)> {
+    entries.iter().map(|(name, value)| (Text::from(*name), value.clone())).collect()
+}
+
+pub(crate) fn text(text: &str) -> Value {
+    Value::Text(Text::from(text))
+}
+
+/// How a queue with these arguments is declared.
+pub(crate) fn with(arguments: &[(&str, Value)]) -> QueueOptions {
+    QueueOptions { arguments: table(arguments), ..QueueOptions::default() }
 }
 
 pub(crate) fn exclusive() -> QueueOptions {
@@ -274,12 +287,22 @@ impl Client {
         to: Address,
         message: Message,
     ) -> Result<Outcome, BrokerError> {
+        self.publish_declaring(to, message, None).await
+    }
+
+    /// Publishes to a queue that is declared so, and mandatory.
+    pub(crate) async fn publish_declaring(
+        &mut self,
+        to: Address,
+        message: Message,
+        queue: Option<&QueueOptions>,
+    ) -> Result<Outcome, BrokerError> {
         let token = self.token();
         self.link.submit(Command::Publish {
             token,
             to,
             message,
-            queue: None,
+            queue: queue.cloned().map(Box::new),
             confirm: true,
             mandatory: true,
         });
@@ -300,6 +323,18 @@ impl Client {
         queue: &QueueOptions,
         prefetch: u16,
     ) -> Result<SubscriptionId, BrokerError> {
+        self.try_consume(from, queue, &[], prefetch).await
+    }
+
+    /// Subscribes with arguments of the consumer.
+    pub(crate) async fn try_consume(
+        &mut self,
+        from: Address,
+        queue: &QueueOptions,
+        arguments: &[(&str, Value)],
+        prefetch: u16,
+    ) -> Result<SubscriptionId, BrokerError> {
+        let arguments = table(arguments);
         let token = self.token();
         let subscription = SubscriptionId(self.id());
         let settle = SettleMode::Manual;
@@ -308,7 +343,7 @@ impl Client {
             subscription,
             from,
             queue: Box::new(queue.clone()),
-            arguments: Vec::new(),
+            arguments,
             prefetch,
             settle,
         });

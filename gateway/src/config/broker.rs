@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use broker_adapters::embedded;
 use broker_adapters::rabbitmq::{self, Endpoint};
 use protocols::auth::Secret;
 use protocols::text::Text;
@@ -26,7 +27,7 @@ fn loopback_users() -> Vec<String> {
     vec!["guest".to_owned()]
 }
 
-/// The embedded broker. Where it counts bytes, each message counts as its own and 520 more, and 72
+/// The embedded broker. Where it counts bytes, each message counts as its own and 536 more, and 72
 /// for each header, or value in one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -49,9 +50,13 @@ pub struct Embedded {
     pub max_topic_words: usize,
     /// Most `#` in a topic pattern. Default 4.
     pub max_topic_hashes: usize,
+    /// Most bytes of the arguments of one queue and its binding. Default 4 KiB.
+    pub max_argument_bytes: ByteSize,
     /// Users that may log in from the gateway's own host only. Default `["guest"]`, which may
     /// stand although there is no such user.
     pub loopback_users: Vec<String>,
+    /// `[broker.NAME.exchange.NAME]`. Default: none but the predeclared ones.
+    pub exchange: BTreeMap<String, Exchange>,
     /// `[broker.NAME.user.LOGIN]`. Default: `guest` with passcode `guest`.
     pub user: BTreeMap<String, User>,
 }
@@ -68,8 +73,49 @@ impl Default for Embedded {
             max_private_queues: 100_000,
             max_topic_words: 32,
             max_topic_hashes: 4,
+            max_argument_bytes: ByteSize(4 << 10),
             loopback_users: loopback_users(),
+            exchange: BTreeMap::new(),
             user: BTreeMap::from([("guest".to_owned(), guest)]),
+        }
+    }
+}
+
+/// An exchange of the embedded broker, beside the predeclared ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    /// How it routes. No default.
+    pub kind: ExchangeKind,
+    /// Whether only dead letters reach it, and not what clients publish. Default false.
+    #[serde(default)]
+    pub internal: bool,
+    /// Virtual hosts it is in. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vhosts: Option<Vec<String>>,
+}
+
+/// AMQP 0-9-1's types of exchanges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExchangeKind {
+    /// By the key.
+    Direct,
+    /// To all that are bound.
+    Fanout,
+    /// By the key, as a pattern.
+    Topic,
+    /// By headers.
+    Headers,
+}
+
+impl From<ExchangeKind> for embedded::ExchangeKind {
+    fn from(kind: ExchangeKind) -> Self {
+        match kind {
+            ExchangeKind::Direct => Self::Direct,
+            ExchangeKind::Fanout => Self::Fanout,
+            ExchangeKind::Topic => Self::Topic,
+            ExchangeKind::Headers => Self::Headers,
         }
     }
 }

@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use protocols::Registry;
 use serde::Serialize;
 
-pub use broker::{Broker, Embedded, Rabbitmq, User};
+pub use broker::{Broker, Embedded, Exchange, ExchangeKind, Rabbitmq, User};
 /// Where a RabbitMQ listens.
 pub use broker_adapters::rabbitmq::Endpoint;
 pub use layers::Sources;

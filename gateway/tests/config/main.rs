@@ -11,7 +11,9 @@ use std::time::Duration;
 use clap::Parser;
 use gateway::cli::{Cli, Request};
 use gateway::config::units::{ByteSize, Millis};
-use gateway::config::{Broker, Config, Embedded, LogFormat, Outgoing, Sources, Stomp, Verify};
+use gateway::config::{
+    Broker, Config, Embedded, Exchange, ExchangeKind, LogFormat, Outgoing, Sources, Stomp, Verify,
+};
 use protocols::auth::Secret;
 use protocols::registry::SessionSetup;
 use protocols::session::Session;
@@ -160,8 +162,17 @@ const BAD_LINES: &[(&str, &str)] = &[
     (
         "[broker.b]\nkind = 'embedded'\nspool = 5",
         "gateway.toml:3: broker.b.spool: unknown key; \
-         known: link_buffer, loopback_users, max_private_queues, max_queues, max_topic_hashes, \
-         max_topic_words, memory_limit, private_queue_bytes, user, vhosts",
+         known: exchange, link_buffer, loopback_users, max_argument_bytes, max_private_queues, \
+         max_queues, max_topic_hashes, max_topic_words, memory_limit, private_queue_bytes, user, vhosts",
+    ),
+    (
+        "[broker.b]\nkind = 'embedded'\n[broker.b.exchange.x]\nkind = 'topics'",
+        "gateway.toml:4: broker.b.exchange.x.kind: \
+         expected \"direct\" or \"fanout\" or \"topic\" or \"headers\", got \"topics\"",
+    ),
+    (
+        "[broker.b]\nkind = 'embedded'\n[broker.b.exchange.x]\nvhosts = ['/']",
+        "gateway.toml:3: broker.b.exchange.x.kind: missing; this key has no default",
     ),
     (
         "[broker.b]\nkind = 'embedded'\nmemory_limit = '64KB'",
@@ -502,6 +513,35 @@ fn a_default_login_its_broker_would_refuse_is_refused() {
 }
 
 #[test]
+fn exchanges_of_the_embedded_broker_are_declared_by_name() {
+    let text = |name: &str, vhost: &str| {
+        format!(
+            "[broker.main]\nkind = 'embedded'\n[broker.main.exchange.{name}]\nkind = 'headers'\n\
+             vhosts = ['{vhost}']\n[listener.web]\nbind = '127.0.0.1:0'\n\
+             [route.a]\nlistener = 'web'\nprotocols = ['stomp']\nbroker = 'main'"
+        )
+    };
+    let config = file(&text("orders", "/")).loaded();
+    let expected = Exchange {
+        kind: ExchangeKind::Headers,
+        internal: false,
+        vhosts: Some(vec!["/".to_owned()]),
+    };
+    assert_eq!(embedded(&config).exchange["orders"], expected);
+    let refusal = |name, vhost| file(&text(name, vhost)).refusal();
+    assert_eq!(
+        refusal("orders", "/a"),
+        "gateway.toml:5: broker.main.exchange.orders.vhosts: there is no virtual host named \"/a\"; \
+         did you mean \"/\"?"
+    );
+    assert_eq!(
+        refusal("'amq.mine'", "/"),
+        "gateway.toml:3: broker.main.exchange.\"amq.mine\": \
+         expected a name that does not begin with \"amq.\", got \"amq.mine\""
+    );
+}
+
+#[test]
 fn addresses_clash_by_port_and_reach_but_never_on_port_zero() {
     let second = |bind: &str, other: &str| {
         let text = format!(
@@ -779,6 +819,7 @@ const TABLES: &[&str] = &[
     "route.stomp.limits",
     "route.stomp.stomp",
     "broker.main",
+    "broker.main.exchange.orders",
     "broker.main.user.guest",
     "admin",
     "drain",
@@ -791,7 +832,7 @@ fn keys_of(table: &str) -> Vec<String> {
     let kind = (table == "broker.main").then_some("kind");
     known_keys(&refused)
         .chain(kind)
-        .filter(|key| !["limits", "service_login", "stomp", "user"].contains(key))
+        .filter(|key| !["exchange", "limits", "service_login", "stomp", "user"].contains(key))
         .map(str::to_owned)
         .collect()
 }
@@ -874,6 +915,7 @@ fn what_the_built_in_file_leaves_commented_out_is_valid_too() {
     assert_eq!(config.route["stomp"].default_login.as_deref(), Some("guest"));
     let service = config.route["stomp"].service_login.as_ref().unwrap();
     assert_eq!((service.login.as_str(), service.verify), ("guest", Verify::Broker));
+    assert_eq!(embedded(&config).exchange["orders"].kind, ExchangeKind::Topic);
 }
 
 #[test]
@@ -883,6 +925,7 @@ fn the_document_describes_every_key() {
             .replace("listener.web", "listener.NAME")
             .replace("route.stomp", "route.NAME")
             .replace("broker.main", "broker.NAME")
+            .replace("orders", "NAME")
             .replace("guest", "LOGIN");
         let kind = if *table == "broker.main" { " of the embedded broker" } else { "" };
         document_describes(&format!("## `[{name}]`{kind}"), &keys_of(table));

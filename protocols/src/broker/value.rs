@@ -71,6 +71,14 @@ impl Value {
         }
     }
 
+    /// A copy that keeps no input buffer alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let mut copy = self.clone();
+        copy.detach(&mut TextPool::with_capacity(self.size()));
+        copy
+    }
+
     /// Moves its bytes into this pool.
     pub(super) fn detach(&mut self, pool: &mut TextPool) {
         match self {
@@ -125,6 +133,18 @@ mod tests {
             Value::Array(Vec::new()),
         ]);
         assert_eq!(nested.size(), 4 * Value::ENTRY_OVERHEAD + 4);
+    }
+
+    #[test]
+    fn a_detached_value_is_equal_and_points_nowhere_into_the_input() {
+        let buffer = Bytes::from(b"abcdef".to_vec());
+        let text = Text::from_utf8(buffer.clone()).unwrap();
+        let table = Value::Table(vec![(text.slice(&text[..1]), Value::Bytes(buffer.slice(1..3)))]);
+        let value = Value::Array(vec![Value::Text(text), table]);
+        let copy = value.detached();
+        assert_eq!(copy, value);
+        drop(value);
+        assert!(buffer.is_unique(), "nothing else keeps the input alive");
     }
 
     #[test]

@@ -73,7 +73,7 @@ prop_compose! {
         (content_type, content_encoding, correlation_id) in (of(text()), of(text()), of(text())),
         (reply_to, message_id, kind, app_id) in (of(text()), of(text()), of(text()), of(text())),
         user_id in of(Just(Text::from_static(USER))),
-        expiration in of((0..=MAX_EXPIRATION).prop_map(|number| Text::from(number.to_string()))),
+        expiration in of((0..=expiration::MAX_TTL).prop_map(|number| Text::from(number.to_string()))),
         (persistent, priority, timestamp) in (any::<bool>(), of(any::<u8>()), of(any::<u64>())),
         headers in table(value()),
     ) -> Properties {

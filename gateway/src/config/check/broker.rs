@@ -211,6 +211,18 @@ impl<'a> Check<'a> {
         self.count(at.join("max_private_queues"), broker.max_private_queues);
         self.count(at.join("max_topic_words"), broker.max_topic_words);
         self.count(at.join("max_topic_hashes"), broker.max_topic_hashes);
+        self.size(at.join("max_argument_bytes"), broker.max_argument_bytes);
+        for (name, exchange) in &broker.exchange {
+            let at = at.concat(&["exchange", name]);
+            self.name(at.clone(), name, LONGEST_NAME);
+            if name.starts_with("amq.") {
+                let expected = "a name that does not begin with \"amq.\"";
+                self.add(at.clone(), Problem::mismatch(expected, quoted(name)));
+            }
+            for vhost in exchange.vhosts.iter().flatten() {
+                self.refer(at.join("vhosts"), "virtual host", vhost, broker.vhosts.iter());
+            }
+        }
         self.loopback_users(at.join("loopback_users"), name, broker);
         for (login, user) in &broker.user {
             let at = at.concat(&["user", login]);

@@ -1,0 +1,123 @@
+//! [`Timers`]: when the queues of one virtual host have to be looked at again.
+//!
+//! One task for each virtual host, and only while something in it has a deadline: most never need one.
+//! It sleeps until the first deadline, and has the virtual host look at the queue. Time is tokio's,
+//! so tests can turn it forward.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, Weak};
+
+use foldhash::fast::RandomState;
+use tokio::runtime::Handle;
+use tokio::select;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::queue::Queue;
+use super::vhost::Vhost;
+use crate::lock::lock;
+
+/// Most queues that are looked at before other tasks have their turn.
+const AT_ONCE: usize = 16;
+
+/// The deadlines of one virtual host.
+#[derive(Default)]
+pub(super) struct Timers {
+    due: Mutex<Due>,
+    /// The first deadline has changed, or the virtual host is gone.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Due {
+    /// The first one first; at most one for each queue.
+    order: BTreeMap<(Instant, u64), Weak<Queue>>,
+    of_queue: HashMap<u64, Instant, RandomState>,
+    /// A task waits for them.
+    is_waited_for: bool,
+}
+
+impl Timers {
+    /// Has `vhost` look at the queue then, or earlier if it has been asked to.
+    ///
+    /// *Order.* With no lock held. Within a tokio runtime; outside of one, nobody looks until the
+    /// next call within.
+    pub(super) fn set(self: &Arc<Self>, at: Instant, queue: &Arc<Queue>, vhost: &Arc<Vhost>) {
+        let mut due = lock(&self.due);
+        due.set(at, queue);
+        if due.is_waited_for {
+            drop(due);
+            self.changed.notify_one();
+        } else if let Ok(runtime) = Handle::try_current() {
+            due.is_waited_for = true;
+            runtime.spawn(wait(Arc::clone(self), Arc::downgrade(vhost)));
+        }
+    }
+
+    /// The virtual host is gone: so is whoever waits.
+    pub(super) fn stop(&self) {
+        self.changed.notify_one();
+    }
+
+    /// The first deadline; without one, nobody has to wait.
+    fn first(&self) -> Option<Instant> {
+        let mut due = lock(&self.due);
+        let first = due.order.keys().next().map(|(at, _)| *at);
+        due.is_waited_for = first.is_some();
+        first
+    }
+
+    /// Some queues whose deadline has come.
+    fn take_due(&self) -> Vec<Arc<Queue>> {
+        let mut due = lock(&self.due);
+        let now = Instant::now();
+        let mut queues = Vec::new();
+        while queues.len() < AT_ONCE
+            && let Some(entry) = due.order.first_entry()
+            && entry.key().0 <= now
+        {
+            let ((_, id), queue) = entry.remove_entry();
+            due.of_queue.remove(&id);
+            queues.extend(queue.upgrade());
+        }
+        queues
+    }
+}
+
+impl Due {
+    fn set(&mut self, at: Instant, queue: &Arc<Queue>) {
+        if let Some(&before) = self.of_queue.get(&queue.id) {
+            if before <= at {
+                return;
+            }
+            self.order.remove(&(before, queue.id));
+        }
+        self.of_queue.insert(queue.id, at);
+        self.order.insert((at, queue.id), Arc::downgrade(queue));
+    }
+}
+
+async fn wait(timers: Arc<Timers>, vhost: Weak<Vhost>) {
+    while let Some(at) = timers.first() {
+        select! {
+            () = sleep_until(at) => {}
+            () = timers.changed.notified() => {}
+        }
+        let Some(vhost) = vhost.upgrade() else {
+            return;
+        };
+        for queue in timers.take_due() {
+            vhost.look_again(&queue);
+        }
+        // However much there is to do, others have their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let due = lock(&self.due).order.len();
+        f.debug_struct("Timers").field("due", &due).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! Exchanges that the configuration declares, and what RabbitMQ's own faults keep out of the contract.
+
+use broker_adapters::embedded::{DeclaredExchange, ExchangeKind, Settings};
+use protocols::broker::{BrokerErrorKind, QueueOptions, Value, Verdict};
+
+use crate::support::{Fixture, exchange, existing, message, queue, table, text, with};
+
+fn declared(name: &str, kind: ExchangeKind) -> DeclaredExchange {
+    DeclaredExchange { name: name.into(), kind, internal: false, vhosts: None }
+}
+
+fn with_exchanges(exchanges: Vec<DeclaredExchange>) -> Fixture {
+    Fixture::embedded_with(Settings { exchanges, ..Settings::default() })
+}
+
+#[tokio::test]
+async fn each_kind_can_be_declared() {
+    let fixture = with_exchanges(vec![
+        declared("by.key", ExchangeKind::Direct),
+        declared("to.all", ExchangeKind::Fanout),
+        declared("by.pattern", ExchangeKind::Topic),
+        declared("by.headers", ExchangeKind::Headers),
+    ]);
+    let mut client = fixture.client().await;
+    let any = QueueOptions { binding: table(&[("x-match", text("any"))]), ..Default::default() };
+    for (name, key) in [("by.key", "k"), ("to.all", ""), ("by.pattern", "k.*")] {
+        client.subscribe(exchange(name, key), 10).await;
+    }
+    client.try_subscribe(exchange("by.headers", ""), &any, 10).await.unwrap();
+    for (name, key) in [("by.key", "k"), ("to.all", "any"), ("by.pattern", "k.x")] {
+        client.publish(exchange(name, key), name).await;
+        let delivery = client.delivery().await;
+        assert_eq!((delivery.body(), &*delivery.publication.exchange), (name, name));
+    }
+}
+
+#[tokio::test]
+async fn an_exchange_is_in_the_virtual_hosts_it_was_declared_for() {
+    let here = DeclaredExchange {
+        vhosts: Some(vec!["/".into()]),
+        ..declared("here", ExchangeKind::Fanout)
+    };
+    let fixture = with_exchanges(vec![here]);
+    fixture.client().await.subscribe(exchange("here", ""), 1).await;
+    let mut elsewhere = fixture.client_of(fixture.other_vhost()).await;
+    let default = QueueOptions::default();
+    let error = elsewhere.try_subscribe(exchange("here", ""), &default, 1).await.unwrap_err();
+    assert_eq!(error.text, "NOT_FOUND - no exchange 'here' in vhost 'other'");
+}
+
+#[tokio::test]
+async fn only_dead_letters_reach_an_internal_exchange() {
+    let buried = DeclaredExchange { internal: true, ..declared("buried", ExchangeKind::Fanout) };
+    let fixture = with_exchanges(vec![buried]);
+    let mut dead = fixture.client().await;
+    dead.subscribe(exchange("buried", ""), 10).await;
+    let mut client = fixture.client().await;
+    let error = client.try_publish(exchange("buried", "k"), message("m")).await.unwrap_err();
+    assert_eq!(error.kind, BrokerErrorKind::AccessRefused);
+    let expected = "ACCESS_REFUSED - cannot publish to internal exchange 'buried' in vhost '/'";
+    assert_eq!(error.text, expected);
+    let options = with(&[("x-dead-letter-exchange", text("buried"))]);
+    client.try_subscribe(queue("work"), &options, 1).await.unwrap();
+    client.publish(existing("work"), "m").await;
+    let delivery = client.delivery().await;
+    client.settle(&delivery, Verdict::Discard, false);
+    assert_eq!(dead.delivery().await.body(), "m");
+}
+
+#[tokio::test]
+async fn the_next_active_consumer_gets_what_waits() {
+    let fixture = Fixture::embedded();
+    let mut first = fixture.client().await;
+    let mut second = fixture.client().await;
+    let options = with(&[("x-single-active-consumer", Value::Boolean(true))]);
+    let active = first.try_subscribe(queue("work"), &options, 2).await.unwrap();
+    second.try_subscribe(queue("work"), &options, 10).await.unwrap();
+    for body in ["0", "1", "2"] {
+        first.publish(existing("work"), body).await;
+    }
+    // Its prefetch is used up, and still nobody else is served.
+    assert_eq!(first.bodies(2).await, ["0", "1"]);
+    second.expect_nothing().await;
+    first.unsubscribe(active).await;
+    assert_eq!(second.bodies(1).await, ["2"]);
+    drop(first);
+    assert_eq!(second.bodies(2).await, ["0", "1"]);
+}
+
+#[tokio::test]
+async fn of_those_who_stand_by_the_highest_priority_is_next_and_then_the_first() {
+    let fixture = Fixture::embedded();
+    let options = with(&[("x-single-active-consumer", Value::Boolean(true))]);
+    let mut clients = Vec::new();
+    for priority in [0, 0, 7, 7] {
+        let mut client = fixture.client().await;
+        let rank = [("x-priority", Value::Integer(priority))];
+        client.try_consume(queue("work"), &options, &rank, 1).await.unwrap();
+        clients.push(client);
+    }
+    let mut publisher = fixture.client().await;
+    for next in [0, 2, 3, 1] {
+        publisher.publish(existing("work"), "m").await;
+        let active = &mut clients[next];
+        let delivery = active.delivery().await;
+        active.accept(&delivery);
+        // Its place in the list stays; the client is another, who does not consume.
+        *active = fixture.client().await;
+    }
+}
+
+#[tokio::test]
+async fn queue_types_of_rabbitmq_are_refused_by_name() {
+    let fixture = Fixture::embedded();
+    for (name, value, what) in [
+        ("x-queue-type", text("quorum"), "queue type 'quorum'"),
+        ("x-queue-type", text("stream"), "queue type 'stream'"),
+        ("x-consumer-timeout", Value::Integer(1), "queue argument 'x-consumer-timeout'"),
+    ] {
+        let mut client = fixture.client().await;
+        let error = client.try_subscribe(queue("q"), &with(&[(name, value)]), 1).await.unwrap_err();
+        let expected = format!("NOT_IMPLEMENTED - {what} is not offered by the embedded broker");
+        assert_eq!(error.text, expected.as_str());
+    }
+}
