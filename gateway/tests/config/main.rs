@@ -1,6 +1,7 @@
 //! Configuration as an operator meets it: layers and their order, every refusal word for word, and
 //! the texts that describe it.
 
+mod guides;
 mod rabbitmq;
 
 use std::ffi::OsString;

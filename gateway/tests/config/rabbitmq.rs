@@ -351,7 +351,7 @@ fn a_bad_service_login_is_refused() {
 // ---- files and documents ------------------------------------------------------------------------
 
 /// The keys of a RabbitMQ, sorted.
-fn keys_of_rabbitmq() -> Vec<String> {
+pub(crate) fn keys_of_rabbitmq() -> Vec<String> {
     let text = with_keys("there-is-no-such-key = 1\nurl = 'amqp://a'");
     let refused = file(&text).refusal();
     let mut keys: Vec<_> = known_keys(&refused).chain(["kind"]).map(str::to_owned).collect();
