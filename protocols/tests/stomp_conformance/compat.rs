@@ -89,6 +89,16 @@ fn server_open_after_error_outlives_a_subscription_that_the_broker_ends() {
     assert!(client.is_open());
 }
 
+#[test]
+fn server_open_after_error_does_not_leave_a_client_mute_whose_broker_was_lost() {
+    let mut client = client(Switch::OpenAfterError);
+    let subscription = client.subscribe("0", "auto");
+    let error = BrokerError::new(BrokerErrorKind::Unavailable, "the connection was lost");
+    client.pair.event(Event::Canceled { subscription, error });
+    assert_eq!(client.frame().header("message"), Some("Server cancelled subscription"));
+    assert!(!client.is_open());
+}
+
 /// Three messages over two subscriptions: `0` got the first and the third, `1` the second.
 fn interleaved(client: &mut Client) -> [(SubscriptionId, String); 3] {
     let first = client.subscribe("0", "client");

@@ -6,7 +6,8 @@
 //! where only a subscription has ended.
 
 use crate::broker::{
-    BrokerError, Command, DeliveryTag, Event, Outcome, Publication, SubscriptionId, Token, Verdict,
+    BrokerError, BrokerErrorKind, Command, DeliveryTag, Event, Outcome, Publication,
+    SubscriptionId, Token, Verdict,
 };
 use crate::session::{Actions, CloseCause, Settled};
 use crate::stomp::acks::AckMode;
@@ -90,7 +91,9 @@ impl StompSession {
         let active = self.subscriptions.get_mut(id).filter(|it| it.is_active());
         let Some(subscription) = active else { return };
         let header = subscription.header.clone();
-        let is_soft = self.has(Switch::OpenAfterError);
+        // The plugin goes with its broker, and its clients come back: none is left without a word.
+        let is_lost = error.kind == BrokerErrorKind::Unavailable;
+        let is_soft = self.has(Switch::OpenAfterError) && !is_lost;
         if is_soft {
             self.subscriptions.lost(id);
         }
