@@ -13,6 +13,7 @@
 //! | `durable-names` | the queue of a durable subscription belongs to the user and the exchange | to key and `id` alone, by the plugin's name |
 //! | `persistent-queues` | `persistent` on SEND is about the message | about its queue, too |
 //! | `fewer-arguments` | every queue argument that RabbitMQ knows is taken | eight of them |
+//! | `nack-in-1.0` | STOMP 1.0 has no NACK | as in 1.1 |
 //! | `any-subprotocol` | an unknown sub-protocol is refused (RFC 6455 §4.2.2) | taken for STOMP, without an answer |
 
 /// One thing that the plugin does otherwise.
@@ -39,13 +40,15 @@ pub enum Switch {
     PersistentQueues,
     /// The plugin's queue arguments only.
     FewerArguments,
+    /// NACK in 1.0 is that of 1.1.
+    NackIn10,
     /// A client that offers unknown sub-protocols only is taken for a STOMP client.
     AnySubprotocol,
 }
 
 impl Switch {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::OpenAfterError,
         Self::ConnectionAcks,
         Self::RestartedTransactions,
@@ -56,6 +59,7 @@ impl Switch {
         Self::DurableNames,
         Self::PersistentQueues,
         Self::FewerArguments,
+        Self::NackIn10,
         Self::AnySubprotocol,
     ];
 
@@ -72,6 +76,7 @@ impl Switch {
             Self::DurableNames => "durable-names",
             Self::PersistentQueues => "persistent-queues",
             Self::FewerArguments => "fewer-arguments",
+            Self::NackIn10 => "nack-in-1.0",
             Self::AnySubprotocol => "any-subprotocol",
         }
     }

@@ -77,6 +77,9 @@ const CONSUMER_ARGUMENTS: [(&str, Kind); 3] = [
 /// Where a consumer of a stream begins.
 const STREAM_OFFSET: &str = "x-stream-offset";
 
+/// Names the queue behind a topic or an exchange.
+pub(super) const QUEUE_NAME: &str = "x-queue-name";
+
 /// Begins the name of a header for an argument of the binding.
 const BINDING: &str = "x-bind-";
 
@@ -88,7 +91,7 @@ pub(super) fn of_subscribe(
     from: &Address,
     compat: Compat,
 ) -> Result<QueueOptions, Violation> {
-    let durable = frame.flag("durable").or_else(|| frame.flag("persistent"));
+    let durable = durable(frame);
     let mut options = declared(frame, durable, from, compat)?;
     for (name, value) in frame.headers() {
         if let Some(argument) = name.strip_prefix(BINDING) {
@@ -117,8 +120,7 @@ pub(super) fn of_send(
     if !matches!(to, Address::Queue(_)) || !frame.headers().any(says) {
         return Ok(None);
     }
-    let persistent = || if by_persistent { frame.flag("persistent") } else { None };
-    let durable = frame.flag("durable").or_else(persistent);
+    let durable = if by_persistent { durable(frame) } else { frame.flag("durable") };
     declared(frame, durable, to, compat).map(|options| Some(Box::new(options)))
 }
 
@@ -194,9 +196,9 @@ pub(super) fn name(
         Address::Exchange { key, .. } => key,
         Address::Queue(_) | Address::ExistingQueue(_) | Address::Private(_) => return Ok(None),
     };
-    if let Some(name) = frame.get("x-queue-name") {
-        return match frame.name("x-queue-name", name)? {
-            "" => Err(frame.bad("x-queue-name", "the name of a queue", name)),
+    if let Some(name) = frame.get(QUEUE_NAME) {
+        return match frame.name(QUEUE_NAME, name)? {
+            "" => Err(frame.bad(QUEUE_NAME, "the name of a queue", name)),
             name => Ok(Some(Text::from(name))),
         };
     }
@@ -213,7 +215,13 @@ pub(super) fn name(
 
 /// Whether a SUBSCRIBE or UNSUBSCRIBE is about a subscription that lasts.
 pub(super) fn is_durable(frame: ClientFrame<'_>) -> bool {
-    frame.flag("durable").or_else(|| frame.flag("persistent")) == Some(true)
+    durable(frame) == Some(true)
+}
+
+/// What a frame says about lasting. If `durable` contradicts it, `persistent` counts, as with the
+/// plugin.
+fn durable(frame: ClientFrame<'_>) -> Option<bool> {
+    frame.flag("persistent").or_else(|| frame.flag("durable"))
 }
 
 /// A name that is always the same for these, and another for all others.

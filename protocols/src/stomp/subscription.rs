@@ -25,10 +25,21 @@ pub(super) struct Subscription {
     pub(super) mode: AckMode,
     /// What waits for an acknowledgement.
     pub(super) ledger: Ledger,
-    /// Its queue is behind a topic, and may outlast it.
-    pub(super) is_lasting_topic: bool,
+    /// Whether its queue may outlast it and is deleted on request.
+    pub(super) outlasting: Outlasting,
     state: State,
     message_id: MessageId,
+}
+
+/// A queue behind a topic that may outlast its subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outlasting {
+    /// There is none.
+    No,
+    /// It is this subscription's own.
+    Own,
+    /// The client has given it this name, and others may use it too.
+    Named(Text),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +56,12 @@ impl Subscription {
     /// Whether its deliveries go to the client.
     pub(super) fn is_active(&self) -> bool {
         self.state == State::Active
+    }
+
+    /// What the client calls it: its `id`, or else its destination.
+    pub(super) fn name(&self) -> &str {
+        let tag = self.message_id.consumer_tag();
+        tag.split_once('_').map_or(tag, |(_, name)| name)
     }
 
     /// The `message-id` of a delivery. Valid until the next call.
@@ -107,7 +124,7 @@ impl Subscriptions {
             header: name.header().map(Text::from),
             mode,
             ledger: Ledger::default(),
-            is_lasting_topic: false,
+            outlasting: Outlasting::No,
             state: State::Active,
             message_id: MessageId::new(&tag, session_id),
         };

@@ -2,6 +2,9 @@
 
 use protocols::broker::Verdict::{Accept, Discard, Requeue};
 use protocols::broker::{Command, Event, SubscriptionId};
+use protocols::policy::Policy;
+use protocols::stomp;
+use protocols::stomp::compat::{Compat, Switch};
 
 use crate::client::{Client, sentence};
 
@@ -140,6 +143,17 @@ fn v10_has_no_nack() {
     let error = client.violation("Bad command", protocols::session::CloseCode::Protocol);
     assert!(sentence(&error).contains("NACK") && sentence(&error).contains("1.0"));
     assert_eq!(error.header("receipt-id"), Some("r"));
+}
+
+#[test]
+fn v10_has_nack_for_those_who_want_it_so() {
+    let compat = Compat::NONE.with(Switch::NackIn10);
+    let stomp = stomp::Settings { compat, ..Policy::default().stomp };
+    let mut client = Client::connected_with("1.0", Policy { stomp, ..Policy::default() });
+    let subscription = client.subscribe("0", "client");
+    client.deliver(subscription, 1);
+    client.send("NACK", &[("message-id", &id(1))]);
+    assert_eq!(client.settlements(), [(1, Requeue, true)]);
 }
 
 #[test]

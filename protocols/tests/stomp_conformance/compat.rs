@@ -238,6 +238,8 @@ fn server_persistent_queues_are_declared_as_the_message_is_marked() {
     assert_eq!((fleeting.durable, fleeting.exclusive), (Some(false), Some(true)));
     assert_eq!(declared(by_message(), &[("persistent", "true")]), None);
     let both = declared(by_message(), &[("durable", "true"), ("persistent", "false")]).unwrap();
+    assert_eq!(both.durable, Some(false), "persistent goes first");
+    let both = declared(by_message(), &[("durable", "false"), ("persistent", "true")]).unwrap();
     assert_eq!(both.durable, Some(true));
     assert_eq!(declared(Policy::default(), &[("persistent", "false")]), None);
 }

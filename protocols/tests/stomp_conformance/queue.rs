@@ -133,7 +133,8 @@ fn server_a_durable_subscription_has_a_name_of_user_destination_and_id() {
     assert_ne!(name("/topic/b", &[("durable", "true")]).unwrap(), durable);
     assert_ne!(name("/exchange/x/a", &[("durable", "true")]).unwrap(), durable);
     assert_eq!(name("/topic/a", &[]), None);
-    assert_eq!(name("/topic/a", &[("durable", "false"), ("persistent", "true")]), None);
+    assert_eq!(name("/topic/a", &[("durable", "true"), ("persistent", "false")]), None);
+    assert!(name("/topic/a", &[("durable", "false"), ("persistent", "true")]).is_some());
     assert_eq!(name("/queue/a", &[("durable", "true")]), None);
     let both = [("durable", "true"), ("x-queue-name", "mine")];
     assert_eq!(name("/topic/a", &both).unwrap(), "mine");
@@ -169,7 +170,11 @@ fn server_unsubscribe_that_says_durable_deletes_the_queue_of_a_topic() {
     let (topic, durable) = (("destination", "/topic/a"), ("durable", "true"));
     assert!(deletes(&[topic, durable], &[durable]));
     assert!(deletes(&[topic, durable], &[("persistent", "true")]));
-    assert!(deletes(&[topic, ("x-queue-name", "q")], &[durable]));
+    let named = ("x-queue-name", "q");
+    assert!(deletes(&[topic, named], &[durable, named]));
+    assert!(!deletes(&[topic, named], &[durable]), "others may use it");
+    assert!(!deletes(&[topic, named], &[durable, ("x-queue-name", "other")]));
+    assert!(!deletes(&[topic, durable], &[durable, named]));
     assert!(!deletes(&[topic, durable], &[]));
     assert!(!deletes(&[topic, durable], &[("durable", "false")]));
     assert!(!deletes(&[topic], &[durable]), "it goes by itself");

@@ -169,7 +169,7 @@ fn server_queue_options_are_headers() {
     assert_eq!(queue(&headers), all);
     let durable = |headers: &[(&str, &str)]| queue(headers).durable;
     assert_eq!(durable(&[("persistent", "true")]), Some(true));
-    assert_eq!(durable(&[("persistent", "true"), ("durable", "false")]), Some(false));
+    assert_eq!(durable(&[("persistent", "true"), ("durable", "false")]), Some(true));
     for name in ["durable", "persistent", "exclusive", "auto-delete"] {
         for value in ["1", "yes", "", "tRUE"] {
             assert_eq!(subscribed(&[(name, value)]).queue, QueueOptions::default());
@@ -354,6 +354,15 @@ fn v12_a_subscription_ended_by_the_broker_is_an_error_that_names_it() {
     assert_eq!(error.header("message"), Some("Server cancelled subscription"));
     assert_eq!(error.header("subscription"), Some("1"));
     assert_eq!((close.code, close.cause), (CloseCode::Policy, CloseCause::Broker));
+}
+
+#[test]
+fn server_a_subscription_without_id_is_named_by_its_destination_when_it_ends() {
+    let mut client = Client::connected("1.2");
+    client.send("SUBSCRIBE", &[("destination", "/queue/a_b")]);
+    let subscription = client.agree();
+    client.pair.event(Event::Canceled { subscription, error: not_found() });
+    assert_eq!(client.refusal().error.header("subscription"), Some("/queue/a_b"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! *Spec.* STOMP 1.2 §ACK, §NACK: the message is named by `id`; 1.1: by `message-id` and
 //! `subscription`, which may be missing, as with RabbitMQ, but not be another; 1.0: by `message-id`,
-//! and there is no NACK. `requeue:false` on NACK is RabbitMQ's. The RECEIPT is due at once, in a
+//! and there is no NACK, unless [`Switch::NackIn10`] is set. `requeue:false` on NACK is RabbitMQ's. The RECEIPT is due at once, in a
 //! transaction too: what it asks for has been checked and noted. With [`Switch::ConnectionAcks`] a
 //! cumulative one means the earlier messages of all subscriptions, as on an AMQP channel.
 
@@ -75,7 +75,8 @@ impl StompSession {
     /// for it.
     fn settlement(&mut self, frame: ClientFrame<'_>) -> Result<Settlement, Violation> {
         let verb = frame.verb().as_str();
-        if frame.verb() == Verb::Nack && frame.version() == Version::V10 {
+        let is_too_early = frame.verb() == Verb::Nack && frame.version() == Version::V10;
+        if is_too_early && !self.has(Switch::NackIn10) {
             let version = frame.version().as_str();
             return Err(Violation::VerbNotInVersion { verb, version });
         }

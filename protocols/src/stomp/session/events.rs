@@ -12,6 +12,7 @@ use crate::broker::{
 use crate::session::{Actions, CloseCause, Settled};
 use crate::stomp::acks::AckMode;
 use crate::stomp::compat::Switch;
+use crate::text::Text;
 use crate::violation::Report;
 
 use super::leave::Failure;
@@ -90,7 +91,8 @@ impl StompSession {
     fn on_canceled(&mut self, id: SubscriptionId, error: &BrokerError, actions: &mut Actions) {
         let active = self.subscriptions.get_mut(id).filter(|it| it.is_active());
         let Some(subscription) = active else { return };
-        let header = subscription.header.clone();
+        // Without an `id` there is nothing else to tell it by.
+        let name = Text::from(subscription.name());
         // The plugin goes with its broker, and its clients come back: none is left without a word.
         let is_lost = error.kind == BrokerErrorKind::Unavailable;
         let is_soft = self.has(Switch::OpenAfterError) && !is_lost;
@@ -101,7 +103,7 @@ impl StompSession {
             report: Report { message: CANCELED, ..error.kind.report() },
             sentence: &error.text,
             receipt: None,
-            subscription: header.as_deref(),
+            subscription: Some(&name),
             cause: CloseCause::Broker,
         };
         if is_soft {

@@ -2,7 +2,7 @@
 //!
 //! *Spec.* STOMP 1.2 §SUBSCRIBE, §UNSUBSCRIBE; `prefetch-count` and the headers of `queue.rs` are
 //! RabbitMQ's, and so are that `id` may be missing in 1.1 and 1.2, and that an UNSUBSCRIBE from a
-//! topic that says `durable` deletes the queue. The RECEIPT waits for the broker.
+//! topic that says `durable` deletes the queue: one that was given a name only if it says that too. The RECEIPT waits for the broker.
 
 use crate::broker::{Address, Command};
 use crate::session::Actions;
@@ -10,8 +10,8 @@ use crate::stomp::acks::AckMode;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::compat::{Switch, UNBOUNDED_PREFETCH};
 use crate::stomp::destination::TEMP_QUEUE;
-use crate::stomp::queue;
-use crate::stomp::subscription::ConsumerName;
+use crate::stomp::queue::{self, QUEUE_NAME};
+use crate::stomp::subscription::{ConsumerName, Outlasting};
 use crate::violation::Violation;
 
 use super::StompSession;
@@ -44,9 +44,14 @@ impl StompSession {
             self.receipts.wait(token, receipt);
         }
         let subscription = self.subscriptions.add(name, mode, &self.session_id);
-        let is_lasting_topic = matches!(from, Address::Topic(_)) && queue.name.is_some();
         if let Some(added) = self.subscriptions.get_mut(subscription) {
-            added.is_lasting_topic = is_lasting_topic;
+            added.outlasting = match (&from, &queue.name) {
+                (Address::Topic(_), Some(name)) if frame.get(QUEUE_NAME).is_some() => {
+                    Outlasting::Named(name.clone())
+                }
+                (Address::Topic(_), Some(_)) => Outlasting::Own,
+                _ => Outlasting::No,
+            };
         }
         let settle = mode.settle_mode();
         let command =
@@ -67,9 +72,13 @@ impl StompSession {
         }
         let token = self.next_token();
         let subscription = self.subscriptions.retire(name, token)?;
-        let is_lasting =
-            self.subscriptions.get_mut(subscription).is_some_and(|it| it.is_lasting_topic);
-        let delete = is_lasting && queue::is_durable(frame);
+        let outlasting = self.subscriptions.get_mut(subscription).map(|it| &it.outlasting);
+        let is_meant = match (outlasting, frame.get(QUEUE_NAME)) {
+            (Some(Outlasting::Own), None) => true,
+            (Some(Outlasting::Named(name)), Some(said)) => *name == *said,
+            _ => false,
+        };
+        let delete = is_meant && queue::is_durable(frame);
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
         }
