@@ -162,6 +162,20 @@ impl StompClient {
         }
     }
 
+    /// Sends bytes as one text message, or binary one if they ask for that or are not UTF-8; over
+    /// TCP as they are. As with [`RawWs::send`], a server that has hung up does not matter.
+    pub async fn send_unit(&mut self, bytes: Vec<u8>, binary: bool) {
+        match &mut self.wire {
+            Wire::Ws(ws) => {
+                let is_text = !binary && std::str::from_utf8(&bytes).is_ok();
+                ws.send(&if is_text { Frame::text(bytes) } else { Frame::binary(bytes) }).await;
+            }
+            Wire::Tcp(stream) => {
+                let _ = within("room to send", stream.write_all(&bytes)).await;
+            }
+        }
+    }
+
     /// Sends a frame as one text message if it is UTF-8, else as one binary message.
     pub async fn send(&mut self, verb: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
         let bytes = frame_bytes(verb, headers, body);

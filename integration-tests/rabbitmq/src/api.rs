@@ -39,6 +39,12 @@ impl Api {
         assert!(matches!(status, 201 | 204), "PUT {path}: {status} {body}");
     }
 
+    /// Has something done at this path; panics if it is refused.
+    pub async fn post(&self, path: &str, value: Value) {
+        let (status, body) = self.call("POST", path, Some(value)).await;
+        assert_eq!(status, 200, "POST {path}: {body}");
+    }
+
     /// Deletes what is at this path, and says whether something was; panics if it is refused.
     pub async fn delete(&self, path: &str) -> bool {
         let (status, body) = self.call("DELETE", path, None).await;

@@ -258,7 +258,12 @@ fn configuration(addresses: &Addresses, certificates: &Certificates) -> String {
     {{collect_statistics_interval, 200}}]}},
 {{rabbitmq_management, [
     {{listener, [{{ip, "127.0.0.1"}}, {{port, {http}}}]}},
-    {{management_db_cache_multiplier, 0}}]}},
+    {{management_db_cache_multiplier, 0}},
+    {{sample_retention_policies, [{{global, [{{605, 1}}]}}, {{basic, [{{605, 1}}]}},
+                                 {{detailed, [{{10, 1}}]}}]}}]}},
+{{rabbitmq_management_agent, [
+    {{sample_retention_policies, [{{global, [{{605, 1}}]}}, {{basic, [{{605, 1}}]}},
+                                 {{detailed, [{{10, 1}}]}}]}}]}},
 {{rabbitmq_stomp, [{{tcp_listeners, [{{"127.0.0.1", {stomp}}}]}}]}},
 {{rabbitmq_web_stomp, [{{tcp_config, [{{ip, "127.0.0.1"}}, {{port, {web_stomp}}}]}}]}}].
 "#

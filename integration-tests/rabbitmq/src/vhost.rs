@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::node::Node;
+use crate::wait::eventually;
 
 /// A virtual host and a user with all permissions in it, both with names that nothing else on the
 /// node has. They stay until the node ends.
@@ -148,6 +149,18 @@ impl Vhost {
         self.api.put(&self.in_vhost("queues", name), value).await;
     }
 
+    /// Publishes a text to a queue with these properties, an object such as `{"headers":{"n":1}}`.
+    pub async fn publish(&self, queue: &str, properties: Value, text: &str) {
+        let path = format!("{}/publish", self.in_vhost("exchanges", "amq.default"));
+        let value = json!({
+            "properties": properties,
+            "routing_key": queue,
+            "payload": text,
+            "payload_encoding": "string",
+        });
+        self.api.post(&path, value).await;
+    }
+
     /// Deletes a queue; says whether there was one.
     pub async fn delete_queue(&self, name: &str) -> bool {
         self.api.delete(&self.in_vhost("queues", name)).await
@@ -159,6 +172,25 @@ impl Vhost {
         self.api.put(&self.in_vhost("exchanges", name), value).await;
     }
 
+    /// Deletes every queue, once those of clients that have gone are gone, and every exchange that
+    /// was declared.
+    pub async fn clear(&self) {
+        let lasting = async || {
+            let queues = self.queues_at_once().await;
+            (!queues.iter().any(|queue| queue.exclusive)).then_some(queues)
+        };
+        for queue in eventually("the end of exclusive queues", lasting).await {
+            self.delete_queue(&queue.name).await;
+        }
+        let path = format!("/exchanges/{}", Api::segment(&self.name));
+        for exchange in list(&self.api.get(&path).await) {
+            let name = text(&exchange["name"]);
+            if !name.is_empty() && !name.starts_with("amq.") {
+                self.delete_exchange(&name).await;
+            }
+        }
+    }
+
     /// Deletes an exchange; says whether there was one.
     pub async fn delete_exchange(&self, name: &str) -> bool {
         self.api.delete(&self.in_vhost("exchanges", name)).await
@@ -166,7 +198,18 @@ impl Vhost {
 
     /// The queues there are. Their messages are counted several times a second, not at once.
     pub async fn queues(&self) -> Vec<Queue> {
-        let listed = self.api.get(&format!("/queues/{}", Api::segment(&self.name))).await;
+        self.listed_queues("").await
+    }
+
+    /// As [`queues`](Self::queues), past RabbitMQ's statistics, which are seconds old for some: a
+    /// queue that was not counted yet has no messages.
+    pub async fn queues_at_once(&self) -> Vec<Queue> {
+        self.listed_queues("?disable_stats=true&enable_queue_totals=true").await
+    }
+
+    async fn listed_queues(&self, how: &str) -> Vec<Queue> {
+        let path = format!("/queues/{}{how}", Api::segment(&self.name));
+        let listed = self.api.get(&path).await;
         let queue = |it: &Value| Queue {
             name: text(&it["name"]),
             messages: it["messages"].as_u64(),

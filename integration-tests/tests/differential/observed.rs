@@ -2,7 +2,7 @@
 //! consumers of the broker.
 //!
 //! Left out, because the table in `gateway/docs/STOMP.md` says that they differ: of an ERROR all but
-//! its `message`; the `server` header, and what the server expects by `heart-beat`; `receipt` and
+//! its `message` and `subscription`; the `server` header, and what the server expects by `heart-beat`; `receipt` and
 //! `transaction` of a SEND, which the plugin hands on; whether a queue without a name is exclusive.
 //! RECEIPTs are compared as a set: the plugin sends them as they come.
 
@@ -13,14 +13,24 @@ use integration_tests::StompFrame;
 use rabbitmq_node::{Api, Vhost};
 use serde_json::Value;
 
+use crate::script::Bad;
+
 /// What a connection has received.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) frames: Vec<StompFrame>,
     pub(crate) is_logged_in: bool,
     pub(crate) is_closed: bool,
+    /// The code that a WebSocket was closed with.
+    pub(crate) code: Option<u16>,
     /// Something was waited for that did not come: the script is over for this connection.
     pub(crate) waited_in_vain: bool,
+    /// The end of the connection is the client's wish.
+    pub(crate) said_goodbye: bool,
+    /// What a WebSocket that offered sub-protocols was told: one of them, or `none`.
+    pub(crate) protocol: Option<String>,
+    /// Something came in a binary message.
+    pub(crate) binary: bool,
 }
 
 impl Seen {
@@ -33,10 +43,25 @@ impl Seen {
         !self.is_closed && !self.waited_in_vain
     }
 
+    /// What has happened of what a script has to name.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = Bad> {
+        let has_error = self.frames.iter().any(|frame| frame.verb == "ERROR");
+        [
+            has_error.then_some(Bad::Error),
+            (self.is_closed && !self.said_goodbye).then_some(Bad::Closed),
+            self.waited_in_vain.then_some(Bad::Silence),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
     /// As text that can be compared.
     pub(crate) fn told(&self, name: &str, vhost: &Vhost) -> String {
         let mut tags = Vec::new();
         let mut text = String::new();
+        if let Some(protocol) = &self.protocol {
+            let _ = writeln!(text, "{name} speaks {protocol}");
+        }
         let receipts: BTreeSet<_> =
             self.frames.iter().filter_map(|frame| frame.header("receipt-id")).collect();
         for kind in ["CONNECTED", "MESSAGE", "ERROR"] {
@@ -57,11 +82,12 @@ impl Seen {
             let _ = writeln!(text, "{name} RECEIPT {receipt}");
         }
         let end = match (self.is_closed, self.waited_in_vain) {
-            (true, _) => "closed",
-            (_, true) => "open, and waits in vain",
-            _ => "open",
+            (true, _) => self.code.map_or_else(|| "closed".to_owned(), |it| format!("closed {it}")),
+            (_, true) => "open, and waits in vain".to_owned(),
+            _ => "open".to_owned(),
         };
-        let _ = writeln!(text, "{name} {end}");
+        let kind = if self.binary { ", and was sent binary messages" } else { "" };
+        let _ = writeln!(text, "{name} {end}{kind}");
         text.replace(vhost.name(), "$vhost").replace(vhost.user(), "$user")
     }
 
@@ -77,7 +103,8 @@ fn subscription(frame: &StompFrame) -> String {
 
 fn line(frame: &StompFrame, tags: &mut Vec<String>) -> String {
     if frame.verb == "ERROR" {
-        return format!("ERROR {}", frame.header("message").unwrap_or_default());
+        let message = frame.header("message").unwrap_or_default();
+        return format!("ERROR {message} {}", frame.header("subscription").unwrap_or_default());
     }
     let mut headers = BTreeSet::new();
     for (name, value) in &frame.headers {
@@ -94,7 +121,7 @@ fn line(frame: &StompFrame, tags: &mut Vec<String>) -> String {
         headers.insert(format!("{name}:{value}"));
     }
     let headers: Vec<_> = headers.into_iter().collect();
-    format!("{} {} | {:?}", frame.verb, headers.join(" "), frame.text())
+    format!("{} {} | {:?}", frame.verb, headers.join(" "), frame.body.escape_ascii().to_string())
 }
 
 /// `T_0@@session-…@@7` with the number of the delivery, in the order they came.
@@ -118,7 +145,7 @@ fn without_generated(name: &str) -> String {
 /// Queues, bindings and consumers, as text that can be compared. Several that are alike show as one.
 pub(crate) async fn objects(vhost: &Vhost) -> String {
     let mut lines = BTreeSet::new();
-    let queues = vhost.queues().await;
+    let queues = vhost.queues_at_once().await;
     let shown = |name: &str| {
         let is_durable = queues.iter().any(|queue| queue.durable && queue.name == name);
         if is_durable { name.to_owned() } else { without_generated(name) }
@@ -127,8 +154,11 @@ pub(crate) async fn objects(vhost: &Vhost) -> String {
         let name = shown(&queue.name);
         let exclusive = queue.exclusive && name == queue.name;
         lines.insert(format!(
-            "queue {name} durable:{} auto-delete:{} exclusive:{exclusive} {}",
-            queue.durable, queue.auto_delete, queue.arguments
+            "queue {name} durable:{} auto-delete:{} exclusive:{exclusive} {} messages:{}",
+            queue.durable,
+            queue.auto_delete,
+            queue.arguments,
+            queue.messages.unwrap_or_default()
         ));
     }
     let path = format!("/bindings/{}", Api::segment(vhost.name()));
