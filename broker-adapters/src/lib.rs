@@ -16,6 +16,7 @@ mod lock;
 pub mod mailbox;
 pub mod rabbitmq;
 mod refusals;
+pub mod trie;
 
 use std::fmt::Debug;
 use std::task::{Context, Poll};

@@ -95,6 +95,19 @@ impl<T: Weight> Mailbox<T> {
         Slot { state }.put(item)
     }
 
+    /// Changes what waits, where an item finds no room and others are to make it. Nobody is woken: a
+    /// receiver that is behind does not wait.
+    ///
+    /// *Cost.* O(n) in what waits.
+    pub fn rework(&self, change: impl FnOnce(&mut VecDeque<T>)) {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return;
+        }
+        change(&mut state.items);
+        state.waiting = state.items.iter().map(Weight::weight).sum();
+    }
+
     /// Swaps everything that waits into `batch`. What was taken before no longer counts.
     ///
     /// *Order.* `batch` must be empty: the receiver has dealt with the last one. A batch that comes

@@ -32,6 +32,10 @@ pub(crate) fn subscription_exists(id: u64) -> BrokerError {
     precondition_failed(format!("subscription {id} exists already"))
 }
 
+pub(crate) fn no_inbox(id: u64) -> BrokerError {
+    not_found(format!("there is no inbox {id}"))
+}
+
 pub(crate) fn text_too_long(what: &str, bytes: usize) -> BrokerError {
     precondition_failed(format!("{what} has {bytes} bytes, more than {MAX_NAME}"))
 }
@@ -70,6 +74,14 @@ pub(crate) fn check_reply_name(name: &str) -> Result<(), BrokerError> {
 
 pub(crate) fn direct_reply_to() -> BrokerError {
     precondition_failed(format!("direct reply-to ('{DIRECT_REPLY_TO}') is not offered"))
+}
+
+pub(crate) fn too_many_words(what: &str, words: usize, max: usize) -> BrokerError {
+    precondition_failed(format!("a {what} of {words} words has more than {max}"))
+}
+
+pub(crate) fn too_many_hashes(hashes: usize, max: usize) -> BrokerError {
+    precondition_failed(format!("a topic pattern with {hashes} '#' has more than {max}"))
 }
 
 pub(crate) fn not_found(text: impl Display) -> BrokerError {

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod embedded_only;
+mod inbox;
 mod named;
 mod rabbitmq_only;
 mod support;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use arguments::*;
+use inbox::*;
 use named::*;
 use protocols::auth::DenialKind;
 use protocols::broker::{
@@ -721,6 +723,12 @@ macro_rules! contract {
             arguments_that_make_no_sense_are_refused,
             other_arguments_than_a_queue_has_are_refused,
             arguments_of_bindings_and_consumers_are_checked,
+            an_inbox_takes_the_topics_it_is_bound_to,
+            an_inbox_gets_a_message_once_however_many_topics_fit,
+            an_inbox_takes_a_topic_no_more_once_it_is_unbound,
+            a_topic_that_cannot_be_bound_is_refused_and_the_inbox_goes_on,
+            an_inbox_keeps_to_its_prefetch_and_the_order_over_topics,
+            an_inbox_goes_with_its_subscription_or_its_link,
             a_subscriber_is_served_only_after_it_was_told_so,
             what_is_published_after_a_subscription_was_asked_for_reaches_it,
         ]);

@@ -41,6 +41,8 @@ pub(crate) struct Admitted {
     pub(crate) grant: Grant,
     /// Its view of the broker.
     pub(crate) link: Box<dyn Link>,
+    /// Whom that works for.
+    pub(crate) identity: Identity,
 }
 
 impl Login {
@@ -55,36 +57,38 @@ impl Login {
         let AuthRequest { credentials, vhost } = request;
         let vhost = vhost.unwrap_or_else(|| self.vhost.clone());
         let Some(service) = &self.service else {
-            let (user, link) = self.open_as_client(credentials, peer, vhost.clone()).await?;
-            return Ok(Admitted { grant: Grant { user, vhost }, link });
+            let (identity, link) = self.open_as_client(credentials, peer, vhost.clone()).await?;
+            let user = identity.credentials.login.clone();
+            return Ok(Admitted { grant: Grant { user, vhost }, link, identity });
         };
         let user = if service.verifies {
             // The link has shown that the broker lets this client in: it is not needed any more.
-            self.open_as_client(credentials, peer, vhost.clone()).await?.0
+            self.open_as_client(credentials, peer, vhost.clone()).await?.0.credentials.login
         } else {
             service.credentials.login.clone()
         };
-        let link = self.open_as_service(service, vhost.clone()).await?;
-        Ok(Admitted { grant: Grant { user, vhost }, link })
+        let (identity, link) = self.open_as_service(service, vhost.clone()).await?;
+        Ok(Admitted { grant: Grant { user, vhost }, link, identity })
     }
 
-    /// A link as the client itself, and its user.
+    /// A link as the client itself, and who that is.
     async fn open_as_client(
         &self,
         credentials: Option<Credentials>,
         peer: IpAddr,
         vhost: Text,
-    ) -> Result<(Text, Box<dyn Link>), Denial> {
+    ) -> Result<(Identity, Box<dyn Link>), Denial> {
         let credentials = credentials.or_else(|| self.default.clone()).ok_or_else(|| {
             denial(DenialKind::BadCredentials, "a login and a passcode are needed here")
         })?;
-        let user = credentials.login.clone();
-        if self.loopback_users.contains(&user) && !peer.to_canonical().is_loopback() {
+        let user = &credentials.login;
+        if self.loopback_users.contains(user) && !peer.to_canonical().is_loopback() {
             let text = format!("user '{user}' can only connect from the gateway's own host");
             return Err(denial(DenialKind::NotLoopback, text));
         }
-        let link = self.broker.open(vhost, credentials.into()).await?;
-        Ok((user, link))
+        let identity = Identity::from(credentials);
+        let link = self.broker.open(vhost, identity.clone()).await?;
+        Ok((identity, link))
     }
 
     /// A link under the service login. What is wrong with that is no fault of the client's, which may
@@ -93,9 +97,10 @@ impl Login {
         &self,
         service: &Service,
         vhost: Text,
-    ) -> Result<Box<dyn Link>, Denial> {
+    ) -> Result<(Identity, Box<dyn Link>), Denial> {
         let identity = Identity { credentials: service.credentials.clone(), is_service: true };
-        self.broker.open(vhost, identity).await.map_err(|refused| match refused.kind {
+        let opened = self.broker.open(vhost, identity.clone()).await;
+        opened.map(|link| (identity, link)).map_err(|refused| match refused.kind {
             DenialKind::BadCredentials | DenialKind::NotLoopback => {
                 let login = &service.credentials.login;
                 error!(%login, "the broker refuses the service login: {}", refused.text);

@@ -14,6 +14,8 @@
 //! - While reading is stopped the session is told, so that it does not miss heart-beats that it
 //!   cannot see.
 
+mod closing;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
@@ -24,17 +26,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use broker_adapters::Link;
+use closing::{Closing, End};
 use futures_core::future::BoxFuture;
 use protocols::auth::{AuthReply, AuthRequest, Denial};
 use protocols::broker::{BrokerError, BrokerErrorKind, Command, Event, Verdict};
-use protocols::session::{Close, CloseCause, Settled};
+use protocols::session::{OutFrame, Settled};
 use protocols::violation::Violation;
 use protocols::{Actions, Session};
 use tokio::time::Sleep;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::auth::Admitted;
 use crate::drain::Drain;
+use crate::hub::Place;
+use crate::hub::share::{Received, Share};
 use crate::probe::Probe;
 use crate::route::{Route, Tuning};
 use crate::transport::{Transport, TransportError};
@@ -65,61 +70,6 @@ pub(crate) async fn drive<T: Transport>(transport: T, connection: Connection) {
     Driver::new(transport, connection).await.log();
 }
 
-/// How a connection ended.
-#[derive(Debug)]
-enum End {
-    /// The session closed it, for the reason given, and the peer was told.
-    Closed(Close),
-    /// The peer went away without a goodbye of its protocol.
-    PeerGone,
-    /// The socket failed.
-    Broken(std::io::Error),
-    /// The peer took no byte of waiting output for `write_timeout`.
-    WriteTimeout { buffered: usize },
-    /// The peer said goodbye, but its last messages were not taken in time, or the broker was lost.
-    NotTaken { why: &'static str },
-}
-
-impl End {
-    fn log(self) {
-        match self {
-            Self::Closed(Close { cause: CloseCause::Violation(violation), .. }) => {
-                warn!(kind = violation.report().label, "closed the connection: {violation}");
-            }
-            Self::Closed(Close { cause: CloseCause::LoginRefused, reason, .. }) => {
-                warn!(kind = "login_refused", "closed the connection: {reason}");
-            }
-            Self::Closed(Close { cause: CloseCause::Broker, reason, .. }) => {
-                warn!(kind = "broker", "closed the connection: {reason}");
-            }
-            Self::Closed(Close { cause: CloseCause::Drain, .. }) => {
-                info!(kind = "drain", "closed the connection");
-            }
-            Self::Closed(Close { cause: CloseCause::Peer, .. }) => {
-                info!(kind = "peer", "the client disconnected");
-            }
-            Self::PeerGone => info!(kind = "gone", "the client went away"),
-            Self::Broken(error) => info!(kind = "broken", "the connection broke: {error}"),
-            Self::WriteTimeout { buffered } => {
-                warn!(kind = "write_timeout", buffered, "cut a client that takes no output");
-            }
-            Self::NotTaken { why } => {
-                warn!(kind = why, "cut a client whose last messages the broker has not taken");
-            }
-        }
-    }
-}
-
-/// A connection on its last way.
-struct Closing {
-    /// How it will have ended. [`End::Closed`] wants a goodbye; at any other nothing more is said.
-    end: End,
-    /// When it is cut, said or not.
-    deadline: Instant,
-    /// The link was let go: what was outstanding is back in its queue.
-    released: bool,
-}
-
 struct Driver<T> {
     transport: T,
     session: Box<dyn Session>,
@@ -128,6 +78,8 @@ struct Driver<T> {
     tuning: Tuning,
     /// Set from the login's success until the connection closes.
     link: Option<Box<dyn Link>>,
+    /// What the session shares with others; set with `link`.
+    share: Option<Share>,
     /// Set while a login is being decided; nothing is read meanwhile.
     login: Option<BoxFuture<'static, Result<Admitted, Denial>>>,
     /// Empty between steps.
@@ -183,6 +135,7 @@ impl<T: Transport> Driver<T> {
             peer,
             tuning,
             link: None,
+            share: None,
             login: None,
             actions: Actions::default(),
             held: VecDeque::new(),
@@ -219,6 +172,7 @@ impl<T: Transport> Driver<T> {
         // Input first: what it asks for is little, and among it is what stops deliveries.
         let mut spent = self.drive_input(now, cx);
         spent |= self.drive_broker(now, cx);
+        spent |= self.drive_shared(now, cx);
         self.drive_timer(now, cx)?;
         self.drive_output(now, cx)?;
         if self.closing.is_some() {
@@ -293,9 +247,12 @@ impl<T: Transport> Driver<T> {
         };
         self.login = None;
         let reply = match answer {
-            Ok(Admitted { grant, link }) => {
+            Ok(Admitted { grant, link, identity }) => {
                 info!(user = %grant.user, vhost = %grant.vhost, "logged in");
                 self.link = Some(link);
+                let place = Place { vhost: grant.vhost.clone(), identity };
+                let hub = Arc::clone(&self.route.hub);
+                self.share = Some(Share::new(hub, place, &self.route.pending));
                 AuthReply::Granted(grant)
             }
             Err(denial) => AuthReply::Denied(denial),
@@ -324,6 +281,44 @@ impl<T: Transport> Driver<T> {
             self.dispatch(now, cx);
         }
         true
+    }
+
+    /// What the session shares with others. True if the budget was spent.
+    fn drive_shared(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let mut has_output = false;
+        let mut spent = true;
+        for _ in 0..BUDGET {
+            if self.is_above_high_water() {
+                self.throttled = true;
+            }
+            let is_open = self.closing.is_none() && !self.is_above_high_water();
+            let Some(share) = self.share.as_mut().filter(|_| is_open) else {
+                spent = false;
+                break;
+            };
+            let Poll::Ready(received) = share.poll_next(cx) else {
+                spent = false;
+                break;
+            };
+            match received {
+                Received::Event(event) => {
+                    self.session.handle_event(now, event, &mut self.actions);
+                    self.dispatch(now, cx);
+                }
+                Received::Frame(frame, dropped) => {
+                    let bytes = match dropped {
+                        0 => frame.bytes,
+                        _ => self.session.tell_dropped(frame.bytes, dropped),
+                    };
+                    self.transport.queue(OutFrame::new(frame.kind, bytes));
+                    has_output = true;
+                }
+            }
+        }
+        if has_output {
+            self.session.note_shared_output(now);
+        }
+        spent
     }
 
     /// Units from the peer, while there is room for what they lead to. True if the budget was spent.
@@ -477,6 +472,15 @@ impl<T: Transport> Driver<T> {
             self.transport.queue(frame);
         }
         self.actions.frames.shrink_to(KEPT_ROOM);
+        // Before the commands: what is published by them reaches what was joined here.
+        if let Some(share) = &mut self.share {
+            let asked = self.actions.shared.drain(..);
+            if asked.len() > 0 {
+                // What is answered without asking has nobody else to wake for it.
+                cx.waker().wake_by_ref();
+            }
+            asked.for_each(|shared| share.apply(shared));
+        }
         self.held.extend(self.actions.commands.drain(..));
         self.actions.commands.shrink_to(KEPT_ROOM);
         self.release_held(now, cx);
@@ -502,8 +506,10 @@ impl<T: Transport> Driver<T> {
             debug_assert!(self.held.is_empty(), "commands before a login");
             return;
         };
+        let is_joining = self.share.as_ref().is_some_and(Share::is_joining);
         while let Some(command) = self.held.front() {
-            if matches!(command, Command::Publish { .. }) && link.poll_ready(cx).is_pending() {
+            let is_publish = matches!(command, Command::Publish { .. });
+            if is_publish && (is_joining || link.poll_ready(cx).is_pending()) {
                 self.held_since.get_or_insert(now);
                 return;
             }
@@ -520,75 +526,6 @@ impl<T: Transport> Driver<T> {
         debug!(vhost = ?request.vhost, "login requested");
         let (route, peer) = (Arc::clone(&self.route), self.peer);
         self.login = Some(Box::pin(async move { route.login.log_in(request, peer).await }));
-    }
-
-    /// Begins the end; what was asked for before is still carried out.
-    fn start_close(&mut self, now: Instant, end: End) {
-        let deadline = now + self.tuning.close_timeout;
-        self.closing.get_or_insert(Closing { end, deadline, released: false });
-    }
-
-    /// Whether the peer has said goodbye and the broker has not yet taken all it sent before. The
-    /// answer, by which the peer knows that nothing was lost, is not written until then.
-    fn withholds_goodbye(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_goodbye = |closing: &Closing| {
-            matches!(&closing.end, End::Closed(Close { cause: CloseCause::Peer, .. }))
-        };
-        if !self.closing.as_ref().is_some_and(is_goodbye) {
-            return false;
-        }
-        let Some(link) = &mut self.link else {
-            return false;
-        };
-        let is_taken = self.held.is_empty() && link.poll_taken(cx).is_ready();
-        // Nothing else is heeded any more. There are no more events than the prefetches allow.
-        while let Poll::Ready(event) = link.poll_event(cx) {
-            if matches!(event, Event::Down { .. })
-                && !is_taken
-                && let Some(closing) = &mut self.closing
-            {
-                self.held.clear();
-                closing.end = End::NotTaken { why: "broker" };
-                return false;
-            }
-        }
-        !is_taken
-    }
-
-    /// Whether nothing more may be said to the peer.
-    fn ends_silently(&self) -> bool {
-        self.closing.as_ref().is_some_and(|closing| !matches!(closing.end, End::Closed(_)))
-    }
-
-    /// Hands over what is held, writes what is buffered, lets go of the link, says goodbye.
-    fn drive_close(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
-        self.release_held(now, cx);
-        let withholds_goodbye = self.withholds_goodbye(cx);
-        self.untaken_since = withholds_goodbye.then(|| self.untaken_since.unwrap_or(now));
-        let Some(mut closing) = self.closing.take() else {
-            return Ok(());
-        };
-        if withholds_goodbye {
-            // The time for saying it begins when it may be said; until then `publish_timeout` runs.
-            closing.deadline = now + self.tuning.close_timeout;
-        }
-        let goodbye = if let End::Closed(close) = &closing.end { Some(close) } else { None };
-        let unwritten = goodbye.is_some() && self.transport.buffered() > 0;
-        let unfinished = !closing.released && (!self.held.is_empty() || unwritten);
-        let expired = closing.deadline <= now;
-        if !unfinished || expired {
-            self.login = None;
-            self.link = None;
-            self.held.clear();
-            closing.released = true;
-            let said = goodbye.is_none_or(|close| self.transport.poll_close(cx, close).is_ready());
-            if said || expired {
-                return Err(closing.end);
-            }
-        }
-        self.closing = Some(closing);
-        self.arm(cx);
-        Ok(())
     }
 
     fn is_above_high_water(&self) -> bool {

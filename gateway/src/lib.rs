@@ -20,6 +20,7 @@ pub mod config;
 mod drain;
 mod driver;
 mod handshake;
+mod hub;
 mod listener;
 mod opening;
 mod probe;
@@ -30,6 +31,8 @@ mod stomp_tcp;
 pub mod telemetry;
 pub mod transport;
 
+#[doc(hidden)]
+pub use hub::measured::FanOut;
 /// What a sub-protocol of one's own is made of.
 pub use protocols;
 pub use running::{Drained, Running};

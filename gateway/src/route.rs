@@ -8,6 +8,8 @@ use protocols::Subprotocol;
 use protocols::policy::Policy;
 
 use crate::auth::Login;
+use crate::hub::Hub;
+use crate::hub::share::Pending;
 
 /// One route.
 pub(crate) struct Route {
@@ -25,6 +27,10 @@ pub(crate) struct Route {
     pub(crate) max_message_size: usize,
     /// Where its logins are decided.
     pub(crate) login: Login,
+    /// Where its sessions share what they have subscribed to alike.
+    pub(crate) hub: Arc<Hub>,
+    /// How many shared deliveries may wait for a session.
+    pub(crate) pending: Pending,
 }
 
 /// How the connections of one listener are run.

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::drain::Drain;
+use crate::hub::Hub;
 
 /// A running gateway. Dropping it cuts every connection; [`drain`](Self::drain) is the polite way.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Running {
     pub(crate) admin_task: JoinSet<()>,
     /// The connections.
     pub(crate) connections: TaskTracker,
+    /// What sessions share in front of each broker.
+    pub(crate) hubs: Vec<Arc<Hub>>,
     pub(crate) brokers: BTreeMap<String, Arc<dyn Broker>>,
 }
 
@@ -64,6 +67,9 @@ impl Running {
             warn!(cut, "the grace period is over: cutting the connections that are left");
             self.drain.cut();
             self.connections.wait().await;
+        }
+        for hub in &self.hubs {
+            hub.close().await;
         }
         for broker in self.brokers.values() {
             broker.close().await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_adapters::Broker;
 use broker_adapters::embedded::{self, Embedded};
@@ -22,6 +23,9 @@ use crate::admin::{self, Health};
 use crate::auth::{Login, Service};
 use crate::config::{self, Config, ConfigErrors};
 use crate::drain::Drain;
+use crate::hub::outbox::Overflow;
+use crate::hub::share::Pending;
+use crate::hub::{self, Hub};
 use crate::listener::{self, ListenerState};
 use crate::route::{Route, Tuning};
 use crate::running::Running;
@@ -101,6 +105,7 @@ impl Gateway {
             None => None,
         };
 
+        let hubs = brokers.values().map(|backend| Arc::clone(&backend.hub)).collect();
         let brokers: BTreeMap<_, _> =
             brokers.into_iter().map(|(name, backend)| (name, backend.broker)).collect();
         let mut accepting = JoinSet::new();
@@ -120,7 +125,17 @@ impl Gateway {
             addr
         });
         let grace = config.drain.grace.0;
-        Ok(Running { addrs, admin, drain, grace, accepting, admin_task, connections, brokers })
+        Ok(Running {
+            addrs,
+            admin,
+            drain,
+            grace,
+            accepting,
+            admin_task,
+            connections,
+            hubs,
+            brokers,
+        })
     }
 }
 
@@ -140,6 +155,8 @@ fn bind(
 /// A broker, and what the gateway itself checks about its users.
 struct Backend {
     broker: Arc<dyn Broker>,
+    /// What the sessions in front of it share.
+    hub: Arc<Hub>,
     loopback_users: Arc<[Text]>,
     /// Begins the names of queues that sessions make up; `None` for the default.
     queue_prefix: Option<Text>,
@@ -149,11 +166,19 @@ impl Backend {
     fn new(broker: &config::Broker) -> Self {
         match broker {
             config::Broker::Embedded(settings) => Self::embedded(settings),
-            config::Broker::Rabbitmq(settings) => Self {
-                broker: Arc::new(RabbitMq::start(settings.into())),
-                loopback_users: texts(&settings.loopback_users),
-                queue_prefix: Some(Text::from(settings.queue_prefix.as_str())),
-            },
+            config::Broker::Rabbitmq(settings) => {
+                let broker: Arc<dyn Broker> = Arc::new(RabbitMq::start(settings.into()));
+                let hub = hub::Settings {
+                    prefetch: settings.inbox_prefetch,
+                    trusted: settings.login_cache.0,
+                };
+                Self {
+                    hub: Hub::new(Arc::clone(&broker), hub),
+                    broker,
+                    loopback_users: texts(&settings.loopback_users),
+                    queue_prefix: Some(Text::from(settings.queue_prefix.as_str())),
+                }
+            }
         }
     }
 
@@ -183,7 +208,11 @@ impl Backend {
             max_argument_bytes: settings.max_argument_bytes.0,
         });
         let loopback_users = texts(&settings.loopback_users);
-        Self { broker: Arc::new(embedded), loopback_users, queue_prefix: None }
+        let broker: Arc<dyn Broker> = Arc::new(embedded);
+        // Its link's buffer bounds them, and nobody's rights change.
+        let hub = hub::Settings { prefetch: u16::MAX, trusted: Duration::MAX };
+        let hub = Hub::new(Arc::clone(&broker), hub);
+        Self { broker, hub, loopback_users, queue_prefix: None }
     }
 }
 
@@ -213,6 +242,8 @@ fn routes(
             policy: Arc::new(policy(settings, backend)),
             max_message_size: settings.max_message_size(),
             login: login(settings, backend),
+            hub: Arc::clone(&backend.hub),
+            pending: pending(settings),
         }))
     };
     served.filter_map(route).collect()
@@ -224,6 +255,15 @@ fn policy(route: &config::Route, backend: &Backend) -> Policy {
         policy.stomp.queue_prefix = prefix.clone();
     }
     policy
+}
+
+fn pending(route: &config::Route) -> Pending {
+    let overflow = match route.slow_clients {
+        config::SlowClients::Disconnect => Overflow::Disconnect,
+        config::SlowClients::DropOldest => Overflow::DropOldest,
+        config::SlowClients::Conflate => Overflow::Conflate(Text::from(route.conflate_by.as_str())),
+    };
+    Pending { bytes: route.limits.pending_bytes.0, overflow }
 }
 
 fn login(route: &config::Route, backend: &Backend) -> Login {

@@ -13,9 +13,11 @@ mod http;
 mod raw_ws;
 mod stomp;
 mod wait;
+mod world;
 
 pub use gateway::{Settings, TestGateway};
 pub use http::{HttpReply, Request, http_exchange};
 pub use raw_ws::{Closing, Frame, Length, RawWs, opcode};
 pub use stomp::{Incoming, StompClient, StompFrame, frame_bytes};
 pub use wait::{CEILING, within};
+pub use world::World;

@@ -333,11 +333,12 @@ async fn clients_of_durable_queues_stay_through_a_restart() {
     let mut listener = log_in(&gateway, &vhost).await;
     listener.subscribe("0", "/topic/news", "auto").await;
     node.stop().await;
+    publisher.request("SEND", &[("destination", QUEUE), ("persistent", "true")], "held").await;
+    node.start_again().await;
+    // What is shared by those who listen may have lost something, and they are told.
     let (error, closing) = refusal(&mut listener).await;
     assert!(error.text().contains("messages may have been missed"), "{}", error.text());
     assert_eq!((error.header("subscription"), closing.code), (Some("0"), Some(1013)));
-    publisher.request("SEND", &[("destination", QUEUE), ("persistent", "true")], "held").await;
-    node.start_again().await;
     publisher.expect("RECEIPT").await;
     let again = consumer.expect_message("before").await;
     assert_eq!(again.header("redelivered"), Some("true"));

@@ -8,75 +8,10 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::net::SocketAddr;
-
-use integration_tests::{
-    Incoming, RawWs, Request, StompClient, StompFrame, TestGateway, http_exchange,
-};
-use rabbitmq_node::Node;
+use integration_tests::{Incoming, RawWs, Request, StompClient, StompFrame, World, http_exchange};
 use serde_json::json;
 
 const QUEUE: &str = "/queue/end-to-end";
-
-/// A gateway, and who may log in to it.
-struct World {
-    gateway: TestGateway,
-    vhost: String,
-    user: String,
-    passcode: String,
-}
-
-impl World {
-    async fn embedded() -> Self {
-        let gateway = TestGateway::embedded().start().await;
-        let [vhost, user, passcode] = ["/", "guest", "guest"].map(str::to_owned);
-        Self { gateway, vhost, user, passcode }
-    }
-
-    /// In front of a virtual host of its own, with a user of its own.
-    async fn rabbitmq() -> Self {
-        let vhost = Node::shared().await.vhost().await;
-        let gateway = TestGateway::rabbitmq(&vhost).start().await;
-        let [vhost, user, passcode] =
-            [vhost.name(), vhost.user(), vhost.passcode()].map(str::to_owned);
-        Self { gateway, vhost, user, passcode }
-    }
-
-    fn ws_addr(&self) -> SocketAddr {
-        self.gateway.ws_addr()
-    }
-
-    /// A client that is logged in with STOMP 1.2.
-    async fn client(&self) -> StompClient {
-        self.client_of("1.2").await
-    }
-
-    /// A client that is logged in with this version.
-    async fn client_of(&self, version: &str) -> StompClient {
-        let request = Request::upgrade("/ws");
-        let (client, connected) = self.log_in(&request, &[("accept-version", version)]).await;
-        assert_eq!(connected.header("version"), Some(version), "{connected:?}");
-        client
-    }
-
-    /// A client on a new connection that was opened with this request and has logged in with these
-    /// headers besides; with the CONNECTED frame.
-    async fn log_in(
-        &self,
-        request: &Request,
-        headers: &[(&str, &str)],
-    ) -> (StompClient, StompFrame) {
-        let mut client = StompClient::over(RawWs::open(self.ws_addr(), request).await);
-        let login = [
-            ("host", self.vhost.as_str()),
-            ("login", self.user.as_str()),
-            ("passcode", self.passcode.as_str()),
-        ];
-        client.send("CONNECT", &[&login[..], headers].concat(), "").await;
-        let connected = client.expect("CONNECTED").await;
-        (client, connected)
-    }
-}
 
 async fn publish(client: &mut StompClient, destination: &str, body: impl AsRef<[u8]>) {
     let length = body.as_ref().len().to_string();

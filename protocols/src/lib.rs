@@ -9,6 +9,7 @@
 //! | [`session`] | the contract between a session and its driver |
 //! | [`registry`] | which sub-protocols there are, and how one is negotiated |
 //! | [`broker`] | the port: commands, events, messages, as data |
+//! | [`delivery`] | how a delivery is encoded once for many sessions |
 //! | [`auth`] | what a login asks and what is answered, as data |
 //! | [`violation`] | everything a peer can do wrong, and how each is answered on the wire |
 //! | [`policy`] | every bound and setting a session works under |
@@ -23,6 +24,7 @@
 
 pub mod auth;
 pub mod broker;
+pub mod delivery;
 pub mod policy;
 pub mod registry;
 pub mod session;

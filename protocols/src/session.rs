@@ -5,12 +5,14 @@
 //! `Actions` is the order of execution; between the lists there is none, except that `close` is
 //! carried out after `frames` were written.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::auth::{AuthReply, AuthRequest};
-use crate::broker::{Command, DeliveryTag, Event, SubscriptionId};
+use crate::broker::{Command, DeliveryTag, Event, SubscriptionId, Token};
+use crate::delivery::DeliveryEncoder;
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -53,6 +55,16 @@ pub trait Session: Send {
     /// it is stopped the peer's heart-beats cannot be seen, so their deadline is paused.
     fn set_reading(&mut self, _now: Instant, _reading: bool) {}
 
+    /// Frames that did not come from the session were handed to the peer: they keep a connection
+    /// alive as its own do.
+    fn note_shared_output(&mut self, _now: Instant) {}
+
+    /// `frame`, of a shared subscription, as it tells its peer that so many before it were left out,
+    /// because the peer was too slow.
+    fn tell_dropped(&self, frame: Bytes, _dropped: u64) -> Bytes {
+        frame
+    }
+
     /// The server is going away: say so in protocol terms, accept no new work, close.
     fn start_drain(&mut self, now: Instant, actions: &mut Actions);
 }
@@ -64,6 +76,9 @@ pub struct Actions {
     pub frames: Vec<OutFrame>,
     /// To this session's broker link, in order.
     pub commands: Vec<Command>,
+    /// To whoever distributes what many sessions have subscribed to alike, in order. What is published
+    /// by a command of the same call, or later, reaches a subscription that is joined here.
+    pub shared: Vec<Shared>,
     /// Ask for a login. The answer comes to [`Session::handle_auth`]; until then the driver reads
     /// nothing more from the peer.
     pub auth: Option<AuthRequest>,
@@ -81,11 +96,38 @@ impl Actions {
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
             && self.commands.is_empty()
+            && self.shared.is_empty()
             && self.auth.is_none()
             && self.established.is_none()
             && !self.more_input
             && self.close.is_none()
     }
+}
+
+/// A subscription that a session shares with others: what it gets does not depend on whose it is. Its
+/// deliveries go to the peer without passing through the session.
+#[derive(Debug, Clone)]
+pub enum Shared {
+    /// Begin to take the messages of a topic.
+    Join {
+        /// Answered by [`Event::Subscribed`] or [`Event::Failed`].
+        token: Token,
+        /// The name of the new subscription; [`Event::Canceled`] tells of its end.
+        subscription: SubscriptionId,
+        /// A pattern, as in [`Address::Topic`](crate::broker::Address::Topic).
+        topic: Text,
+        /// How its frames are written.
+        encoder: Arc<dyn DeliveryEncoder>,
+    },
+    /// Take no more. Nothing of it reaches the peer after this.
+    Leave {
+        /// Answered by [`Event::Unsubscribed`].
+        token: Token,
+        /// Which one.
+        subscription: SubscriptionId,
+    },
+    /// Take no more of any of them; has no answer.
+    LeaveAll,
 }
 
 /// How a unit travels: RFC 6455 §5.6 opcodes 1 and 2. A byte-stream transport says `Binary`.

@@ -219,6 +219,14 @@ pub enum Violation {
         /// The known prefixes.
         valid: &'static str,
     },
+    /// A destination that this client may not use so.
+    #[error("access to {got:?} is refused: {why}")]
+    DestinationRefused {
+        /// What came, cut to what can be shown.
+        got: String,
+        /// Why, and what would be right.
+        why: &'static str,
+    },
     /// A destination with a known prefix and an unusable remainder.
     #[error("{got:?} is not a valid {kind} destination; {hint}")]
     InvalidDestination {
@@ -272,6 +280,12 @@ pub enum Violation {
     /// A transaction that was never begun, or has ended.
     #[error("there is no open transaction {id:?}")]
     UnknownTransaction {
+        /// The id, cut to what can be shown.
+        id: String,
+    },
+    /// COMMIT of a transaction of which a frame was refused, and the client told.
+    #[error("a frame of transaction {id:?} was refused, so all of it is undone")]
+    TransactionBroken {
         /// The id, cut to what can be shown.
         id: String,
     },
@@ -374,6 +388,7 @@ impl Violation {
             Self::InvalidDestination { .. } => {
                 report("Invalid destination", Policy, "invalid_destination")
             }
+            Self::DestinationRefused { .. } => report("access_refused", Policy, "access_refused"),
             Self::SubscriptionInUse { .. } => {
                 report("Duplicated subscription identifier", Policy, "subscription_in_use")
             }
@@ -389,6 +404,9 @@ impl Violation {
             }
             Self::UnknownTransaction { .. } => {
                 report("Bad transaction", Policy, "unknown_transaction")
+            }
+            Self::TransactionBroken { .. } => {
+                report("Bad transaction", Policy, "transaction_broken")
             }
             Self::TooManyTransactions { .. } => {
                 report("Transaction limit exceeded", Policy, "too_many_transactions")
@@ -416,7 +434,23 @@ impl Violation {
                 | Self::UnknownSubscription { .. }
                 | Self::UnknownAck { .. }
                 | Self::UnknownTransaction { .. }
+                | Self::TransactionBroken { .. }
+                | Self::DestinationRefused { .. }
         )
+    }
+
+    /// Whether a client that asked for soft errors goes on after it: a frame was refused, and
+    /// everything else is as before.
+    pub const fn is_soft(&self) -> bool {
+        self.is_local()
+            || matches!(
+                self,
+                Self::SubscriptionInUse { .. }
+                    | Self::TooManySubscriptions { .. }
+                    | Self::TransactionInUse { .. }
+                    | Self::TooManyTransactions { .. }
+                    | Self::TooManyReceipts { .. }
+            )
     }
 }
 
@@ -447,6 +481,9 @@ impl BrokerErrorKind {
             Self::ResourceError => report("resource_error", CloseCode::Policy, "resource_error"),
             Self::Unavailable => {
                 report("Broker unavailable", CloseCode::TryAgainLater, "broker_unavailable")
+            }
+            Self::OutcomeUnknown => {
+                report("Outcome unknown", CloseCode::TryAgainLater, "outcome_unknown")
             }
         }
     }

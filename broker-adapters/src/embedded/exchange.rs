@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::matcher::Matcher;
 use super::queue::{Binding, Queue};
-use super::trie::{Bounds, FEW, Trie};
+use crate::trie::{Bounds, FEW, Trie};
 
 /// The topic exchange, where [`protocols::broker::Address::Topic`] leads.
 pub(super) const TOPIC: &str = "amq.topic";
@@ -123,7 +123,8 @@ impl Exchange {
         }
     }
 
-    /// Removes a binding of a queue that loses all its bindings: those that match alike count as one.
+    /// Removes a binding. Of those of a queue that match alike at a headers exchange, the first to go
+    /// stands for all: they are only removed together.
     pub(super) fn unbind(&mut self, binding: &Binding, queue: &Arc<Queue>) {
         let Binding { key, arguments, .. } = binding;
         match &mut self.bindings {

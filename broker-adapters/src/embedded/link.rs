@@ -111,15 +111,7 @@ impl EmbeddedLink {
         (arguments, prefetch): (&[(Text, Value)], u16),
     ) -> Result<(), BrokerError> {
         let priority = self.priority(arguments, named(&from, options))?;
-        if self.subscriptions.contains_key(&id) {
-            return Err(refusals::subscription_exists(id.0));
-        }
-        let consumer = Consumer {
-            subscription: id,
-            mailbox: Arc::clone(&self.mailbox),
-            prefetch: usize::from(prefetch.max(1)),
-            priority,
-        };
+        let consumer = self.new_consumer(id, prefetch, priority)?;
         let (queue, running) =
             self.vhost.subscribe(self.id, from, options, consumer.clone(), &mut self.effects)?;
         let is_owned = queue.traits.owner.is_some() && !queue.traits.auto_delete;
@@ -132,13 +124,44 @@ impl EmbeddedLink {
         Ok(())
     }
 
+    fn open_inbox(&mut self, id: SubscriptionId, prefetch: u16) -> Result<(), BrokerError> {
+        let consumer = self.new_consumer(id, prefetch, 0)?;
+        let (queue, running) =
+            self.vhost.open_inbox(self.id, consumer.clone(), &mut self.effects)?;
+        let (running, outstanding) = (Some(running), VecDeque::new());
+        self.subscriptions.insert(id, Subscription { queue, consumer, running, outstanding });
+        Ok(())
+    }
+
+    /// *Errors.* The subscription exists.
+    fn new_consumer(
+        &self,
+        subscription: SubscriptionId,
+        prefetch: u16,
+        priority: i64,
+    ) -> Result<Consumer, BrokerError> {
+        if self.subscriptions.contains_key(&subscription) {
+            return Err(refusals::subscription_exists(subscription.0));
+        }
+        let mailbox = Arc::clone(&self.mailbox);
+        Ok(Consumer { subscription, mailbox, prefetch: usize::from(prefetch.max(1)), priority })
+    }
+
+    /// The queue of an inbox.
+    ///
+    /// *Errors.* It is not there, or no more.
+    fn inbox(&self, id: SubscriptionId) -> Result<&Arc<Queue>, BrokerError> {
+        let running = self.subscriptions.get(&id).filter(|it| it.running.is_some());
+        running.map(|it| &it.queue).ok_or_else(|| refusals::no_inbox(id.0))
+    }
+
     /// What the arguments of a consumer say of its priority.
     ///
     /// *Errors.* It is no number, or there are others: those that streams have, or none has.
     fn priority(&self, arguments: &[(Text, Value)], queue: &str) -> Result<i64, BrokerError> {
         let mut priority = 0;
         for (name, value) in arguments {
-            let vhost = self.vhost.name();
+            let vhost = &self.vhost.name;
             priority = match &**name {
                 "x-priority" => integer(value)
                     .map_err(|why| refusals::invalid_argument(name, queue, vhost, &why))?,
@@ -270,10 +293,19 @@ impl Link for EmbeddedLink {
                 settle: _,
             } => {
                 let outcome = self.subscribe(subscription, from, &queue, (&arguments, prefetch));
-                Some(match outcome {
-                    Err(error) => Event::Failed { token, error },
-                    Ok(()) => Event::Subscribed { token },
-                })
+                Some(answered(outcome, token, Event::Subscribed { token }))
+            }
+            Command::OpenInbox { token, subscription, prefetch } => {
+                let outcome = self.open_inbox(subscription, prefetch);
+                Some(answered(outcome, token, Event::Subscribed { token }))
+            }
+            Command::Bind { token, inbox, topic } => {
+                let outcome = self.inbox(inbox).and_then(|queue| self.vhost.bind(queue, topic));
+                Some(answered(outcome, token, Event::Subscribed { token }))
+            }
+            Command::Unbind { token, inbox, topic } => {
+                let outcome = self.inbox(inbox).map(|queue| self.vhost.unbind(queue, topic));
+                Some(answered(outcome, token, Event::Unsubscribed { token }))
             }
             Command::Unsubscribe { token, subscription, delete } => {
                 self.unsubscribe(subscription, delete);
@@ -384,6 +416,13 @@ fn named<'a>(from: &'a Address, options: &'a QueueOptions) -> &'a str {
     match from {
         Address::Queue(name) | Address::ExistingQueue(name) | Address::Private(name) => name,
         Address::Topic(_) | Address::Exchange { .. } => options.name.as_deref().unwrap_or_default(),
+    }
+}
+
+fn answered(outcome: Result<(), BrokerError>, token: Token, answer: Event) -> Event {
+    match outcome {
+        Ok(()) => answer,
+        Err(error) => Event::Failed { token, error },
     }
 }
 

@@ -22,7 +22,8 @@
 //!   the subscription is canceled, so that one slow reader cannot make every publisher wait.
 //! - Queues: [`Settings::max_queues`] for those that clients name, together with their bindings, and, apart from them, so that no
 //!   one who makes up names keeps others from subscribing, [`Settings::max_private_queues`].
-//! - Bindings: a private queue has one at most, and those of other queues count as queues. A binding
+//! - Bindings: those of a private queue count as private queues but for the first, those of others as
+//!   queues. A binding
 //!   costs routing about 300 bytes for each word of its key.
 //! - What a message costs at a topic exchange beside its deliveries: [`Settings::max_topic_words`]
 //!   and [`Settings::max_topic_hashes`]. A pattern with one `#` or none costs it its own words at
@@ -49,6 +50,7 @@
 //!   for consumers alone.
 //! - Words and `#` of a topic exchange's keys are bounded, see above.
 
+mod aftermath;
 mod arguments;
 mod consumers;
 mod deaths;
@@ -65,7 +67,6 @@ mod ready;
 mod refusals;
 mod timers;
 mod topology;
-mod trie;
 mod users;
 mod vhost;
 

@@ -22,6 +22,7 @@ use super::LinkId;
 use super::arguments::{Arguments, Overflow};
 use super::consumers::{ConsumerId, Consumers};
 use super::effects::{Effects, Reason};
+use super::exchange::TOPIC;
 use super::held::Held;
 use super::notice::{Consumer, Entry};
 use super::ready::Ready;
@@ -93,6 +94,11 @@ struct Locked<'a> {
 }
 
 impl Binding {
+    /// To the topic exchange.
+    pub(super) fn topic(key: Text) -> Self {
+        Self { exchange: Text::from_static(TOPIC), key, arguments: Vec::new() }
+    }
+
     /// A copy that keeps no input buffer alive.
     fn detached(&self) -> Self {
         let arguments = self.arguments.iter();
@@ -132,6 +138,20 @@ impl Queue {
             bindings.push(binding.detached());
         }
         is_new
+    }
+
+    /// Forgets a binding; false if it was not there.
+    pub(super) fn remove_binding(&self, binding: &Binding) -> bool {
+        let mut bindings = lock(&self.bindings);
+        let Some(at) = bindings.iter().position(|own| own == binding) else {
+            return false;
+        };
+        bindings.swap_remove(at);
+        true
+    }
+
+    pub(super) fn binding_count(&self) -> usize {
+        lock(&self.bindings).len()
     }
 
     /// Its bindings, and it has them no more.

@@ -8,7 +8,7 @@ use protocols::broker::{BrokerError, Value};
 use super::arguments::{bare, type_name};
 
 pub(super) use crate::refusals::{
-    MAX_NAME, empty_name, foreign_user_id, locked, name_too_long, subscription_exists,
+    MAX_NAME, empty_name, foreign_user_id, locked, name_too_long, no_inbox, subscription_exists,
 };
 use crate::refusals::{
     access_refused, not_found, not_implemented, precondition_failed, resource_error,
@@ -87,14 +87,6 @@ pub(super) fn invalid_x_match_type(received: &Value) -> BrokerError {
 
 pub(super) fn arguments_too_large(bytes: usize, max: usize) -> BrokerError {
     precondition_failed(format!("arguments take {bytes} bytes, more than {max}"))
-}
-
-pub(super) fn too_many_words(what: &str, words: usize, max: usize) -> BrokerError {
-    precondition_failed(format!("a {what} of {words} words has more than {max}"))
-}
-
-pub(super) fn too_many_hashes(hashes: usize, max: usize) -> BrokerError {
-    precondition_failed(format!("a topic pattern with {hashes} '#' has more than {max}"))
 }
 
 pub(super) fn too_many_queues(name: &str, vhost: &str, current: usize, max: usize) -> BrokerError {

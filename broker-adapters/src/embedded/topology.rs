@@ -48,6 +48,15 @@ impl Topology {
         }
     }
 
+    /// Removes a binding. False if it was not there.
+    pub(super) fn unbind(&mut self, queue: &Arc<Queue>, binding: &Binding) -> bool {
+        let is_there = queue.remove_binding(binding);
+        if is_there && let Some(exchange) = self.exchanges.get_mut(&binding.exchange) {
+            exchange.unbind(binding, queue);
+        }
+        is_there
+    }
+
     /// Removes a queue and its bindings. How many of these there were; `None` if this very queue was
     /// not there.
     pub(super) fn remove(&mut self, queue: &Arc<Queue>) -> Option<usize> {

@@ -14,12 +14,10 @@ use std::sync::{Arc, RwLock};
 
 use protocols::broker::{Address, BrokerError, Message, Publication, QueueOptions, Value};
 use protocols::text::Text;
-use smallvec::SmallVec;
 
 use super::arguments::Arguments;
 use super::consumers::ConsumerId;
-use super::deaths;
-use super::effects::{Dropped, Effects, Reason};
+use super::effects::Effects;
 use super::exchange::{Exchange, TOPIC};
 use super::memory::Memory;
 use super::notice::{Consumer, Notice};
@@ -27,18 +25,18 @@ use super::outgoing::Outgoing;
 use super::queue::{Binding, Queue, Traits};
 use super::timers::Timers;
 use super::topology::Topology;
-use super::trie::Bounds;
 use super::{LinkId, Settings, refusals};
 use crate::expiration;
 use crate::lock::{read, write};
+use crate::trie::Bounds;
 
 /// A virtual host. Messages never pass from one to another.
 #[derive(Debug)]
 pub(super) struct Vhost {
-    name: Text,
-    shared: Arc<Shared>,
-    topology: RwLock<Topology>,
-    timers: Arc<Timers>,
+    pub(super) name: Text,
+    pub(super) shared: Arc<Shared>,
+    pub(super) topology: RwLock<Topology>,
+    pub(super) timers: Arc<Timers>,
 }
 
 /// Where a message went.
@@ -63,7 +61,7 @@ pub(super) struct Shared {
     private: Count,
     private_queue_bytes: usize,
     max_argument_bytes: usize,
-    topic_bounds: Bounds,
+    pub(super) topic_bounds: Bounds,
     next_queue: AtomicU64,
     /// Makes the names of server-named queues unguessable: a name is what lets one publish to it.
     names: RandomState,
@@ -98,15 +96,21 @@ impl Shared {
     }
 
     fn uncount(&self, queue: &Queue, bindings: usize) {
-        let (count, gone) =
-            if queue.is_private { (&self.private, 1) } else { (&self.named, 1 + bindings) };
-        count.current.fetch_sub(gone, Ordering::Relaxed);
+        if queue.is_private {
+            self.private.subtract(bindings.max(1));
+        } else {
+            self.named.subtract(1 + bindings);
+        }
     }
 }
 
 impl Count {
     const fn up_to(max: usize) -> Self {
         Self { current: AtomicUsize::new(0), max }
+    }
+
+    fn subtract(&self, gone: usize) {
+        self.current.fetch_sub(gone, Ordering::Relaxed);
     }
 
     /// Counts one more in; if there may be no more, `refuse` is told how many there are, of how
@@ -129,10 +133,6 @@ impl Vhost {
     ) -> Self {
         let topology = RwLock::new(Topology::new(exchanges));
         Self { name, shared, topology, timers: Arc::default() }
-    }
-
-    pub(super) const fn name(&self) -> &Text {
-        &self.name
     }
 
     pub(super) fn memory(&self) -> &Memory {
@@ -232,6 +232,45 @@ impl Vhost {
         Ok((queue, id))
     }
 
+    /// A queue for many topics, and its consumer.
+    pub(super) fn open_inbox(
+        &self,
+        link: LinkId,
+        consumer: Consumer,
+        effects: &mut Effects,
+    ) -> Result<(Arc<Queue>, ConsumerId), BrokerError> {
+        let mut topology = write(&self.topology);
+        let purpose = format_args!("for many topics");
+        let queue = self.declare_private(&mut topology, link, None, &[], purpose)?;
+        let id = queue.attach(consumer, effects);
+        Ok((queue, id))
+    }
+
+    /// Binds an inbox to a topic. Each binding beyond the first counts as a private queue, which
+    /// whoever wants that topic would have otherwise.
+    pub(super) fn bind(&self, inbox: &Arc<Queue>, topic: Text) -> Result<(), BrokerError> {
+        check_length(&topic)?;
+        self.shared.topic_bounds.check_pattern(&topic)?;
+        let binding = Binding::topic(topic);
+        let mut topology = write(&self.topology);
+        if inbox.is_bound(&binding) {
+            return Ok(());
+        }
+        if inbox.binding_count() > 0 {
+            self.count_private(format_args!("for '{}' at exchange '{TOPIC}'", binding.key))?;
+        }
+        topology.bind(inbox, &binding);
+        Ok(())
+    }
+
+    /// Ends what [`bind`](Self::bind) began.
+    pub(super) fn unbind(&self, inbox: &Arc<Queue>, topic: Text) {
+        let mut topology = write(&self.topology);
+        if topology.unbind(inbox, &Binding::topic(topic)) && inbox.binding_count() > 0 {
+            self.shared.private.subtract(1);
+        }
+    }
+
     /// The queue behind an exchange that others can name too.
     fn declare_bound(
         &self,
@@ -279,18 +318,6 @@ impl Vhost {
         drop(ended);
     }
 
-    /// Deletes a queue that has had no consumer for as long as it stays without, if it has none now.
-    fn delete_if_expired(&self, queue: &Arc<Queue>) {
-        let mut topology = write(&self.topology);
-        if !queue.is_expired() || !self.remove(&mut topology, queue) {
-            return;
-        }
-        let ended = queue.end();
-        drop(topology);
-        drop(ended);
-        tracing::debug!(vhost = %self.name, queue = %queue.name, "queue expired: nobody used it");
-    }
-
     /// Deletes a queue. Returns who consumed from it.
     pub(super) fn delete(&self, queue: &Arc<Queue>) -> Vec<Consumer> {
         let mut topology = write(&self.topology);
@@ -309,62 +336,6 @@ impl Vhost {
             let error = refusals::queue_deleted(&queue.name);
             effects.wake(mailbox.push(Notice::Canceled { subscription, error }));
         }
-    }
-
-    /// A queue asked to be looked at again, for a deadline of its own has come.
-    pub(super) fn look_again(self: &Arc<Self>, queue: &Arc<Queue>) {
-        let mut effects = Effects::default();
-        queue.look_again(&mut effects);
-        if queue.is_expired() {
-            self.delete_if_expired(queue);
-        }
-        self.conclude(&mut effects);
-    }
-
-    /// Carries out what operations on queues have left to be done.
-    ///
-    /// *Order.* With no lock held.
-    pub(super) fn conclude(self: &Arc<Self>, effects: &mut Effects) {
-        while let Some(dropped) = effects.dropped.pop_front() {
-            self.dead_letter(dropped, effects);
-        }
-        for (at, queue) in effects.timers.drain(..) {
-            self.timers.set(at, &queue, self);
-        }
-        effects.wake_all();
-    }
-
-    /// Sends on what a queue has given up, if it was declared so. It is gone if that leads nowhere.
-    fn dead_letter(&self, dropped: Dropped, effects: &mut Effects) {
-        let Dropped { queue, reason, held } = dropped;
-        let Some(to) = &queue.arguments.dead_letter else {
-            return;
-        };
-        let publication = deaths::dead_lettered(held.publication(), &queue.name, reason, to);
-        let publication = Arc::new(publication);
-        // It was there until now, and is counted once more from here on.
-        drop(held);
-        let topology = read(&self.topology);
-        let queues = if publication.exchange.is_empty() {
-            topology.queue(&publication.routing_key).into_iter().collect()
-        } else {
-            let bounds = self.shared.topic_bounds;
-            let exchange = topology.exchange(&publication.exchange);
-            let exchange = exchange
-                .filter(|exchange| exchange.check_key(&publication.routing_key, bounds).is_ok());
-            exchange.map_or_else(SmallVec::new, |exchange| exchange.route(&publication))
-        };
-        let mut outgoing = Outgoing::new(Arc::clone(&publication), &self.shared.memory, effects);
-        for to in queues {
-            if reason != Reason::Rejected && deaths::is_cycle(&publication, &to.name) {
-                tracing::warn!(vhost = %self.name, queue = %to.name,
-                    "message dropped: it was dead-lettered in a circle");
-            } else {
-                outgoing.deliver(to);
-            }
-        }
-        drop(topology);
-        self.finish(outgoing);
     }
 
     fn publish_to_exchange(
@@ -505,9 +476,7 @@ impl Vhost {
             Text::detached,
         );
         let arguments = Arguments::read(arguments, &name, &self.name)?;
-        self.shared.private.add(|current, max| {
-            refusals::too_many_private_queues(purpose, &self.name, current, max)
-        })?;
+        self.count_private(purpose)?;
         let traits = Traits { durable: false, auto_delete: true, owner: Some(link) };
         let limit = Some(self.shared.private_queue_bytes);
         let queue = Arc::new(Queue::new(id, name, traits, arguments, limit));
@@ -515,7 +484,13 @@ impl Vhost {
         Ok(queue)
     }
 
-    fn remove(&self, topology: &mut Topology, queue: &Arc<Queue>) -> bool {
+    fn count_private(&self, purpose: fmt::Arguments<'_>) -> Result<(), BrokerError> {
+        self.shared.private.add(|current, max| {
+            refusals::too_many_private_queues(purpose, &self.name, current, max)
+        })
+    }
+
+    pub(super) fn remove(&self, topology: &mut Topology, queue: &Arc<Queue>) -> bool {
         let bindings = topology.remove(queue);
         if let Some(bindings) = bindings {
             self.shared.uncount(queue, bindings);
@@ -524,7 +499,7 @@ impl Vhost {
     }
 
     /// Cancels the subscriptions that the message left too far behind.
-    fn finish(&self, outgoing: Outgoing<'_>) -> Routed {
+    pub(super) fn finish(&self, outgoing: Outgoing<'_>) -> Routed {
         let max = self.shared.private_queue_bytes;
         for (queue, bytes) in outgoing.beyond {
             tracing::warn!(vhost = %self.name, queue = %queue.name, bytes, max,

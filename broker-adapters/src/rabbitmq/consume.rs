@@ -16,22 +16,21 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
+use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
 use protocols::broker::{
     BrokerError, BrokerErrorKind, DeliveryTag, Event, SubscriptionId, Token, Verdict,
 };
-use protocols::text::Text;
 
-use super::error::broker_error;
-use super::ledger::{Ledger, Saying};
+use super::binder::{Asked, Binder};
+use super::inbox::Inbox;
+use super::ledger::Saying;
 use super::link::Events;
 use super::pool::{Channel, Lease};
 use super::properties::publication;
-use super::recover::persist;
-use super::topology::{CONSUMER_TAG, Plan};
-use super::woken::{Bell, Woken};
+use super::subscription::{Source, Started, State, Subscription, Unsubscribe, Yield, canceled_by};
+use super::topology::{self, Plan};
+use super::woken::Woken;
 use crate::lock::lock;
 use crate::refusals;
 
@@ -47,6 +46,8 @@ pub(super) struct Consuming {
     attaching: FuturesUnordered<BoxFuture<'static, Attached>>,
     /// Queues being deleted with their subscriptions. At most one for each subscription.
     deleting: FuturesUnordered<BoxFuture<'static, Event>>,
+    /// The topics of inboxes.
+    binder: Binder,
     /// Consumers that have something.
     woken: Arc<Woken<SubscriptionId>>,
     /// Taken from `woken`; empty between polls.
@@ -60,61 +61,16 @@ pub(super) struct Consuming {
     owned: Vec<Arc<Plan>>,
 }
 
-struct Subscription {
-    plan: Arc<Plan>,
-    state: State,
-    /// Set while there is a channel; it outlives the consumer while deliveries are outstanding.
-    channel: Option<Channel>,
-    consumer: Option<lapin::Consumer>,
-    bell: Arc<Bell<SubscriptionId>>,
-    ledger: Ledger,
-    /// Among `Consuming::unsaid`.
-    is_unsaid: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Being started for the first time; with an unsubscribe that came meanwhile.
-    Starting {
-        subscribe: Token,
-        unsubscribe: Option<Unsubscribe>,
-    },
-    Running,
-    /// Being started again, because its connection was lost.
-    Restoring,
-    /// `basic.cancel` was sent; the consumer yields what came before the broker knew.
-    Ending {
-        unsubscribe: Unsubscribe,
-    },
-    /// No consumer; deliveries are outstanding.
-    Ended,
-}
-
-/// An unsubscribe that is to be answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Unsubscribe {
-    token: Token,
-    /// The queue is to be deleted first.
-    delete: bool,
-}
-
 /// How starting a consumer ended.
 struct Attached {
     subscription: SubscriptionId,
-    outcome: Result<(Channel, lapin::Consumer), BrokerError>,
-}
-
-/// What a consumer yielded.
-enum Yield {
-    Delivery(Box<lapin::message::Delivery>),
-    Error(lapin::Error),
-    /// It was canceled, by us or by the broker, or its channel closed.
-    End,
+    outcome: Result<Started, BrokerError>,
 }
 
 impl Consuming {
     pub(super) fn new(lease: Lease, link: u64) -> Self {
         Self {
+            binder: Binder::new(lease.clone()),
             lease,
             link,
             subscriptions: HashMap::new(),
@@ -138,23 +94,49 @@ impl Consuming {
         token: Token,
         plan: Plan,
     ) -> Result<(), BrokerError> {
+        self.check_new(id)?;
+        self.claim(&plan)?;
+        self.begin(id, token, Source::Queue(Arc::new(plan)));
+        Ok(())
+    }
+
+    /// Begins a subscription to an inbox.
+    ///
+    /// *Errors.* What can be refused without asking RabbitMQ.
+    pub(super) fn open_inbox(
+        &mut self,
+        id: SubscriptionId,
+        token: Token,
+        prefetch: u16,
+    ) -> Result<(), BrokerError> {
+        self.check_new(id)?;
+        let inbox = Inbox::new(prefetch, self.lease.settings())?;
+        self.begin(id, token, Source::Inbox(Arc::new(inbox)));
+        Ok(())
+    }
+
+    /// Asks for a topic of an inbox, or for one no more.
+    ///
+    /// *Errors.* What can be refused without asking RabbitMQ.
+    pub(super) fn bind(&mut self, inbox: SubscriptionId, asked: Asked) -> Result<(), BrokerError> {
+        topology::fits(&asked.topic)?;
+        let open = self.subscriptions.get(&inbox).and_then(Subscription::open_inbox);
+        let queue = open.ok_or_else(|| refusals::no_inbox(inbox.0))?.queue().clone();
+        self.binder.ask(inbox, queue, asked);
+        Ok(())
+    }
+
+    fn check_new(&self, id: SubscriptionId) -> Result<(), BrokerError> {
         if self.subscriptions.contains_key(&id) {
             return Err(refusals::subscription_exists(id.0));
         }
-        self.claim(&plan)?;
-        let plan = Arc::new(plan);
-        self.attach(id, &plan, false);
-        let subscription = Subscription {
-            plan,
-            state: State::Starting { subscribe: token, unsubscribe: None },
-            channel: None,
-            consumer: None,
-            bell: self.woken.bell(id),
-            ledger: Ledger::default(),
-            is_unsaid: false,
-        };
-        self.subscriptions.insert(id, subscription);
         Ok(())
+    }
+
+    fn begin(&mut self, id: SubscriptionId, token: Token, source: Source) {
+        self.attach(id, &source, false);
+        let subscription = Subscription::new(source, token, self.woken.bell(id));
+        self.subscriptions.insert(id, subscription);
     }
 
     /// An exclusive queue belongs to its AMQP connection, which many links share: who of them owns
@@ -174,18 +156,18 @@ impl Consuming {
         Ok(())
     }
 
-    /// Whether a subscription was asked for and is not there yet. What is published after it was
-    /// asked for must reach it, but travels on another connection.
+    /// Whether a subscription or a topic was asked for and is not there yet. What is published after
+    /// it was asked for must reach it, but travels on another connection.
     pub(super) fn is_starting(&self) -> bool {
-        !self.attaching.is_empty()
-            && self.subscriptions.values().any(|it| matches!(it.state, State::Starting { .. }))
+        self.binder.is_binding()
+            || !self.attaching.is_empty()
+                && self.subscriptions.values().any(Subscription::is_starting)
     }
 
-    fn attach(&self, subscription: SubscriptionId, plan: &Arc<Plan>, again: bool) {
-        let (lease, plan) = (self.lease.clone(), Arc::clone(plan));
+    fn attach(&self, subscription: SubscriptionId, source: &Source, again: bool) {
+        let (lease, source) = (self.lease.clone(), source.clone());
         self.attaching.push(Box::pin(async move {
-            let patience = lease.settings().recovery_timeout;
-            let outcome = persist(patience, || plan.attach(&lease, again)).await;
+            let outcome = source.start(&lease, again).await;
             Attached { subscription, outcome }
         }));
     }
@@ -203,8 +185,13 @@ impl Consuming {
             return;
         };
         let asked = Unsubscribe { token, delete };
+        let is_inbox = subscription.source.inbox().is_some();
         match &mut subscription.state {
-            State::Starting { unsubscribe, .. } => *unsubscribe = Some(asked),
+            State::Starting { unsubscribe, .. } => {
+                *unsubscribe = Some(asked);
+                self.binder.forget(id, events);
+            }
+            State::Running | State::Restoring if is_inbox => self.close_inbox(id, token, events),
             State::Running => subscription.cancel(asked),
             State::Restoring | State::Ending { .. } | State::Ended => self.ended(id, asked, events),
         }
@@ -218,18 +205,42 @@ impl Consuming {
         subscription.state = State::Ended;
         let Unsubscribe { token, delete } = asked;
         if delete {
-            let (lease, plan) = (self.lease.clone(), Arc::clone(&subscription.plan));
-            self.deleting.push(Box::pin(async move {
-                let patience = lease.settings().recovery_timeout;
-                match persist(patience, || plan.delete(&lease)).await {
-                    Ok(()) => Event::Unsubscribed { token },
-                    Err(error) => Event::Failed { token, error },
-                }
-            }));
+            let source = subscription.source.clone();
+            self.delete(source, token);
         } else {
             events.push_back(Event::Unsubscribed { token });
         }
         self.forget_if_done(id);
+    }
+
+    /// An inbox goes with its subscription, and takes along what is outstanding.
+    fn close_inbox(&mut self, id: SubscriptionId, token: Token, events: &mut Events) {
+        self.binder.forget(id, events);
+        if let Some(subscription) = self.subscriptions.remove(&id) {
+            self.delete(subscription.source, token);
+        }
+    }
+
+    fn delete(&self, source: Source, token: Token) {
+        let lease = self.lease.clone();
+        self.deleting.push(Box::pin(async move {
+            match source.delete(&lease).await {
+                Ok(()) => Event::Unsubscribed { token },
+                Err(error) => Event::Failed { token, error },
+            }
+        }));
+    }
+
+    /// Takes a subscription out that has come to its end by itself.
+    fn abandon(&mut self, id: SubscriptionId, events: &mut Events) {
+        let removed = self.subscriptions.remove(&id);
+        if let Some(inbox) = removed.as_ref().and_then(|it| it.source.inbox()).cloned() {
+            self.binder.forget(id, events);
+            let lease = self.lease.clone();
+            // If that fails RabbitMQ does it, in its time.
+            let delete = async move { drop(inbox.delete(&lease).await) };
+            self.lease.pool().tracker().spawn(delete);
+        }
     }
 
     /// Notes a verdict; accepts are told to RabbitMQ by [`flush`](Self::flush).
@@ -243,9 +254,10 @@ impl Consuming {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
+        let verdict = subscription.verdict(verdict);
         subscription.ledger.settle(up_to, verdict, cumulative, &mut self.sayings);
         subscription.send(&mut self.sayings);
-        if subscription.ledger.unsaid() > 0 && !mem::replace(&mut subscription.is_unsaid, true) {
+        if subscription.is_newly_unsaid() {
             self.unsaid.push(id);
         }
         self.forget_if_done(id);
@@ -278,6 +290,8 @@ impl Consuming {
         while let Poll::Ready(Some(deleted)) = Pin::new(&mut self.deleting).poll_next(cx) {
             events.push_back(deleted);
         }
+        let Self { binder, subscriptions, .. } = self;
+        binder.poll(cx, events, |id| subscriptions.get(&id).is_some_and(|it| !it.is_starting()));
     }
 
     fn attached(&mut self, attached: Attached, events: &mut Events) {
@@ -292,25 +306,30 @@ impl Consuming {
             _ => (None, None),
         };
         match outcome {
-            Ok((channel, consumer)) => {
-                let plan = &subscription.plan;
-                if plan.is_exclusive() && !self.owned.iter().any(|it| it.queue == plan.queue) {
+            Ok(started) => {
+                if let Some(plan) = subscription.source.exclusive()
+                    && !self.owned.iter().any(|it| it.queue == plan.queue)
+                {
                     self.owned.push(Arc::clone(plan));
                 }
-                subscription.channel = Some(channel);
-                subscription.consumer = Some(consumer);
-                subscription.state = State::Running;
-                events.extend(subscribe.map(|token| Event::Subscribed { token }));
-                if let Some(asked) = unsubscribe {
-                    subscription.cancel(asked);
-                }
+                subscription.started(started);
                 // The first poll comes by the bell, as do all others.
                 Waker::from(Arc::clone(&subscription.bell)).wake();
+                events.extend(subscribe.map(|token| Event::Subscribed { token }));
+                match unsubscribe {
+                    Some(asked) if subscription.source.inbox().is_some() => {
+                        self.close_inbox(id, asked.token, events);
+                    }
+                    Some(asked) => subscription.cancel(asked),
+                    None => {}
+                }
             }
             Err(error) => {
-                let plan = Arc::clone(&subscription.plan);
-                self.subscriptions.remove(&id);
-                self.unclaim(&plan);
+                let exclusive = subscription.source.exclusive().cloned();
+                self.abandon(id, events);
+                if let Some(plan) = exclusive {
+                    self.unclaim(&plan);
+                }
                 events.push_back(match subscribe {
                     Some(token) => Event::Failed { token, error },
                     None => Event::Canceled { subscription: id, error },
@@ -324,16 +343,15 @@ impl Consuming {
     /// others, let alone to delete. Unless it was declared before, or still may be.
     fn unclaim(&self, plan: &Plan) {
         let is_owned = self.owned.iter().any(|it| it.queue == plan.queue);
-        if plan.is_exclusive() && !is_owned && !self.claims().any(|it| it.queue == plan.queue) {
+        if !is_owned && !self.claims().any(|it| it.queue == plan.queue) {
             lock(self.lease.exclusive()).remove(&plan.queue);
         }
     }
 
     /// Exclusive queues that are being declared.
     fn claims(&self) -> impl Iterator<Item = &Arc<Plan>> {
-        let starting =
-            self.subscriptions.values().filter(|it| matches!(it.state, State::Starting { .. }));
-        starting.map(|it| &it.plan).filter(|plan| plan.is_exclusive())
+        let starting = self.subscriptions.values().filter(|it| it.is_starting());
+        starting.filter_map(|it| it.source.exclusive())
     }
 
     /// An exclusive queue is gone.
@@ -388,36 +406,36 @@ impl Consuming {
             return;
         };
         subscription.consumer = None;
+        subscription.losses = None;
         let is_open = subscription.channel.as_ref().is_some_and(Channel::is_open);
         if !is_open {
-            subscription.ledger.clear();
-            subscription.channel = None;
+            subscription.lose_channel();
         }
         match subscription.state {
             State::Running => {
-                let plan = Arc::clone(&subscription.plan);
+                let source = subscription.source.clone();
                 let refusal = match &how {
                     Yield::Error(error) => Some(canceled_by(error)),
-                    _ if is_open => Some(queue_gone(&plan.queue)),
+                    _ if is_open => Some(source.gone()),
                     _ => None,
                 };
                 let refusal = refusal.filter(|error| error.kind != BrokerErrorKind::Unavailable);
+                let loss = source.inbox().filter(|_| matches!(how, Yield::Loss));
+                let refusal = loss.map(|inbox| inbox.overflowed()).or(refusal);
                 // Otherwise only this channel was closed.
                 let is_gone = refusal.is_none() || matches!(how, Yield::End);
-                match refusal.or_else(|| plan.lost_with_connection()) {
+                match refusal.or_else(|| source.lost_with_connection()) {
                     Some(error) => {
-                        self.subscriptions.remove(&id);
-                        if is_gone {
-                            self.disown(&plan);
+                        self.abandon(id, events);
+                        if let Some(plan) = source.exclusive().filter(|_| is_gone) {
+                            self.disown(plan);
                         }
                         events.push_back(Event::Canceled { subscription: id, error });
                     }
                     None => {
-                        // Its tags mean nothing on another channel.
-                        subscription.ledger.clear();
-                        subscription.channel = None;
+                        subscription.lose_channel();
                         subscription.state = State::Restoring;
-                        self.attach(id, &plan, true);
+                        self.attach(id, &source, true);
                     }
                 }
             }
@@ -439,16 +457,19 @@ impl Consuming {
 
 impl Drop for Consuming {
     /// The channels close, and RabbitMQ takes back what was outstanding. Exclusive queues belong
-    /// to the connection, which goes on: they are deleted here.
+    /// to the connection, which goes on, and inboxes to nobody: they are deleted here.
     fn drop(&mut self) {
         self.flush();
         let mut exclusive = mem::take(&mut self.owned);
         exclusive.extend(self.claims().cloned());
+        let inboxes = self.subscriptions.values().filter_map(|it| it.source.inbox());
+        let inboxes: Vec<_> = inboxes.cloned().collect();
         self.subscriptions.clear();
-        if exclusive.is_empty() {
+        if exclusive.is_empty() && inboxes.is_empty() && self.deleting.is_empty() {
             return;
         }
         let (lease, mut attaching) = (self.lease.clone(), mem::take(&mut self.attaching));
+        let mut deleting = mem::take(&mut self.deleting);
         self.lease.pool().tracker().spawn(async move {
             // What is being declared would otherwise be there after it was deleted.
             while attaching.next().await.is_some() {}
@@ -457,66 +478,11 @@ impl Drop for Consuming {
                 drop(plan.delete_exclusive(&lease).await);
                 lock(lease.exclusive()).remove(&plan.queue);
             }
+            for inbox in inboxes {
+                // If that fails RabbitMQ does it, in its time.
+                drop(inbox.delete(&lease).await);
+            }
+            while deleting.next().await.is_some() {}
         });
     }
-}
-
-impl Subscription {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Yield> {
-        let Some(consumer) = &mut self.consumer else {
-            return Poll::Pending;
-        };
-        Pin::new(consumer).poll_next(cx).map(|next| match next {
-            Some(Ok(delivery)) => Yield::Delivery(Box::new(delivery)),
-            Some(Err(error)) => Yield::Error(error),
-            None => Yield::End,
-        })
-    }
-
-    /// Asks RabbitMQ to end the consumer; that it has is seen by the consumer's end.
-    fn cancel(&mut self, unsubscribe: Unsubscribe) {
-        self.state = State::Ending { unsubscribe };
-        if let Some(channel) = &self.channel {
-            let options = BasicCancelOptions::default();
-            // Polled once it is on its way; the answer is not needed.
-            drop(channel.amqp().basic_cancel(CONSUMER_TAG.into(), options).now_or_never());
-        }
-    }
-
-    /// Hands these frames on. A future of lapin's that was polled once has queued its frame; if the
-    /// channel is gone instead, everything outstanding went back anyway.
-    fn send(&self, sayings: &mut Vec<Saying>) {
-        for saying in sayings.drain(..) {
-            let Some(channel) = &self.channel else {
-                continue;
-            };
-            match saying {
-                Saying::Ack { tag, multiple } => {
-                    let options = BasicAckOptions { multiple };
-                    drop(channel.amqp().basic_ack(tag, options).now_or_never());
-                }
-                Saying::Nack { tag, multiple, requeue } => {
-                    let options = BasicNackOptions { multiple, requeue };
-                    drop(channel.amqp().basic_nack(tag, options).now_or_never());
-                }
-            }
-        }
-    }
-}
-
-/// Why the channel of a running consumer was closed.
-fn canceled_by(error: &lapin::Error) -> BrokerError {
-    let error = broker_error(error);
-    if error.text.contains("delivery acknowledgement on channel") {
-        let text = format!("{} (RabbitMQ's consumer_timeout)", error.text);
-        return BrokerError::new(error.kind, text);
-    }
-    error
-}
-
-/// RabbitMQ ended the consumer and left the channel open (`basic.cancel`, consumer cancel
-/// notification).
-fn queue_gone(queue: &Text) -> BrokerError {
-    let text = format!("the broker ended the subscription: queue '{queue}' was deleted");
-    BrokerError::new(BrokerErrorKind::NotFound, text)
 }

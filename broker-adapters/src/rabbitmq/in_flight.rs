@@ -70,5 +70,5 @@ fn resolved() -> Progress {
 /// What a message is answered with whose channel closed for another reason.
 pub(super) fn unknown(cause: &BrokerError) -> BrokerError {
     let text = format!("the outcome is unknown, the message may or may not have arrived: {cause}");
-    BrokerError::new(BrokerErrorKind::Unavailable, text)
+    BrokerError::new(BrokerErrorKind::OutcomeUnknown, text)
 }

@@ -8,8 +8,9 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use protocols::broker::{BrokerError, Command, Event};
+use protocols::broker::{BrokerError, Command, Event, SubscriptionId};
 
+use super::binder::Asked;
 use super::consume::Consuming;
 use super::pool::Lease;
 use super::publish::{Publish, Publishing};
@@ -92,6 +93,17 @@ impl RabbitLink {
                 self.consuming.subscribe(subscription, token, plan).map_err(failed)?;
                 Ok(true)
             }
+            Command::OpenInbox { token, subscription, prefetch } => {
+                let opened = self.consuming.open_inbox(subscription, token, prefetch);
+                opened.map_err(|error| Event::Failed { token, error })?;
+                Ok(true)
+            }
+            Command::Bind { token, inbox, topic } => {
+                self.bind(inbox, Asked { token, topic, binds: true })
+            }
+            Command::Unbind { token, inbox, topic } => {
+                self.bind(inbox, Asked { token, topic, binds: false })
+            }
             Command::Unsubscribe { token, subscription, delete } => {
                 self.consuming.unsubscribe(subscription, token, delete, &mut self.events);
                 Ok(true)
@@ -101,6 +113,12 @@ impl RabbitLink {
                 Ok(false)
             }
         }
+    }
+
+    fn bind(&mut self, inbox: SubscriptionId, asked: Asked) -> Result<bool, Event> {
+        let token = asked.token;
+        self.consuming.bind(inbox, asked).map_err(|error| Event::Failed { token, error })?;
+        Ok(true)
     }
 }
 

@@ -1,5 +1,6 @@
 //! RabbitMQ: AMQP 0-9-1 over lapin.
 
+mod binder;
 mod channel;
 mod connection;
 mod consume;
@@ -8,6 +9,7 @@ mod error;
 mod flight;
 mod health;
 mod in_flight;
+mod inbox;
 mod lease;
 mod ledger;
 mod link;
@@ -19,6 +21,7 @@ mod recover;
 mod returns;
 mod screen;
 mod screened;
+mod subscription;
 mod tls;
 mod topology;
 mod woken;
@@ -111,6 +114,11 @@ pub struct Settings {
     pub shared_channels: usize,
     /// How long a link waits for a broker that went away before it is down.
     pub recovery_timeout: Duration,
+    /// How long an inbox collects for a link that lost its connection, or ended without a word.
+    pub inbox_expires: Duration,
+    /// Messages that wait in an inbox at most; with one more its subscription ends. Those that were
+    /// delivered and are not settled yet do not count.
+    pub inbox_messages: usize,
     /// The exchange that topics live in.
     pub topic_exchange: Text,
     /// What the names of queues begin with that the gateway makes.
@@ -132,6 +140,8 @@ impl Default for Settings {
             window_bytes: 4 << 20,
             shared_channels: 4,
             recovery_timeout: Duration::from_secs(60),
+            inbox_expires: Duration::from_secs(60),
+            inbox_messages: 100_000,
             topic_exchange: Text::from_static("amq.topic"),
             queue_prefix: Text::from_static("stomp-subscription-gw-"),
         }

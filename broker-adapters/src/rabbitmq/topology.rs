@@ -270,7 +270,8 @@ pub(super) async fn declare(lease: &Lease, queue: &Declaration) -> Result<(), Br
     queue.declare(channel.amqp(), false).await.map_err(|error| broker_error(&error))
 }
 
-fn fits(name: &Text) -> Result<(), BrokerError> {
+/// *Errors.* AMQP cannot carry such a name.
+pub(super) fn fits(name: &Text) -> Result<(), BrokerError> {
     if name.len() > MAX_NAME { Err(refusals::name_too_long(name.len())) } else { Ok(()) }
 }
 

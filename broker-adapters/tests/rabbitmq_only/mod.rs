@@ -1,5 +1,7 @@
 //! What the contract does not say, and RabbitMQ's ways make easy to get wrong.
 
+mod inbox;
+
 use broker_adapters::rabbitmq::{RabbitMq, Settings};
 use broker_adapters::{Broker, Identity};
 use protocols::broker::{
@@ -12,8 +14,12 @@ use crate::support::{Client, credentials, exchange, exclusive, existing, message
 
 /// A broker with one shared channel, reached by `address`.
 fn broker(address: std::net::SocketAddr) -> RabbitMq {
+    broker_with(address, Settings { shared_channels: 1, ..Settings::default() })
+}
+
+fn broker_with(address: std::net::SocketAddr, settings: Settings) -> RabbitMq {
     let endpoints = vec![format!("amqp://{address}").parse().unwrap()];
-    RabbitMq::start(Settings { endpoints, shared_channels: 1, ..Settings::default() })
+    RabbitMq::start(Settings { endpoints, ..settings })
 }
 
 /// A virtual host of its own, and a broker that reaches it.

@@ -193,7 +193,7 @@ impl Client {
         Token(self.id())
     }
 
-    fn id(&mut self) -> u64 {
+    pub(crate) fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
     }

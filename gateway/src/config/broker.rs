@@ -162,6 +162,13 @@ pub struct Rabbitmq {
     pub shared_channels: usize,
     /// How long sessions wait for a broker that went away.
     pub recovery_timeout: Millis,
+    /// Messages that are handed over before they are distributed to those who share a subscription.
+    pub inbox_prefetch: u16,
+    /// How long an inbox, the queue behind topics that sessions share, collects for a gateway that
+    /// lost its connection.
+    pub inbox_expires: Millis,
+    /// Messages that wait in an inbox at most, before its subscribers are told that some are lost.
+    pub inbox_messages: usize,
     /// The exchange that topics live in.
     pub topic_exchange: String,
     /// What the names of queues begin with that the gateway makes.
@@ -185,6 +192,8 @@ impl Default for Rabbitmq {
             window_bytes,
             shared_channels,
             recovery_timeout,
+            inbox_expires,
+            inbox_messages,
             topic_exchange,
             queue_prefix,
         } = rabbitmq::Settings::default();
@@ -201,6 +210,9 @@ impl Default for Rabbitmq {
             window_bytes: ByteSize(window_bytes),
             shared_channels,
             recovery_timeout: Millis(recovery_timeout),
+            inbox_prefetch: 1_000,
+            inbox_expires: Millis(inbox_expires),
+            inbox_messages,
             topic_exchange: topic_exchange.as_str().to_owned(),
             queue_prefix: queue_prefix.as_str().to_owned(),
             loopback_users: loopback_users(),
@@ -223,6 +235,8 @@ impl From<&Rabbitmq> for rabbitmq::Settings {
             window_bytes: broker.window_bytes.0,
             shared_channels: broker.shared_channels,
             recovery_timeout: broker.recovery_timeout.0,
+            inbox_expires: broker.inbox_expires.0,
+            inbox_messages: broker.inbox_messages,
             topic_exchange: Text::from(broker.topic_exchange.as_str()),
             queue_prefix: Text::from(broker.queue_prefix.as_str()),
         }
@@ -247,6 +261,8 @@ mod tests {
             tls_ca: Some("ca.pem".into()),
             heartbeat: Millis::seconds(7),
             window_bytes: ByteSize(77),
+            inbox_expires: Millis::seconds(8),
+            inbox_messages: 9,
             queue_prefix: "mine-".to_owned(),
             ..Rabbitmq::default()
         };
@@ -255,6 +271,8 @@ mod tests {
             tls_ca: Some("ca.pem".into()),
             heartbeat: Duration::from_secs(7),
             window_bytes: 77,
+            inbox_expires: Duration::from_secs(8),
+            inbox_messages: 9,
             queue_prefix: Text::from_static("mine-"),
             ..rabbitmq::Settings::default()
         };

@@ -176,6 +176,7 @@ impl<'a> Check<'a> {
         self.count(at.join("transaction_frames"), limits.transaction_frames);
         self.size(at.join("transaction_bytes"), limits.transaction_bytes);
         self.count(at.join("pending_receipts"), limits.pending_receipts);
+        self.size(at.join("pending_bytes"), limits.pending_bytes);
     }
 
     fn stomp(&mut self, at: &KeyPath, stomp: &Stomp) {

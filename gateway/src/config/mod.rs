@@ -44,7 +44,7 @@ pub use process::{Admin, Drain, Log, LogFormat};
 /// What passcodes are wrapped in.
 pub use protocols::auth::Secret;
 pub use protocols::stomp::compat::{Compat, Switch};
-pub use route::{Limits, Outgoing, Route, ServiceLogin, Stomp, Verify};
+pub use route::{Limits, Outgoing, Route, ServiceLogin, SlowClients, Stomp, Verify};
 
 /// The top-level tables, which are the fields of [`Config`].
 const SECTIONS: [&str; 6] = ["admin", "broker", "drain", "listener", "log", "route"];

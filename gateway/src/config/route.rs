@@ -52,6 +52,12 @@ pub struct Route {
     /// What is done as RabbitMQ's STOMP plugin does it. Default: nothing.
     #[serde(default, deserialize_with = "values::compat", serialize_with = "values::show_compat")]
     pub compat: Compat,
+    /// What happens to a client that takes shared deliveries too slowly. Default `disconnect`.
+    #[serde(default, deserialize_with = "values::word")]
+    pub slow_clients: SlowClients,
+    /// The header by which a newer message makes an older one obsolete. Default `x-key`.
+    #[serde(default = "conflate_by")]
+    pub conflate_by: String,
     /// Bounds on what one client may use.
     #[serde(default)]
     pub limits: Limits,
@@ -68,6 +74,23 @@ fn vhost() -> String {
     "/".to_owned()
 }
 
+fn conflate_by() -> String {
+    "x-key".to_owned()
+}
+
+/// What happens to a client for which more than `limits.pending_bytes` wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlowClients {
+    /// It is told, and ended.
+    #[default]
+    Disconnect,
+    /// It loses the oldest messages, and is told how many.
+    DropOldest,
+    /// It loses those that a newer one with the same key has made obsolete, and is told how many.
+    Conflate,
+}
+
 impl Route {
     /// A route from a listener to a broker, by their names, with the default of every other key.
     pub fn between(listener: &str, protocols: &[&str], broker: &str) -> Self {
@@ -82,6 +105,8 @@ impl Route {
             service_login: None,
             max_message_size: None,
             compat: Compat::NONE,
+            slow_clients: SlowClients::default(),
+            conflate_by: conflate_by(),
             limits: Limits::default(),
             stomp: Stomp::default(),
         }
@@ -154,6 +179,8 @@ pub struct Limits {
     pub transaction_bytes: ByteSize,
     /// Receipts that may wait for the broker's confirm at a time.
     pub pending_receipts: usize,
+    /// Bytes of shared deliveries that may wait for a client. Default 1 MiB.
+    pub pending_bytes: ByteSize,
 }
 
 impl Default for Limits {
@@ -183,6 +210,7 @@ impl Default for Limits {
             transaction_frames,
             transaction_bytes: ByteSize(transaction_bytes),
             pending_receipts,
+            pending_bytes: ByteSize(1 << 20),
         }
     }
 }
@@ -226,6 +254,8 @@ pub struct Stomp {
     pub outgoing: Outgoing,
     /// Whether CONNECTED names the server and its version.
     pub server_header: bool,
+    /// Logins that may send to the destinations of users.
+    pub send_to_users: Vec<String>,
 }
 
 impl Default for Stomp {
@@ -248,6 +278,7 @@ impl Default for Stomp {
             nack_requeue,
             outgoing: outgoing.into(),
             server_header: server.is_some(),
+            send_to_users: Vec::new(),
         }
     }
 }
@@ -265,6 +296,7 @@ impl From<&Stomp> for stomp::Settings {
             nack_requeue: stomp.nack_requeue,
             outgoing: stomp.outgoing.into(),
             server: stomp.server_header.then_some(Text::from_static(SERVER)),
+            send_to_users: stomp.send_to_users.iter().map(|it| Text::from(it.as_str())).collect(),
             ..Self::default()
         }
     }

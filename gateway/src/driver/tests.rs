@@ -11,12 +11,15 @@ use protocols::broker::{
     Address, DeliveryTag, Message, Outcome, Publication, SubscriptionId, Token,
 };
 use protocols::policy::Policy;
-use protocols::session::{CloseCode, Established, FrameKind, OutFrame, Unit};
+use protocols::session::{Close, CloseCause, CloseCode, Established, FrameKind, Unit};
 use protocols::text::Text;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::auth::Login;
+use crate::hub::outbox::Overflow;
+use crate::hub::share::Pending;
+use crate::hub::{self, Hub};
 
 /// Everything the three scripted parts share with the test.
 #[derive(Debug, Default)]
@@ -101,6 +104,9 @@ fn describe(command: &Command) -> String {
             format!("settle {} {cumulative} {verdict:?}", up_to.0)
         }
         Command::Subscribe { token, .. } => format!("subscribe {}", token.0),
+        Command::OpenInbox { .. } | Command::Bind { .. } | Command::Unbind { .. } => {
+            "of an inbox".to_owned()
+        }
     }
 }
 
@@ -383,6 +389,8 @@ fn start(world: &Shared) -> (JoinHandle<End>, Drain) {
             loopback_users: Arc::new([]),
             service: None,
         },
+        hub: Hub::new(Arc::new(world.clone()), hub::Settings::FOR_TESTS),
+        pending: Pending { bytes: 1 << 20, overflow: Overflow::Disconnect },
     };
     let drain = Drain::new(Duration::ZERO);
     let connection = Connection {

@@ -19,6 +19,9 @@ use super::*;
 use crate::auth::Login;
 use crate::config::ListenerTransport;
 use crate::drain::Drain;
+use crate::hub::outbox::Overflow;
+use crate::hub::share::Pending;
+use crate::hub::{self, Hub};
 use crate::route::Tuning;
 
 const PEER: ([u8; 4], u16) = ([192, 0, 2, 1], 4711);
@@ -109,6 +112,8 @@ fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
             loopback_users: Arc::new([]),
             service: None,
         },
+        hub: Hub::new(Arc::new(NoBroker), hub::Settings::FOR_TESTS),
+        pending: Pending { bytes: 1 << 20, overflow: Overflow::Disconnect },
     })
 }
 

@@ -323,7 +323,7 @@ const BAD_ASSIGNMENTS: &[(&str, &str)] = &[
         "expected \"open-after-error\" or \"connection-acks\" or \"restarted-transactions\" or \
          \"ignored-bodies\" or \"escapes\" or \"slash-escapes\" or \"prefetch\" or \"durable-names\" \
          or \"persistent-queues\" or \"fewer-arguments\" or \"nack-in-1.0\" or \
-         \"any-subprotocol\", got \"escape\"",
+         \"own-queues\" or \"any-subprotocol\", got \"escape\"",
     ),
     ("route.stomp.max_message_size=0", "expected at least 1 byte, got 0"),
     (

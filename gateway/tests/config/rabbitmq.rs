@@ -88,6 +88,13 @@ const BAD_KEYS: &[(&str, &str)] = &[
         "recovery_timeout = '0s'\nurl = 'amqp://a'",
         "recovery_timeout: expected at least 1ms, got 0s",
     ),
+    ("inbox_expires = '0s'\nurl = 'amqp://a'", "inbox_expires: expected at least 1ms, got 0s"),
+    (
+        "inbox_expires = '4294968s'\nurl = 'amqp://a'",
+        "inbox_expires: expected at most 4294967s, got 4294968s",
+    ),
+    ("inbox_prefetch = 0\nurl = 'amqp://a'", "inbox_prefetch: expected at least 1, got 0"),
+    ("inbox_messages = 0\nurl = 'amqp://a'", "inbox_messages: expected at least 1, got 0"),
     ("topic_exchange = ''\nurl = 'amqp://a'", "topic_exchange: expected a name, got an empty text"),
     ("queue_prefix = ''\nurl = 'amqp://a'", "queue_prefix: expected a name, got an empty text"),
     (
@@ -102,7 +109,7 @@ const BAD_KEYS: &[(&str, &str)] = &[
     (
         "vhosts = ['/']\nurl = 'amqp://a'",
         "vhosts: unknown key; known: connect_timeout, heartbeat, \
-         idle_timeout, login_cache, loopback_users, max_identities, publish_frame_size, \
+         idle_timeout, inbox_expires, inbox_messages, inbox_prefetch, login_cache, loopback_users, max_identities, publish_frame_size, \
          queue_prefix, recovery_timeout, shared_channels, tls_ca, \
          topic_exchange, url, window_bytes, window_messages",
     ),
@@ -208,6 +215,9 @@ const OTHERS: &[(&str, &str)] = &[
     ("window_bytes", "8"),
     ("shared_channels", "9"),
     ("recovery_timeout", "10s"),
+    ("inbox_expires", "11s"),
+    ("inbox_messages", "12"),
+    ("inbox_prefetch", "15"),
     ("topic_exchange", "13"),
     ("queue_prefix", "14"),
     ("loopback_users", "[]"),
@@ -232,6 +242,9 @@ fn variables_and_flags_reach_every_key_of_a_rabbitmq() {
         window_bytes: ByteSize(8),
         shared_channels: 9,
         recovery_timeout: Millis::seconds(10),
+        inbox_expires: Millis::seconds(11),
+        inbox_messages: 12,
+        inbox_prefetch: 15,
         topic_exchange: "13".to_owned(),
         queue_prefix: "14".to_owned(),
         loopback_users: Vec::new(),

@@ -122,6 +122,13 @@ impl Vhost {
         self.api.put(&self.permissions(user), value).await;
     }
 
+    /// Gives a user these permissions for the topics of an exchange here: for each right, the regular
+    /// expression of the routing keys it is given for.
+    pub async fn permit_topics(&self, user: &str, exchange: &str, write: &str, read: &str) {
+        let value = json!({ "exchange": exchange, "write": write, "read": read });
+        self.api.put(&self.in_vhost("topic-permissions", user), value).await;
+    }
+
     /// Takes all permissions here from a user: the virtual host is closed to him.
     pub async fn exclude(&self, user: &str) {
         self.api.delete(&self.permissions(user)).await;
@@ -194,6 +201,13 @@ impl Vhost {
     /// Deletes an exchange; says whether there was one.
     pub async fn delete_exchange(&self, name: &str) -> bool {
         self.api.delete(&self.in_vhost("exchanges", name)).await
+    }
+
+    /// The names of the exchanges that somebody has declared.
+    pub async fn exchanges(&self) -> Vec<String> {
+        let listed = self.api.get(&format!("/exchanges/{}", Api::segment(&self.name))).await;
+        let names = list(&listed).iter().map(|it| text(&it["name"]));
+        names.filter(|name| !name.is_empty() && !name.starts_with("amq.")).collect()
     }
 
     /// The queues there are. Their messages are counted several times a second, not at once.

@@ -11,7 +11,7 @@ use protocols::broker::{
     SettleMode, SubscriptionId, Token,
 };
 use protocols::policy::{Limits, Policy};
-use protocols::session::{FrameKind, Unit};
+use protocols::session::{FrameKind, Shared, Unit};
 use protocols::stomp::Stomp;
 use protocols::stomp::parse::{Decoder, DecoderLimits};
 use protocols::violation::Violation;
@@ -44,7 +44,7 @@ pub fn stomp_session(data: &[u8]) {
 const OPERATIONS: u8 = 16;
 
 /// What a client may say, for operands to choose from; `@` is the last `message-id`.
-const PHRASES: [&str; 32] = [
+const PHRASES: [&str; 39] = [
     "CONNECT\n\n\0",
     "CONNECT\naccept-version:1.1\nheart-beat:5000,5000\n\n\0",
     "STOMP\naccept-version:1.2\nheart-beat:5000,5000\n\n\0",
@@ -58,6 +58,13 @@ const PHRASES: [&str; 32] = [
     "SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0",
     "SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\nreceipt:sub\n\n\0",
     "SUBSCRIBE\nid:1\ndestination:/topic/#\nack:client-individual\nprefetch-count:2\n\n\0",
+    "CONNECT\naccept-version:1.2\nsoft-errors:true\n\n\0",
+    "SEND\ndestination:/nowhere\nreceipt:s\ntransaction:t\n\n\0",
+    "SEND\ndestination:/user/bob/queue/a\nmandatory:true\n\n\0",
+    "SUBSCRIBE\nid:3\ndestination:/gateway/errors\n\n\0",
+    "SUBSCRIBE\nid:4\ndestination:/user/queue/a\n\n\0",
+    "SUBSCRIBE\nid:2\ndestination:/topic/a.*\nreceipt:shared\n\n\0",
+    "UNSUBSCRIBE\nid:2\n\n\0",
     "UNSUBSCRIBE\nid:0\n\n\0",
     "UNSUBSCRIBE\nid:0\ndestination:/queue/a\nreceipt:unsub\n\n\0",
     "UNSUBSCRIBE\nid:1\ndestination:/queue/a\n\n\0",
@@ -90,6 +97,7 @@ struct World {
     waiting: Vec<Token>,
     tokens: BTreeSet<Token>,
     subscriptions: BTreeMap<SubscriptionId, (SettleMode, BTreeSet<DeliveryTag>)>,
+    shared: BTreeSet<SubscriptionId>,
     last_tag: u64,
 }
 
@@ -123,6 +131,7 @@ impl World {
             waiting: Vec::new(),
             tokens: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
+            shared: BTreeSet::new(),
             last_tag: 0,
         }
     }
@@ -255,8 +264,13 @@ impl World {
             assert!(self.has_asked, "a command before the login");
             self.carry_out(command);
         }
+        for shared in std::mem::take(&mut self.actions.shared) {
+            assert!(self.has_asked, "something shared before the login");
+            self.share(shared);
+        }
         self.is_closed |= self.actions.close.take().is_some();
         if self.is_closed {
+            assert!(self.shared.is_empty(), "nothing may come after the close");
             assert_eq!(self.session.next_timeout(), None);
         }
     }
@@ -299,6 +313,25 @@ impl World {
             Command::Settle { subscription, up_to, cumulative, .. } => {
                 self.settle(subscription, up_to, cumulative);
             }
+            Command::OpenInbox { .. } | Command::Bind { .. } | Command::Unbind { .. } => {
+                panic!("inboxes are not a session's");
+            }
+        }
+    }
+
+    /// What the session shares with others. Its deliveries do not pass through it.
+    fn share(&mut self, shared: Shared) {
+        match shared {
+            Shared::Join { token, subscription, topic, encoder } => {
+                assert!(!topic.is_empty() && !encoder.key().0.is_empty());
+                self.note(token, true);
+                assert!(self.shared.insert(subscription), "a subscription id is used once");
+            }
+            Shared::Leave { token, subscription } => {
+                self.note(token, true);
+                assert!(self.shared.remove(&subscription), "it was joined, and left once");
+            }
+            Shared::LeaveAll => self.shared.clear(),
         }
     }
 

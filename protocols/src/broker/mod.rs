@@ -5,6 +5,7 @@
 //! client protocol or a broker product.
 
 mod message;
+pub mod user;
 mod value;
 
 use std::sync::Arc;
@@ -77,6 +78,38 @@ pub enum Command {
         subscription: SubscriptionId,
         /// Delete its queue too, with whatever is in it: it was made to outlast the subscription.
         delete: bool,
+    },
+    /// Start a consumer of an *inbox*: a queue of the link's own for many topics, none at first. A
+    /// message that several of them fit comes once, and messages of one publisher come in order,
+    /// whatever their topics. It outlives a short loss of the broker, with its topics; if messages may
+    /// have been lost, the subscription is canceled. It goes with the subscription, or its link.
+    OpenInbox {
+        /// Answered by [`Event::Subscribed`] or [`Event::Failed`].
+        token: Token,
+        /// The name of the new subscription.
+        subscription: SubscriptionId,
+        /// Most deliveries outstanding at a time; at least 1.
+        prefetch: u16,
+    },
+    /// Have an inbox take the messages of another topic: all that are published once this is
+    /// answered. A topic that it takes already is asked for anew, so that rights are looked at again.
+    Bind {
+        /// Answered by [`Event::Subscribed`] or [`Event::Failed`].
+        token: Token,
+        /// The subscription to the inbox, which runs.
+        inbox: SubscriptionId,
+        /// A pattern, as in [`Address::Topic`].
+        topic: Text,
+    },
+    /// Have an inbox take the messages of a topic no more, unless another of its topics fits. What is
+    /// on its way still comes.
+    Unbind {
+        /// Answered by [`Event::Unsubscribed`] or [`Event::Failed`].
+        token: Token,
+        /// The subscription to the inbox, which runs.
+        inbox: SubscriptionId,
+        /// As it was bound.
+        topic: Text,
     },
     /// Settle one delivery, or all of a subscription up to one. Has no answer.
     Settle {
@@ -181,12 +214,12 @@ pub enum Event {
         /// What became of it.
         outcome: Outcome,
     },
-    /// The consumer runs; deliveries follow, none came before.
+    /// The consumer runs; deliveries follow, none came before. Or the inbox takes the topic.
     Subscribed {
         /// The subscribe.
         token: Token,
     },
-    /// The consumer is gone; no delivery follows.
+    /// The consumer is gone; no delivery follows. Or the inbox takes the topic no more.
     Unsubscribed {
         /// The unsubscribe.
         token: Token,
@@ -266,4 +299,7 @@ pub enum BrokerErrorKind {
     ResourceError,
     /// The broker cannot be reached, or went away.
     Unavailable,
+    /// The broker went away, or a channel of its, while a message was on its way: it may have
+    /// arrived or not.
+    OutcomeUnknown,
 }

@@ -14,6 +14,7 @@
 //! | `persistent-queues` | `persistent` on SEND is about the message | about its queue, too |
 //! | `fewer-arguments` | every queue argument that RabbitMQ knows is taken | eight of them |
 //! | `nack-in-1.0` | STOMP 1.0 has no NACK | as in 1.1 |
+//! | `own-queues` | plain subscriptions to topics share a queue at the broker | each has one of its own |
 //! | `any-subprotocol` | an unknown sub-protocol is refused (RFC 6455 §4.2.2) | taken for STOMP, without an answer |
 
 /// One thing that the plugin does otherwise.
@@ -42,13 +43,15 @@ pub enum Switch {
     FewerArguments,
     /// NACK in 1.0 is that of 1.1.
     NackIn10,
+    /// Every subscription to a topic has a queue of its own.
+    OwnQueues,
     /// A client that offers unknown sub-protocols only is taken for a STOMP client.
     AnySubprotocol,
 }
 
 impl Switch {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::OpenAfterError,
         Self::ConnectionAcks,
         Self::RestartedTransactions,
@@ -60,6 +63,7 @@ impl Switch {
         Self::PersistentQueues,
         Self::FewerArguments,
         Self::NackIn10,
+        Self::OwnQueues,
         Self::AnySubprotocol,
     ];
 
@@ -77,6 +81,7 @@ impl Switch {
             Self::PersistentQueues => "persistent-queues",
             Self::FewerArguments => "fewer-arguments",
             Self::NackIn10 => "nack-in-1.0",
+            Self::OwnQueues => "own-queues",
             Self::AnySubprotocol => "any-subprotocol",
         }
     }

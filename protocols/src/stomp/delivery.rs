@@ -40,23 +40,46 @@ impl MessageEncoder {
         redelivered: bool,
         publication: &Publication,
     ) -> Bytes {
-        let message = &publication.message;
-        let mut frame = Encoder::new(Verb::Message, self.escaping, message.body.len());
-        if let Some(id) = &subscription.header {
-            frame.header("subscription", id);
-        }
-        self.destination.clear();
-        destination::write(&publication.exchange, &publication.routing_key, &mut self.destination);
-        frame.header("destination", &self.destination);
         let has_ack = self.version >= Version::V12 && subscription.mode != AckMode::Auto;
-        let message_id = subscription.message_id(tag);
-        frame.header("message-id", message_id);
-        if has_ack {
-            frame.header("ack", message_id);
-        }
-        frame.header("redelivered", if redelivered { "true" } else { "false" });
-        frame.body_length(message.body.len());
-        properties::write(&message.properties, &mut frame);
-        frame.finish(&message.body)
+        let (header, message_id) = subscription.names(tag);
+        let envelope = Envelope { subscription: header, message_id, has_ack, redelivered };
+        message(self.escaping, &envelope, publication, &mut self.destination)
     }
+}
+
+/// What a MESSAGE says beside the message.
+#[derive(Debug)]
+pub(super) struct Envelope<'a> {
+    /// The client's name for the subscription, if it has one.
+    pub(super) subscription: Option<&'a str>,
+    pub(super) message_id: &'a str,
+    /// Whether the client is to acknowledge it by `ack`.
+    pub(super) has_ack: bool,
+    pub(super) redelivered: bool,
+}
+
+/// The MESSAGE frame; `destination` is a buffer.
+pub(super) fn message(
+    escaping: Escaping,
+    envelope: &Envelope<'_>,
+    publication: &Publication,
+    destination: &mut String,
+) -> Bytes {
+    let Envelope { subscription, message_id, has_ack, redelivered } = *envelope;
+    let message = &publication.message;
+    let mut frame = Encoder::new(Verb::Message, escaping, message.body.len());
+    if let Some(id) = subscription {
+        frame.header("subscription", id);
+    }
+    destination.clear();
+    destination::write(&publication.exchange, &publication.routing_key, destination);
+    frame.header("destination", destination);
+    frame.header("message-id", message_id);
+    if has_ack {
+        frame.header("ack", message_id);
+    }
+    frame.header("redelivered", if redelivered { "true" } else { "false" });
+    frame.body_length(message.body.len());
+    properties::write(&message.properties, &mut frame);
+    frame.finish(&message.body)
 }

@@ -17,7 +17,7 @@
 
 use std::fmt::Write;
 
-use crate::broker::Address;
+use crate::broker::{Address, user};
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 
@@ -32,7 +32,7 @@ const REPLY_QUEUE: &str = "/reply-queue/";
 pub(super) const TEMP_QUEUE: &str = "/temp-queue/";
 
 /// The longest name or key that AMQP 0-9-1 can carry (a short string).
-const LONGEST_NAME: usize = 255;
+pub(super) const LONGEST_NAME: usize = 255;
 
 /// The exchange behind `/topic`.
 const TOPIC_EXCHANGE: &str = "amq.topic";
@@ -65,6 +65,23 @@ pub(super) fn parse(destination: &Text, escapes: Escapes) -> Result<Address, Vio
     }
 }
 
+/// One part of a destination of a user, decoded.
+///
+/// *Errors.* [`Violation::InvalidDestination`], with this hint if there is nothing, or more than one part.
+pub(super) fn part(
+    destination: &str,
+    part: &str,
+    hint: &'static str,
+    escapes: Escapes,
+) -> Result<Text, Violation> {
+    let kind = "user";
+    if part.is_empty() || part.contains('/') {
+        return Err(Violation::InvalidDestination { got: shown(destination), kind, hint });
+    }
+    let part = Text::from(part);
+    Parts { destination: &part, kind, escapes }.decoded(&part)
+}
+
 /// The name that a `reply-to` gives to a queue of the session's own; `None` if it means another.
 ///
 /// *Errors.* [`Violation::InvalidDestination`] for such a one without a name.
@@ -95,10 +112,16 @@ pub(super) fn write(exchange: &str, key: &str, out: &mut String) {
             out.push_str("/queue/");
             encode(key, out);
         }
-        TOPIC_EXCHANGE => {
-            out.push_str("/topic/");
-            encode(key, out);
-        }
+        TOPIC_EXCHANGE => match user::name_of(key) {
+            Some(name) => {
+                out.push_str("/user/queue/");
+                encode(name, out);
+            }
+            None => {
+                out.push_str("/topic/");
+                encode(key, out);
+            }
+        },
         _ => {
             out.push_str("/exchange/");
             encode(exchange, out);
@@ -130,6 +153,11 @@ impl LastDestination {
     /// Nothing yet.
     pub(super) const fn new(escapes: Escapes) -> Self {
         Self { last: None, escapes }
+    }
+
+    /// What is decoded in a destination.
+    pub(super) const fn escapes(&self) -> Escapes {
+        self.escapes
     }
 
     /// As [`parse`]. The address does not keep the buffer alive that `destination` points into.
@@ -193,6 +221,7 @@ impl Parts<'_> {
         Ok(Address::Exchange { name: self.decoded(name)?, key: self.decoded(key)? })
     }
 
+    /// Decodes one part.
     fn decoded(&self, part: &str) -> Result<Text, Violation> {
         let text = if !part.contains('%') {
             self.destination.slice(part)

@@ -85,9 +85,11 @@ mod properties;
 mod queue;
 mod receipts;
 mod session;
+mod shared;
 mod subscription;
 mod transaction;
 mod typed;
+mod user;
 
 use std::time::Duration;
 
@@ -170,8 +172,17 @@ pub struct Settings {
     pub queue_prefix: Text,
     /// The `server` header of CONNECTED; `None` sends none.
     pub server: Option<Text>,
+    /// Logins that may send to `/user/<name>/queue/…`, whoever that is. Default none.
+    pub send_to_users: Vec<Text>,
     /// What is done as RabbitMQ's plugin does it. Default [`Compat::NONE`].
     pub compat: Compat,
+}
+
+impl Settings {
+    /// Whether this login may send to the destinations of users.
+    pub fn may_send_to_users(&self, login: &str) -> bool {
+        self.send_to_users.iter().any(|allowed| *allowed == *login)
+    }
 }
 
 impl Default for Settings {
@@ -184,6 +195,7 @@ impl Default for Settings {
             outgoing: OutgoingKind::Auto,
             queue_prefix: Text::from_static("stomp-subscription-gw-"),
             server: None,
+            send_to_users: Vec::new(),
             compat: Compat::NONE,
         }
     }

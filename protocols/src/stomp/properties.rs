@@ -30,7 +30,7 @@ pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
     let mut persistent = None;
     for (name, value) in frame.headers() {
         let property = match name {
-            "destination" | "receipt" | "transaction" | "content-length" => continue,
+            "destination" | "receipt" | "transaction" | "content-length" | "mandatory" => continue,
             "message-id" => return Err(frame.forbidden("message-id")),
             "content-type" => &mut properties.content_type,
             "content-encoding" => &mut properties.content_encoding,
@@ -138,6 +138,7 @@ fn is_set_by_server(name: &str) -> bool {
             | "persistent"
             | "priority"
             | "timestamp"
+            | "x-dropped"
     )
 }
 

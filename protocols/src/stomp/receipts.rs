@@ -83,6 +83,17 @@ impl Receipts {
         None
     }
 
+    /// The frame behind `token` has failed: the receipt that it asked for will not come, nor that of the
+    /// COMMIT that it is part of. Which that was.
+    pub(super) fn fail(&mut self, token: Token) -> Option<Text> {
+        let failed = self.pending.remove(self.place(token)?)?;
+        if failed.is_part {
+            // What else is part of it holds back nothing any more.
+            self.pending.retain(|it| it.receipt != failed.receipt);
+        }
+        Some(failed.receipt)
+    }
+
     /// The receipt that the frame behind `token` asked for.
     pub(super) fn named(&self, token: Token) -> Option<&Text> {
         self.place(token).map(|place| &self.pending[place].receipt)
@@ -104,6 +115,26 @@ mod tests {
 
     fn released(receipts: &mut Receipts) -> Vec<Text> {
         std::iter::from_fn(|| receipts.next_released()).collect()
+    }
+
+    #[test]
+    fn what_has_failed_holds_back_nothing() {
+        let mut receipts = Receipts::new(10);
+        receipts.wait(Token(1), "a".into());
+        receipts.wait(Token(2), "b".into());
+        assert_eq!(receipts.fail(Token(1)), Some("a".into()));
+        assert_eq!(receipts.fail(Token(1)), None);
+        receipts.complete(Token(2));
+        assert_eq!(released(&mut receipts), ["b"]);
+        receipts.wait_as_part(Token(3), "commit".into());
+        receipts.wait(Token(4), "own".into());
+        receipts.wait_as_part(Token(5), "commit".into());
+        receipts.ready(Token(6), "commit".into());
+        receipts.complete(Token(5));
+        assert_eq!(receipts.fail(Token(3)), Some("commit".into()));
+        receipts.complete(Token(4));
+        assert_eq!(released(&mut receipts), ["own"]);
+        assert!(receipts.is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::broker::{DeliveryTag, SubscriptionId, Token};
+use crate::broker::{DeliveryTag, SubscriptionId, Token, user};
 use crate::stomp::acks::{AckMode, Ledger};
 use crate::stomp::transaction::Settlement;
 use crate::text::Text;
@@ -27,6 +27,12 @@ pub(super) struct Subscription {
     pub(super) ledger: Ledger,
     /// Whether its queue may outlast it and is deleted on request.
     pub(super) outlasting: Outlasting,
+    /// It is shared with other sessions.
+    pub(super) is_shared: bool,
+    /// It takes what is for its user alone.
+    pub(super) is_users: bool,
+    /// It is to a queue, and takes whatever is in it.
+    pub(super) is_queue: bool,
     state: State,
     message_id: MessageId,
 }
@@ -64,9 +70,19 @@ impl Subscription {
         tag.split_once('_').map_or(tag, |(_, name)| name)
     }
 
-    /// The `message-id` of a delivery. Valid until the next call.
-    pub(super) fn message_id(&mut self, tag: DeliveryTag) -> &str {
-        self.message_id.of(tag)
+    /// Whether a message with this routing key may be delivered to it.
+    pub(super) fn may_see(&self, key: &str) -> bool {
+        self.is_queue || self.is_users || !user::is_private(key)
+    }
+
+    /// The client's name for it, and the `message-id` of a delivery. Valid until the next call.
+    pub(super) fn names(&mut self, tag: DeliveryTag) -> (Option<&str>, &str) {
+        (self.header.as_deref(), self.message_id.of(tag))
+    }
+
+    /// Begins every `message-id`.
+    pub(super) fn consumer_tag(&self) -> &str {
+        self.message_id.consumer_tag()
     }
 }
 
@@ -80,6 +96,8 @@ pub(super) struct Subscriptions {
     active: BTreeMap<Text, SubscriptionId>,
     /// Those the broker is asked to stop, by the token of that command.
     stopping: BTreeMap<Token, SubscriptionId>,
+    /// Those the broker is asked to start, likewise.
+    starting: BTreeMap<Token, SubscriptionId>,
     last_id: u64,
     limit: usize,
 }
@@ -91,6 +109,7 @@ impl Subscriptions {
             all: BTreeMap::new(),
             active: BTreeMap::new(),
             stopping: BTreeMap::new(),
+            starting: BTreeMap::new(),
             last_id: 0,
             limit,
         }
@@ -110,12 +129,14 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Adds a subscription. *Order.* After [`check_new`](Self::check_new).
+    /// Adds a subscription, which the broker is asked to start by the command with `token`. *Order.*
+    /// After [`check_new`](Self::check_new).
     pub(super) fn add(
         &mut self,
         name: ConsumerName<'_>,
         mode: AckMode,
         session_id: &str,
+        token: Token,
     ) -> SubscriptionId {
         self.last_id += 1;
         let id = SubscriptionId(self.last_id);
@@ -125,10 +146,14 @@ impl Subscriptions {
             mode,
             ledger: Ledger::default(),
             outlasting: Outlasting::No,
+            is_shared: false,
+            is_users: false,
+            is_queue: false,
             state: State::Active,
             message_id: MessageId::new(&tag, session_id),
         };
         self.all.insert(id, subscription);
+        self.starting.insert(token, id);
         self.active.insert(Text::from(tag), id);
         id
     }
@@ -154,6 +179,21 @@ impl Subscriptions {
         }
         self.stopping.insert(token, id);
         Ok(id)
+    }
+
+    /// The broker has started what the command with `token` asked it to.
+    pub(super) fn started(&mut self, token: Token) {
+        self.starting.remove(&token);
+    }
+
+    /// The broker has refused the command with `token`. If that was to start a subscription, there is
+    /// none; what the client calls it. One that was to be stopped has stopped all the same.
+    pub(super) fn refused(&mut self, token: Token) -> Option<Text> {
+        self.stopped(token);
+        let id = self.starting.remove(&token)?;
+        let name = self.all.get(&id).map(|it| Text::from(it.name()));
+        self.lost(id);
+        name
     }
 
     /// The broker has stopped what the command with `token` asked it to.

@@ -19,12 +19,8 @@ use crate::violation::{Violation, shown};
 pub(super) enum Held {
     /// A SEND.
     Publish {
-        /// Where to.
-        to: Address,
-        /// What.
-        message: Message,
-        /// How its queue is declared; `None` for the defaults.
-        queue: Option<Box<QueueOptions>>,
+        /// What it asks for.
+        send: Send,
         /// The receipt that it asked for; due after COMMIT.
         receipt: Option<Text>,
     },
@@ -32,12 +28,25 @@ pub(super) enum Held {
     Settle(Settlement),
 }
 
+/// What a SEND asks for.
+#[derive(Debug)]
+pub(super) struct Send {
+    /// Where to.
+    pub(super) to: Address,
+    /// What.
+    pub(super) message: Message,
+    /// How its queue is declared; `None` for the defaults.
+    pub(super) queue: Option<Box<QueueOptions>>,
+    /// Whether the client wants to hear of it if it reaches no queue.
+    pub(super) mandatory: bool,
+}
+
 impl Held {
     /// Bytes of memory that it takes: its own, those of its list of headers, of its body, and of
     /// every text.
     fn size(&self) -> usize {
         let apart = match self {
-            Self::Publish { to, message, queue, receipt } => {
+            Self::Publish { send: Send { to, message, queue, .. }, receipt } => {
                 let headers = message.properties.headers.len() * size_of::<(Text, Value)>();
                 let queue = queue.as_deref().map_or(0, QueueOptions::size);
                 let receipt = receipt.as_deref().map_or(0, str::len);
@@ -50,8 +59,8 @@ impl Held {
 
     /// As it is kept: without the input that it came in.
     fn detached(mut self) -> Self {
-        if let Self::Publish { message, .. } = &mut self {
-            *message = message.detached();
+        if let Self::Publish { send, .. } = &mut self {
+            send.message = send.message.detached();
         }
         self
     }
@@ -85,6 +94,8 @@ pub(super) struct Transaction {
     /// What came since BEGIN, in order.
     pub(super) frames: Vec<Held>,
     bytes: usize,
+    /// A frame of it was refused.
+    pub(super) is_broken: bool,
 }
 
 /// The open transactions of a session.
@@ -126,7 +137,13 @@ impl Transactions {
         }
         self.last_holder += 1;
         let holder = Holder(self.last_holder);
-        self.open.push(Transaction { id: Text::from(id), holder, frames: Vec::new(), bytes: 0 });
+        self.open.push(Transaction {
+            id: Text::from(id),
+            holder,
+            frames: Vec::new(),
+            bytes: 0,
+            is_broken: false,
+        });
         Ok(())
     }
 
@@ -150,6 +167,13 @@ impl Transactions {
         transaction.bytes += size;
         transaction.frames.push(held.detached());
         Ok(transaction.holder)
+    }
+
+    /// A frame of a transaction was refused: it can be committed no more.
+    pub(super) fn break_off(&mut self, id: &str) {
+        if let Ok(place) = self.place(id) {
+            self.open[place].is_broken = true;
+        }
     }
 
     /// Closes a transaction and hands over what it held.
@@ -192,7 +216,8 @@ mod tests {
         let properties = Properties { headers, ..Properties::default() };
         let message = Message { body: vec![0; body].into(), properties };
         let to = Address::Exchange { name: "exchange".into(), key: "key".into() };
-        Held::Publish { to, message, queue: None, receipt: receipt.map(Text::from) }
+        let send = Send { to, message, queue: None, mandatory: false };
+        Held::Publish { send, receipt: receipt.map(Text::from) }
     }
 
     fn ack() -> Held {
@@ -242,7 +267,7 @@ mod tests {
                 }
             }
             let memory = |held: &Held| match held {
-                Held::Publish { message, .. } => {
+                Held::Publish { send: Send { message, .. }, .. } => {
                     let headers = &message.properties.headers;
                     size_of_val(held) + headers.capacity() * size_of_val(&headers[0]) + message.body.len()
                 }

@@ -90,6 +90,9 @@ impl Broker {
                 assert!(self.consumers.contains_key(&subscription));
                 self.waiting.push(Waiting::Unsubscribe(token, subscription));
             }
+            Command::OpenInbox { .. } | Command::Bind { .. } | Command::Unbind { .. } => {
+                panic!("inboxes are not a session's");
+            }
             Command::Settle { subscription, up_to, verdict, cumulative } => {
                 return self.settle(subscription, up_to, verdict, cumulative);
             }

@@ -22,5 +22,8 @@ mod message;
 mod queue;
 mod receipt;
 mod send;
+mod shared;
+mod soft;
 mod subscribe;
 mod transaction;
+mod user;

@@ -132,8 +132,8 @@ fn server_a_durable_subscription_has_a_name_of_user_destination_and_id() {
     assert_eq!(name("/topic/a", &[("persistent", "true")]).unwrap(), durable);
     assert_ne!(name("/topic/b", &[("durable", "true")]).unwrap(), durable);
     assert_ne!(name("/exchange/x/a", &[("durable", "true")]).unwrap(), durable);
-    assert_eq!(name("/topic/a", &[]), None);
-    assert_eq!(name("/topic/a", &[("durable", "true"), ("persistent", "false")]), None);
+    assert_eq!(name("/exchange/x/a", &[]), None);
+    assert_eq!(name("/exchange/x/a", &[("durable", "true"), ("persistent", "false")]), None);
     assert!(name("/topic/a", &[("durable", "false"), ("persistent", "true")]).is_some());
     assert_eq!(name("/queue/a", &[("durable", "true")]), None);
     let both = [("durable", "true"), ("x-queue-name", "mine")];
@@ -177,7 +177,7 @@ fn server_unsubscribe_that_says_durable_deletes_the_queue_of_a_topic() {
     assert!(!deletes(&[topic, durable], &[durable, named]));
     assert!(!deletes(&[topic, durable], &[]));
     assert!(!deletes(&[topic, durable], &[("durable", "false")]));
-    assert!(!deletes(&[topic], &[durable]), "it goes by itself");
+    assert!(!deletes(&[topic, ("exclusive", "true")], &[durable]), "it goes by itself");
     assert!(!deletes(&[("destination", "/queue/a"), durable], &[durable]));
     assert!(!deletes(&[("destination", "/exchange/x"), durable], &[durable]), "as with RabbitMQ");
 }

@@ -108,6 +108,8 @@ fn server_a_message_that_the_broker_does_not_take_is_an_error() {
         let Refusal { error, close } = client.refusal();
         assert_eq!(error.header("message"), Some(message));
         assert_eq!(error.header("receipt-id"), Some("r"));
+        let code = if outcome == Outcome::Rejected { "rejected" } else { "unroutable" };
+        assert_eq!(error.header("code"), Some(code));
         assert_eq!((close.code, close.cause), (CloseCode::Policy, CloseCause::Broker));
         client.confirm(earlier, Outcome::Accepted);
         assert_eq!(client.frames(), [], "nothing comes after the close");
@@ -123,6 +125,7 @@ fn v12_a_send_that_the_broker_refuses_is_an_error_with_its_receipt() {
         (BrokerErrorKind::PreconditionFailed, "precondition_failed", CloseCode::Policy),
         (BrokerErrorKind::ResourceError, "resource_error", CloseCode::Policy),
         (BrokerErrorKind::Unavailable, "Broker unavailable", CloseCode::TryAgainLater),
+        (BrokerErrorKind::OutcomeUnknown, "Outcome unknown", CloseCode::TryAgainLater),
     ] {
         let mut client = Client::connected("1.2");
         let token = send_asking(&mut client, "r");

@@ -287,3 +287,26 @@ fn server_a_message_that_is_most_of_its_unit_is_not_copied() {
     client.pair.input(protocols::session::FrameKind::Text, unit.clone());
     assert!(unit.as_ptr_range().contains(&client.message().body.as_ptr()));
 }
+
+#[test]
+fn server_mandatory_asks_the_broker_to_tell_if_a_message_reaches_no_queue() {
+    for (value, expected) in [("true", true), ("false", false), ("maybe", false)] {
+        let mut client = Client::connected("1.2");
+        client.send("SEND", &[("destination", "/exchange/x/k"), ("mandatory", value)]);
+        match client.command() {
+            Command::Publish { mandatory, confirm, message, .. } => {
+                assert_eq!((mandatory, confirm), (expected, false));
+                assert!(message.properties.headers.is_empty(), "it does not travel");
+            }
+            other => panic!("{other:?}"),
+        }
+        client.send("BEGIN", &[("transaction", "t")]);
+        let headers = [("destination", "/queue/a"), ("mandatory", value), ("transaction", "t")];
+        client.send("SEND", &headers);
+        client.send("COMMIT", &[("transaction", "t")]);
+        match client.command() {
+            Command::Publish { mandatory, .. } => assert_eq!(mandatory, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+}

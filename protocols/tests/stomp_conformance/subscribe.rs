@@ -21,7 +21,7 @@ fn subscribed_with(settings: Settings, headers: &[(&str, &str)]) -> Subscribed {
     let mut client = Client::connected_with("1.2", policy);
     let mut all = vec![("id", "0")];
     all.extend(headers);
-    all.push(("destination", "/topic/a.#"));
+    all.push(("destination", "/exchange/x/a.#"));
     client.send("SUBSCRIBE", &all);
     match client.command() {
         Command::Subscribe { from, queue, prefetch, settle, .. } => {
@@ -38,7 +38,7 @@ fn subscribed(headers: &[(&str, &str)]) -> Subscribed {
 #[test]
 fn v12_subscribe_starts_a_consumer() {
     let got = subscribed(&[]);
-    assert_eq!(got.from, Address::Topic("a.#".into()));
+    assert_eq!(got.from, Address::Exchange { name: "x".into(), key: "a.#".into() });
     assert_eq!(got.queue, QueueOptions::default());
     assert_eq!(got.prefetch, 100);
     assert_eq!(got.settle, SettleMode::WhenWritten, "auto is the default");

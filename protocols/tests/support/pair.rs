@@ -11,7 +11,7 @@ use bytes::Bytes;
 use protocols::auth::{AuthReply, AuthRequest};
 use protocols::broker::{Command, Event};
 use protocols::policy::Policy;
-use protocols::session::{Close, Established, FrameKind, OutFrame, Unit};
+use protocols::session::{Close, Established, FrameKind, OutFrame, Shared, Unit};
 use protocols::stomp::Stomp;
 use protocols::text::Text;
 use protocols::{Actions, Session, SessionSetup, Subprotocol};
@@ -28,6 +28,8 @@ pub(crate) struct Pair {
     pub(crate) frames: VecDeque<OutFrame>,
     /// Sent to the broker and not yet looked at.
     pub(crate) commands: VecDeque<Command>,
+    /// Sent to whoever distributes what sessions share, and not yet looked at.
+    pub(crate) shared: VecDeque<Shared>,
     pub(crate) auth: Option<AuthRequest>,
     pub(crate) established: Option<Established>,
     pub(crate) close: Option<Close>,
@@ -51,6 +53,7 @@ impl Pair {
             actions: Actions::default(),
             frames: VecDeque::new(),
             commands: VecDeque::new(),
+            shared: VecDeque::new(),
             auth: None,
             established: None,
             close: None,
@@ -125,6 +128,7 @@ impl Pair {
         }
         self.frames.extend(self.actions.frames.drain(..));
         self.commands.extend(self.actions.commands.drain(..));
+        self.shared.extend(self.actions.shared.drain(..));
         self.auth = self.actions.auth.take().or_else(|| self.auth.take());
         self.established = self.actions.established.take().or_else(|| self.established.take());
         self.close = self.actions.close.take().or_else(|| self.close.take());

@@ -16,6 +16,9 @@ const FRAME_SIZES: (ByteSize, ByteSize) = (ByteSize(8_192), ByteSize(131_072));
 /// Seconds between AMQP heart-beats have 16 bits.
 const LONGEST_HEARTBEAT: Millis = Millis::seconds(0xFFFF);
 
+/// RabbitMQ counts the milliseconds of `x-expires` with 32 bits.
+const LONGEST_EXPIRY: Millis = Millis::seconds(0xFFFF_FFFF / 1_000);
+
 /// Channels that RabbitMQ allows on a connection by default.
 const MAX_CHANNELS: usize = 2_047;
 
@@ -44,6 +47,11 @@ impl<'a> Check<'a> {
         if let Some(service) = &route.service_login {
             self.service_login(&at.join("service_login"), service);
         }
+        if route.conflate_by.is_empty() {
+            let problem = Problem::mismatch("the name of a header", "an empty text");
+            self.add(at.join("conflate_by"), problem);
+        }
+        self.no_repeats(&at.concat(&["stomp", "send_to_users"]), &route.stomp.send_to_users);
         match self.config.broker.get(&route.broker) {
             Some(Broker::Embedded(broker)) => self.at_embedded(at, route, broker),
             Some(Broker::Rabbitmq(broker)) => self.at_rabbitmq(at, route, broker),
@@ -150,6 +158,13 @@ impl<'a> Check<'a> {
             self.add(at.join("shared_channels"), problem);
         }
         self.time(at.join("recovery_timeout"), broker.recovery_timeout);
+        self.time(at.join("inbox_expires"), broker.inbox_expires);
+        if broker.inbox_expires > LONGEST_EXPIRY {
+            let problem = Problem::at_most(LONGEST_EXPIRY, broker.inbox_expires);
+            self.add(at.join("inbox_expires"), problem);
+        }
+        self.count(at.join("inbox_messages"), broker.inbox_messages);
+        self.count(at.join("inbox_prefetch"), usize::from(broker.inbox_prefetch));
         self.name(at.join("topic_exchange"), &broker.topic_exchange, LONGEST_NAME);
         self.name(at.join("queue_prefix"), &broker.queue_prefix, LONGEST_PREFIX);
         if broker.queue_prefix.starts_with("amq.") {

@@ -31,9 +31,10 @@ struct Scenario {
     messages: u32,
 }
 
-const SCENARIOS: [Scenario; 3] = [
+const SCENARIOS: [Scenario; 4] = [
     Scenario { name: "topic 1:1", arguments: &["pubsub"], messages: 40_000 },
     Scenario { name: "topic 1:100", arguments: &["pubsub", "--fan-out=100"], messages: 600 },
+    Scenario { name: "topic 1:1000", arguments: &["pubsub", "--fan-out=1000"], messages: 60 },
     Scenario { name: "receipts", arguments: &["receipts"], messages: 20_000 },
 ];
 

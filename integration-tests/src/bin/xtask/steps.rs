@@ -92,6 +92,9 @@ pub(crate) const STEPS: &[Step] = &[
     },
 ];
 
+/// Those with benchmarks.
+const BENCHED: [&str; 6] = ["-p", "protocols", "-p", "broker-adapters", "-p", "gateway"];
+
 const FUZZ: &str = "protocols/fuzz/Cargo.toml";
 
 fn fmt() -> Result<(), Failure> {
@@ -106,7 +109,7 @@ fn clippy() -> Result<(), Failure> {
 
 fn unit() -> Result<(), Failure> {
     Run::cargo().args(["test", "--workspace", "--no-fail-fast"]).done()?;
-    Run::cargo().args(["test", "-p", "protocols", "-p", "broker-adapters", "--bench", "*"]).done()
+    Run::cargo().args(["test"]).args(BENCHED).args(["--bench", "*"]).done()
 }
 
 fn doc() -> Result<(), Failure> {
@@ -143,5 +146,5 @@ fn compose() -> Result<(), Failure> {
 }
 
 fn bench() -> Result<(), Failure> {
-    Run::cargo().args(["bench", "-p", "protocols", "-p", "broker-adapters", "--bench", "*"]).done()
+    Run::cargo().args(["bench"]).args(BENCHED).args(["--bench", "*"]).done()
 }

@@ -23,6 +23,8 @@ pub(super) struct Connect {
     heartbeat: Agreement,
     /// Whether the client speaks of heart-beats at all: one of 1.0 need not.
     names_heartbeat: bool,
+    /// Whether it wants to go on after errors.
+    soft_errors: bool,
 }
 
 impl StompSession {
@@ -51,6 +53,7 @@ impl StompSession {
         let connect = Connect {
             heartbeat: Agreement::new(wish.unwrap_or_default(), &self.policy.stomp.heartbeat),
             names_heartbeat: wish.is_some() || self.version > Version::V10,
+            soft_errors: frame.flag("soft-errors").unwrap_or(false),
         };
         self.phase = Phase::Authenticating { deadline, connect };
         actions.auth = Some(auth_request(frame));
@@ -100,6 +103,7 @@ impl StompSession {
 
     fn establish(&mut self, connect: Connect, actions: &mut Actions) {
         self.phase = Phase::Connected;
+        self.soft_errors = connect.soft_errors;
         self.decoder.set_frame_size(self.policy.limits.frame_size);
         self.heartbeat.start(self.now, &connect.heartbeat);
         let escaping = match self.output.escaping() {
@@ -110,6 +114,9 @@ impl StompSession {
         frame.header("version", self.version.as_str()).header("session", &self.session_id);
         if connect.names_heartbeat {
             frame.header("heart-beat", &connect.heartbeat.header());
+        }
+        if self.soft_errors {
+            frame.header("soft-errors", "true");
         }
         if let Some(server) = &self.policy.stomp.server {
             frame.header("server", server);

@@ -25,7 +25,10 @@ impl StompSession {
                 self.on_delivery(subscription, tag, redelivered, &publication, actions);
             }
             Event::Confirmed { token, outcome } => self.on_confirmed(token, outcome, actions),
-            Event::Subscribed { token } => self.complete(token, actions),
+            Event::Subscribed { token } => {
+                self.subscriptions.started(token);
+                self.complete(token, actions);
+            }
             Event::Unsubscribed { token } => {
                 self.subscriptions.stopped(token);
                 self.complete(token, actions);
@@ -62,6 +65,16 @@ impl StompSession {
             });
             return;
         };
+        // What is for one user is for no pattern of another's.
+        if !subscription.may_see(&publication.routing_key) {
+            actions.commands.push(Command::Settle {
+                subscription: id,
+                up_to: tag,
+                verdict: Verdict::Accept,
+                cumulative: false,
+            });
+            return;
+        }
         let bytes = self.messages.encode(subscription, tag, redelivered, publication);
         let mut frame = self.output.frame(bytes, &publication.message.body);
         match subscription.mode {
@@ -96,8 +109,9 @@ impl StompSession {
         // The plugin goes with its broker, and its clients come back: none is left without a word.
         let is_lost = error.kind == BrokerErrorKind::Unavailable;
         let is_soft = self.has(Switch::OpenAfterError) && !is_lost;
-        if is_soft {
+        if is_soft || self.soft_errors {
             self.subscriptions.lost(id);
+            self.forget_reply_queue(Some(&name));
         }
         let failure = Failure {
             report: Report { message: CANCELED, ..error.kind.report() },
@@ -106,6 +120,9 @@ impl StompSession {
             subscription: Some(&name),
             cause: CloseCause::Broker,
         };
+        if self.soft_errors {
+            return self.notify(&failure, actions);
+        }
         if is_soft {
             return self.report(&failure, actions);
         }
@@ -119,6 +136,9 @@ impl StompSession {
         sentence: &str,
         actions: &mut Actions,
     ) {
+        if self.soft_errors && matches!(self.phase, Phase::Connected) {
+            return self.fail_softly(token, report, sentence, actions);
+        }
         let receipt = self.receipts.named(token).cloned();
         let failure = Failure {
             report,
@@ -128,6 +148,29 @@ impl StompSession {
             cause: CloseCause::Broker,
         };
         self.fail(failure, actions);
+    }
+
+    /// Everything but what has failed is as before.
+    fn fail_softly(&mut self, token: Token, report: Report, sentence: &str, actions: &mut Actions) {
+        let receipt = self.receipts.fail(token);
+        let subscription = self.subscriptions.refused(token);
+        self.forget_reply_queue(subscription.as_deref());
+        let failure = Failure {
+            report,
+            sentence,
+            receipt: receipt.as_deref(),
+            subscription: subscription.as_deref(),
+            cause: CloseCause::Broker,
+        };
+        self.notify(&failure, actions);
+        self.release_receipts(actions);
+    }
+
+    /// The next request that wants replies gets another queue.
+    fn forget_reply_queue(&mut self, subscription: Option<&str>) {
+        if let Some(name) = subscription {
+            self.reply_queues.remove(name);
+        }
     }
 
     fn fail_broker(&mut self, report: Report, sentence: &str, actions: &mut Actions) {

@@ -3,12 +3,14 @@
 //! *Spec.* STOMP 1.2 §DISCONNECT, §ERROR, §Connection Lingering. What was asked for before is
 //! answered before the close: receipts that wait for the broker come first, for as long as
 //! `limits.leave_timeout`. Only a broker that refuses or is gone ends a session at once. An ERROR
-//! is the last frame, unless [`Switch::OpenAfterError`] is set and only one frame was wrong.
+//! is the last frame, unless [`Switch::OpenAfterError`] is set and only one frame was wrong. To a client
+//! that asked for soft errors such a one is told as a MESSAGE instead.
 
-use crate::session::{Actions, Close, CloseCause, CloseCode, OutFrame};
+use crate::session::{Actions, Close, CloseCause, CloseCode, OutFrame, Shared};
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::compat::Switch;
-use crate::stomp::output::ErrorFrame;
+use crate::stomp::frame::Verb;
+use crate::stomp::output::{ErrorFrame, Notice};
 use crate::text::Text;
 use crate::violation::{Report, Violation};
 
@@ -76,10 +78,25 @@ impl StompSession {
     pub(super) fn refuse(
         &mut self,
         violation: Violation,
-        receipt: Option<&str>,
+        frame: ClientFrame<'_>,
         actions: &mut Actions,
     ) {
+        let receipt = frame.get("receipt");
         let is_connected = matches!(self.phase, Phase::Connected);
+        if is_connected && self.soft_errors && violation.is_soft() {
+            if let Some(transaction) = frame.get("transaction") {
+                self.transactions.break_off(transaction);
+            }
+            let is_about_one = matches!(frame.verb(), Verb::Subscribe | Verb::Unsubscribe);
+            let failure = Failure {
+                report: violation.report(),
+                sentence: &violation.to_string(),
+                receipt,
+                subscription: frame.get("id").filter(|_| is_about_one),
+                cause: CloseCause::Violation(violation),
+            };
+            return self.notify(&failure, actions);
+        }
         if !is_connected || !violation.is_local() || !self.has(Switch::OpenAfterError) {
             return self.fail_violation(violation, receipt, actions);
         }
@@ -91,6 +108,19 @@ impl StompSession {
             cause: CloseCause::Violation(violation),
         };
         self.report(&failure, actions);
+    }
+
+    /// The error as a MESSAGE, and no end.
+    pub(super) fn notify(&mut self, failure: &Failure<'_>, actions: &mut Actions) {
+        let Failure { report, sentence, receipt, subscription, .. } = *failure;
+        let Report { message, label: code, .. } = report;
+        self.notices += 1;
+        let message_id = format!("errors@@{}@@{}", self.session_id, self.notices);
+        let header = self.errors.and_then(|id| self.subscriptions.get_mut(id)?.header.clone());
+        let notice = Notice { subscription: header.as_deref(), message_id: &message_id };
+        let with_versions = false;
+        let error = ErrorFrame { message, code, sentence, receipt, subscription, with_versions };
+        actions.frames.push(self.output.notice(&error, &notice));
     }
 
     /// ERROR, and no end.
@@ -150,9 +180,17 @@ impl StompSession {
     fn leave(&mut self, farewell: Farewell, actions: &mut Actions) {
         let deadline = self.now + self.policy.limits.leave_timeout;
         self.phase = Phase::Leaving { deadline, farewell };
+        self.leave_shared(actions);
         self.heartbeat.expect_nothing();
         self.decoder.clear();
         self.release_receipts(actions);
+    }
+
+    /// What is shared does not pass through here: nothing of it may come after the last frame.
+    fn leave_shared(&mut self, actions: &mut Actions) {
+        if std::mem::take(&mut self.shares) {
+            actions.shared.push(Shared::LeaveAll);
+        }
     }
 
     fn farewell(&self, failure: Failure<'_>) -> Farewell {
@@ -166,12 +204,20 @@ impl StompSession {
         let Failure { report, sentence, receipt, subscription, ref cause } = *failure;
         let with_versions =
             matches!(cause, CloseCause::Violation(Violation::VersionMismatch { .. }));
-        let message = report.message;
-        self.output.error(ErrorFrame { message, sentence, receipt, subscription, with_versions })
+        let Report { message, label: code, .. } = report;
+        self.output.error(ErrorFrame {
+            message,
+            code,
+            sentence,
+            receipt,
+            subscription,
+            with_versions,
+        })
     }
 
     fn close(&mut self, Farewell { error, close }: Farewell, actions: &mut Actions) {
         self.phase = Phase::Closed;
+        self.leave_shared(actions);
         self.decoder.clear();
         actions.frames.extend(error);
         actions.more_input = false;

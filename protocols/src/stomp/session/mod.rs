@@ -21,8 +21,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::auth::AuthReply;
-use crate::broker::{Event, Token};
+use crate::broker::{Event, SubscriptionId, Token};
 use crate::policy::Policy;
 use crate::registry::SessionSetup;
 use crate::session::{Actions, Session, Unit};
@@ -38,6 +40,7 @@ use crate::stomp::heartbeat::Heartbeat;
 use crate::stomp::output::Output;
 use crate::stomp::parse::{Decoder, DecoderLimits};
 use crate::stomp::receipts::Receipts;
+use crate::stomp::shared;
 use crate::stomp::subscription::Subscriptions;
 use crate::stomp::transaction::Transactions;
 use crate::text::Text;
@@ -71,6 +74,14 @@ pub(super) struct StompSession {
     receipts: Receipts,
     /// The user at the broker; empty before the login.
     user: Text,
+    /// The client wants to go on after errors that leave everything else as it was.
+    soft_errors: bool,
+    /// Errors it was told of so.
+    notices: u64,
+    /// Its subscription to these.
+    errors: Option<SubscriptionId>,
+    /// Some of its subscriptions are, or were, shared with other sessions.
+    shares: bool,
     /// The queues behind `reply-to:/temp-queue/…`, by that. Each has a subscription.
     reply_queues: BTreeMap<Text, Text>,
     last_token: u64,
@@ -175,6 +186,14 @@ impl Session for StompSession {
         self.heartbeat.set_reading(now, reading);
     }
 
+    fn note_shared_output(&mut self, now: Instant) {
+        self.heartbeat.sent(now);
+    }
+
+    fn tell_dropped(&self, frame: Bytes, dropped: u64) -> Bytes {
+        shared::tell_dropped(&frame, dropped)
+    }
+
     fn start_drain(&mut self, now: Instant, actions: &mut Actions) {
         self.now = now;
         self.on_drain(actions);
@@ -213,6 +232,10 @@ impl StompSession {
             transactions: Transactions::new(limits),
             receipts: Receipts::new(limits.pending_receipts),
             user: Text::EMPTY,
+            soft_errors: false,
+            notices: 0,
+            errors: None,
+            shares: false,
             reply_queues: BTreeMap::new(),
             last_token: 0,
             delivered: 0,
@@ -261,8 +284,7 @@ impl StompSession {
             self.on_first_frame(frame, actions)
         };
         if let Err(violation) = handled {
-            let receipt = ClientFrame::new(frame, self.version).get("receipt");
-            self.refuse(violation, receipt, actions);
+            self.refuse(violation, ClientFrame::new(frame, self.version), actions);
         }
     }
 

@@ -3,15 +3,16 @@
 //! `reply-to:/temp-queue/<name>` is RabbitMQ's: the reply comes back without a SUBSCRIBE.
 //!
 //! *Spec.* STOMP 1.2 §SEND, §RECEIPT. With a `receipt` the broker is asked to confirm, and the
-//! RECEIPT says that it has taken the message; without one nothing is reported, and nothing kept.
+//! RECEIPT says that it has taken the message; without one nothing is reported, and nothing kept, but
+//! for `mandatory:true`: then a message that reaches no queue is an ERROR.
 
-use crate::broker::{Address, Command, Message, QueueOptions, SettleMode};
+use crate::broker::{Address, Command, Message, SettleMode};
 use crate::session::Actions;
 use crate::stomp::acks::AckMode;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::subscription::ConsumerName;
-use crate::stomp::transaction::Held;
-use crate::stomp::{destination, properties, queue};
+use crate::stomp::transaction::{Held, Send};
+use crate::stomp::{destination, properties, queue, user};
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -43,7 +44,12 @@ impl StompSession {
         frame: ClientFrame<'_>,
         actions: &mut Actions,
     ) -> Result<(), Violation> {
-        let to = self.destinations.parse(frame.require("destination")?)?;
+        let destination = frame.require("destination")?;
+        let to = match user::of_send(destination, self.destinations.escapes())? {
+            Some(key) => Address::Topic(key),
+            None => self.destinations.parse(destination)?,
+        };
+        user::check_send(destination, &to, self.policy.stomp.may_send_to_users(&self.user))?;
         let mut message =
             Message { body: frame.body().clone(), properties: properties::read(&frame)? };
         let queue = match self.declared.get(&to) {
@@ -56,16 +62,18 @@ impl StompSession {
         {
             *reply_to = self.reply_queue(frame, reply_to, actions)?;
         }
+        let mandatory = frame.flag("mandatory").unwrap_or(false);
         self.declared.note(&to, queue.as_deref());
         if let Some(id) = frame.get("transaction") {
-            self.transactions.hold(id, Held::Publish { to, message, queue, receipt })?;
+            let send = Send { to, message, queue, mandatory };
+            self.transactions.hold(id, Held::Publish { send, receipt })?;
             return Ok(());
         }
         if receipt.is_some() {
             self.receipts.reserve(1)?;
         }
         let message = if self.pins_its_unit(&message) { message.detached() } else { message };
-        self.publish(to, message, queue, receipt.into(), actions);
+        self.publish(Send { to, message, queue, mandatory }, receipt.into(), actions);
         Ok(())
     }
 
@@ -90,7 +98,10 @@ impl StompSession {
         let queue = Text::from(format!("{prefix}{}-{number}", self.session_id));
         self.reply_queues.insert(Text::from(reply_to), queue.clone());
         let token = self.next_token();
-        let subscription = self.subscriptions.add(name, AckMode::Auto, &self.session_id);
+        let subscription = self.subscriptions.add(name, AckMode::Auto, &self.session_id, token);
+        if let Some(added) = self.subscriptions.get_mut(subscription) {
+            added.is_queue = true;
+        }
         actions.commands.push(Command::Subscribe {
             token,
             subscription,
@@ -110,14 +121,7 @@ impl StompSession {
     }
 
     /// Hands a message to the broker. *Order.* There is room for its receipt.
-    pub(super) fn publish(
-        &mut self,
-        to: Address,
-        message: Message,
-        queue: Option<Box<QueueOptions>>,
-        reported: Reported,
-        actions: &mut Actions,
-    ) {
+    pub(super) fn publish(&mut self, send: Send, reported: Reported, actions: &mut Actions) {
         let token = self.next_token();
         let confirm = !matches!(reported, Reported::No);
         match reported {
@@ -125,7 +129,7 @@ impl StompSession {
             Reported::Receipt(receipt) => self.receipts.wait(token, receipt),
             Reported::Commit(receipt) => self.receipts.wait_as_part(token, receipt),
         }
-        let mandatory = false;
+        let Send { to, message, queue, mandatory } = send;
         actions.commands.push(Command::Publish { token, to, message, queue, confirm, mandatory });
     }
 }

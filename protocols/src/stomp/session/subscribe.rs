@@ -4,14 +4,20 @@
 //! RabbitMQ's, and so are that `id` may be missing in 1.1 and 1.2, and that an UNSUBSCRIBE from a
 //! topic that says `durable` deletes the queue: one that was given a name only if it says that too. The RECEIPT waits for the broker.
 
+use std::sync::Arc;
+
 use crate::broker::{Address, Command};
-use crate::session::Actions;
+use crate::session::{Actions, Shared};
 use crate::stomp::acks::AckMode;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::compat::{Switch, UNBOUNDED_PREFETCH};
 use crate::stomp::destination::TEMP_QUEUE;
+use crate::stomp::output::ERRORS;
 use crate::stomp::queue::{self, QUEUE_NAME};
+use crate::stomp::shared::{self, SharedEncoder};
 use crate::stomp::subscription::{ConsumerName, Outlasting};
+use crate::stomp::user;
+use crate::text::Text;
 use crate::violation::Violation;
 
 use super::StompSession;
@@ -22,9 +28,28 @@ impl StompSession {
         frame: ClientFrame<'_>,
         actions: &mut Actions,
     ) -> Result<(), Violation> {
-        let from = self.destinations.parse(frame.require("destination")?)?;
+        let destination = frame.require("destination")?;
+        if destination == ERRORS && self.soft_errors {
+            return self.subscribe_to_errors(frame, actions);
+        }
+        let users = user::of_subscribe(destination, &self.user, self.destinations.escapes())?;
+        let is_users = users.is_some();
+        let from = match users {
+            Some(key) => Address::Topic(key),
+            None => self.destinations.parse(destination)?,
+        };
+        if !is_users {
+            user::check_subscribe(destination, &from)?;
+        }
         let name = consumer_name(frame)?;
         let mode = ack_mode(frame)?;
+        if let Address::Topic(topic) = &from
+            && mode == AckMode::Auto
+            && !self.has(Switch::OwnQueues)
+            && shared::is_shareable(frame, topic)
+        {
+            return self.share(frame, name, topic.clone(), actions);
+        }
         let compat = self.policy.stomp.compat;
         let mut queue = match self.declared.get(&from) {
             Some(known) => known.unwrap_or_default(),
@@ -43,7 +68,7 @@ impl StompSession {
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
         }
-        let subscription = self.subscriptions.add(name, mode, &self.session_id);
+        let subscription = self.subscriptions.add(name, mode, &self.session_id, token);
         if let Some(added) = self.subscriptions.get_mut(subscription) {
             added.outlasting = match (&from, &queue.name) {
                 (Address::Topic(_), Some(name)) if frame.get(QUEUE_NAME).is_some() => {
@@ -52,11 +77,58 @@ impl StompSession {
                 (Address::Topic(_), Some(_)) => Outlasting::Own,
                 _ => Outlasting::No,
             };
+            added.is_queue = !matches!(from, Address::Topic(_) | Address::Exchange { .. });
+            added.is_users = is_users;
         }
         let settle = mode.settle_mode();
         let command =
             Command::Subscribe { token, subscription, from, queue, arguments, prefetch, settle };
         actions.commands.push(command);
+        Ok(())
+    }
+
+    /// Has the errors after which the client goes on come by this name.
+    fn subscribe_to_errors(
+        &mut self,
+        frame: ClientFrame<'_>,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        let name = consumer_name(frame)?;
+        self.subscriptions.check_new(name)?;
+        let receipt = frame.receipt()?;
+        let token = self.next_token();
+        let subscription = self.subscriptions.add(name, AckMode::Auto, &self.session_id, token);
+        self.subscriptions.started(token);
+        self.errors = Some(subscription);
+        self.answer(receipt, actions)
+    }
+
+    /// Subscribes to what other sessions have subscribed to alike.
+    fn share(
+        &mut self,
+        frame: ClientFrame<'_>,
+        name: ConsumerName<'_>,
+        topic: Text,
+        actions: &mut Actions,
+    ) -> Result<(), Violation> {
+        self.subscriptions.check_new(name)?;
+        let receipt = frame.receipt()?;
+        if receipt.is_some() {
+            self.receipts.reserve(1)?;
+        }
+        let token = self.next_token();
+        if let Some(receipt) = receipt {
+            self.receipts.wait(token, receipt);
+        }
+        let subscription = self.subscriptions.add(name, AckMode::Auto, &self.session_id, token);
+        let Some(added) = self.subscriptions.get_mut(subscription) else {
+            return Ok(());
+        };
+        added.is_shared = true;
+        self.shares = true;
+        let (header, tag) = (added.header.clone(), Text::from(added.consumer_tag()));
+        let encoder = Arc::new(SharedEncoder::new(&self.output, header, tag));
+        actions.shared.push(Shared::Join { token, subscription, topic, encoder });
         Ok(())
     }
 
@@ -72,8 +144,14 @@ impl StompSession {
         }
         let token = self.next_token();
         let subscription = self.subscriptions.retire(name, token)?;
-        let outlasting = self.subscriptions.get_mut(subscription).map(|it| &it.outlasting);
-        let is_meant = match (outlasting, frame.get(QUEUE_NAME)) {
+        if self.errors == Some(subscription) {
+            self.errors = None;
+            self.subscriptions.stopped(token);
+            return self.answer(receipt, actions);
+        }
+        let known = self.subscriptions.get_mut(subscription);
+        let is_shared = known.as_ref().is_some_and(|it| it.is_shared);
+        let is_meant = match (known.map(|it| &it.outlasting), frame.get(QUEUE_NAME)) {
             (Some(Outlasting::Own), None) => true,
             (Some(Outlasting::Named(name)), Some(said)) => *name == *said,
             _ => false,
@@ -81,6 +159,10 @@ impl StompSession {
         let delete = is_meant && queue::is_durable(frame);
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
+        }
+        if is_shared {
+            actions.shared.push(Shared::Leave { token, subscription });
+            return Ok(());
         }
         actions.commands.push(Command::Unsubscribe { token, subscription, delete });
         Ok(())

@@ -10,7 +10,7 @@ use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::compat::Switch;
 use crate::stomp::transaction::{Held, Transaction};
 use crate::text::Text;
-use crate::violation::Violation;
+use crate::violation::{Violation, shown};
 
 use super::StompSession;
 use super::send::Reported;
@@ -36,19 +36,24 @@ impl StompSession {
         frame: ClientFrame<'_>,
         actions: &mut Actions,
     ) -> Result<(), Violation> {
-        let transaction = self.transactions.end(frame.require("transaction")?)?;
+        let id = frame.require("transaction")?;
+        let transaction = self.transactions.end(id)?;
+        if transaction.is_broken {
+            self.release(&transaction);
+            return Err(Violation::TransactionBroken { id: shown(id) });
+        }
         let receipt = frame.receipt()?;
         self.receipts.reserve(receipts_of(&transaction, receipt.as_ref()))?;
         let holder = transaction.holder;
         for held in transaction.frames {
             match held {
-                Held::Publish { to, message, queue, receipt: own } => {
+                Held::Publish { send, receipt: own } => {
                     let reported = match (own, &receipt) {
                         (Some(own), _) => Reported::Receipt(own),
                         (None, Some(receipt)) => Reported::Commit(receipt.clone()),
                         (None, None) => Reported::No,
                     };
-                    self.publish(to, message, queue, reported, actions);
+                    self.publish(send, reported, actions);
                 }
                 Held::Settle(settlement) => self.settle(settlement, Some(holder), actions),
             }

@@ -1,4 +1,5 @@
-//! [`Trie`]: topic routing, AMQP 0-9-1 §3.1.3.3.
+//! [`Trie`]: topic routing, AMQP 0-9-1 §3.1.3.3. For the embedded broker, and for whoever has to
+//! find out by itself which of its subscriptions a message fits.
 //!
 //! Keys and patterns are words joined by dots; in a pattern `*` stands for one word and `#` for
 //! zero or more. The empty key is zero words. `#.#` means what `#` means and is stored as such.
@@ -18,26 +19,26 @@ use protocols::broker::BrokerError;
 use protocols::text::Text;
 use smallvec::SmallVec;
 
-use super::refusals;
+use crate::refusals;
 
 /// Index of the node where every pattern starts.
 const ROOT: usize = 0;
 
 /// So many values are found for a key without an allocation.
-pub(super) const FEW: usize = 16;
+pub const FEW: usize = 16;
 
 /// What keys and patterns may consist of, at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// Words of a key or a pattern.
-    pub(super) words: usize,
+    pub words: usize,
     /// `#` of a pattern.
-    pub(super) hashes: usize,
+    pub hashes: usize,
 }
 
 /// Values under topic patterns.
 #[derive(Debug)]
-pub(super) struct Trie<V> {
+pub struct Trie<V> {
     /// Linked by index. The root is never freed.
     nodes: Vec<Node<V>>,
     /// Indices of unused nodes.
@@ -66,7 +67,8 @@ enum Step {
 }
 
 impl Bounds {
-    pub(super) fn check_key(self, key: &str) -> Result<(), BrokerError> {
+    /// *Errors.* A routing key of more words.
+    pub fn check_key(self, key: &str) -> Result<(), BrokerError> {
         let count = words(key).count();
         if count > self.words {
             return Err(refusals::too_many_words("routing key", count, self.words));
@@ -75,7 +77,9 @@ impl Bounds {
     }
 
     /// Repeated `#` count as one.
-    pub(super) fn check_pattern(self, pattern: &Text) -> Result<(), BrokerError> {
+    ///
+    /// *Errors.* A pattern of more words, or more `#`.
+    pub fn check_pattern(self, pattern: &Text) -> Result<(), BrokerError> {
         let (mut count, mut hashes) = (0, 0);
         for step in steps(pattern) {
             count += 1;
@@ -91,13 +95,20 @@ impl Bounds {
     }
 }
 
+impl<V: Ord> Default for Trie<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<V: Ord> Trie<V> {
-    pub(super) fn new() -> Self {
+    /// Nothing yet.
+    pub fn new() -> Self {
         Self { nodes: vec![Node::new()], free: Vec::new() }
     }
 
     /// Puts `value` under `pattern`; once, however often it is done.
-    pub(super) fn insert(&mut self, pattern: &Text, value: V) {
+    pub fn insert(&mut self, pattern: &Text, value: V) {
         let (path, between) = path(&pattern.detached());
         let mut at = ROOT;
         for step in path {
@@ -115,7 +126,7 @@ impl<V: Ord> Trie<V> {
     }
 
     /// Takes `value` away from under `pattern`, and every node that then leads nowhere.
-    pub(super) fn remove(&mut self, pattern: &Text, value: &V) {
+    pub fn remove(&mut self, pattern: &Text, value: &V) {
         let (path, between) = path(pattern);
         let mut at = ROOT;
         let mut passed = Vec::with_capacity(path.len());
@@ -138,7 +149,7 @@ impl<V: Ord> Trie<V> {
     }
 
     /// Each value whose pattern fits `key`, once.
-    pub(super) fn matches(&self, key: &str) -> SmallVec<[&V; FEW]> {
+    pub fn matches(&self, key: &str) -> SmallVec<[&V; FEW]> {
         self.walk(key, || ())
     }
 

@@ -1,0 +1,332 @@
+//! What many clients share, end to end, in front of either broker: one queue for all who have
+//! subscribed to topics alike, slow clients, what became of each publish, and destinations of users.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use gateway::config::units::ByteSize;
+use gateway::config::{Broker, Config, SlowClients, User};
+use integration_tests::{Incoming, StompClient, StompFrame, World};
+use rabbitmq_node::eventually;
+
+type Change = fn(&mut Config);
+
+/// A frame that is refused, and the code it is refused with.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
+/// Clients of one topic in [`each_of_many_gets_each_message_once_and_in_order`].
+const MANY: usize = 200;
+
+fn route(config: &mut Config) -> &mut gateway::config::Route {
+    config.route.get_mut("stomp").unwrap()
+}
+
+async fn publish(client: &mut StompClient, destination: &str, body: &str) {
+    client.send_confirmed("SEND", &[("destination", destination)], body).await;
+}
+
+async fn bodies(client: &mut StompClient, count: usize) -> Vec<String> {
+    let mut bodies = Vec::new();
+    for _ in 0..count {
+        bodies.push(client.expect("MESSAGE").await.text().to_owned());
+    }
+    bodies
+}
+
+/// Nothing comes before the answer to a frame.
+async fn expect_nothing(client: &mut StompClient) {
+    client.send_confirmed("SEND", &[("destination", "/exchange/amq.fanout/nobody")], "").await;
+}
+
+const AS_IT_IS: Change = |_| {};
+
+async fn each_of_many_gets_each_message_once_and_in_order(world: World) {
+    const MESSAGES: usize = 50;
+    let mut clients = Vec::new();
+    for _ in 0..MANY {
+        let mut client = world.client().await;
+        client.subscribe("sub-0", "/topic/prices.*", "auto").await;
+        clients.push(client);
+    }
+    if let Some(rabbitmq) = &world.rabbitmq {
+        eventually("one consumer for all", async || {
+            (rabbitmq.consumers().await == 1).then_some(())
+        })
+        .await;
+    }
+    let mut publisher = world.client().await;
+    for n in 0..MESSAGES {
+        let destination = ["/topic/prices.a", "/topic/prices.b"][n % 2];
+        publish(&mut publisher, destination, &n.to_string()).await;
+    }
+    let expected: Vec<String> = (0..MESSAGES).map(|n| n.to_string()).collect();
+    for client in &mut clients {
+        assert_eq!(bodies(client, MESSAGES).await, expected);
+    }
+    expect_nothing(&mut clients[0]).await;
+}
+
+async fn overlapping_subscriptions_get_a_copy_each(world: World) {
+    let mut client = world.client().await;
+    for (id, destination) in
+        [("a", "/topic/news.#"), ("b", "/topic/news.*"), ("c", "/topic/news.x"), ("d", "/topic/x")]
+    {
+        client.subscribe(id, destination, "auto").await;
+    }
+    // What is sent right behind a SUBSCRIBE reaches it.
+    client.send("SUBSCRIBE", &[("id", "e"), ("destination", "/topic/*.x")], "").await;
+    client.send("SEND", &[("destination", "/topic/news.x")], "1").await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let message = client.expect("MESSAGE").await;
+        assert_eq!(message.expect_header("destination"), "/topic/news.x");
+        ids.push(message.expect_header("subscription").to_owned());
+    }
+    ids.sort();
+    assert_eq!(ids, ["a", "b", "c", "e"]);
+    client.send_confirmed("UNSUBSCRIBE", &[("id", "b")], "").await;
+    publish(&mut client, "/topic/x", "2").await;
+    assert_eq!(client.expect("MESSAGE").await.expect_header("subscription"), "d");
+}
+
+async fn shared_and_dedicated_subscriptions_get_the_same(world: World) {
+    let mut client = world.client().await;
+    client.subscribe("shared", "/topic/t", "auto").await;
+    client.subscribe("own", "/topic/t", "client").await;
+    let binary = [0_u8, 255, 10, 0];
+    let headers = [
+        ("destination", "/topic/t"),
+        ("content-length", "4"),
+        ("x-mine", "a"),
+        ("persistent", "true"),
+        ("correlation-id", "c"),
+    ];
+    world.client().await.send_confirmed("SEND", &headers, binary).await;
+    let mut both = Vec::new();
+    for _ in 0..2 {
+        let StompFrame { headers, body, .. } = client.expect("MESSAGE").await;
+        assert_eq!(body, binary);
+        let own = ["subscription", "message-id", "ack"];
+        let headers: Vec<_> =
+            headers.into_iter().filter(|(name, _)| !own.contains(&name.as_str())).collect();
+        both.push(headers);
+    }
+    assert_eq!(both[0], both[1]);
+}
+
+const SMALL: Change = |config| route(config).limits.pending_bytes = ByteSize(64 << 10);
+
+/// More than the socket and everything in between takes for a client that does not read.
+const FLOOD: usize = 400;
+
+async fn flood(publisher: &mut StompClient, good: &mut StompClient, count: usize) {
+    let body = "x".repeat(64 << 10);
+    for n in 0..count {
+        let key = (n % 2).to_string();
+        let headers = [("destination", "/topic/flood"), ("x-key", &key), ("n", &n.to_string())];
+        publisher.send_confirmed("SEND", &headers, &body).await;
+        // It has got what came before it.
+        assert_eq!(good.expect("MESSAGE").await.expect_header("n"), n.to_string());
+    }
+}
+
+async fn who_does_not_read_is_told_and_ended_and_the_others_miss_nothing(world: World) {
+    let mut slow = world.client().await;
+    slow.subscribe("sub-0", "/topic/flood", "auto").await;
+    let mut good = world.client().await;
+    good.subscribe("sub-0", "/topic/flood", "auto").await;
+    let mut publisher = world.client().await;
+    flood(&mut publisher, &mut good, FLOOD).await;
+    let mut next = 0;
+    let error = loop {
+        match slow.incoming().await {
+            Incoming::Frame(frame, _) if frame.verb == "MESSAGE" => {
+                assert_eq!(frame.expect_header("n"), next.to_string(), "no hole before the end");
+                next += 1;
+            }
+            Incoming::Frame(frame, _) => break frame,
+            Incoming::HeartBeat => {}
+            Incoming::Closed(closing) => panic!("{closing:?}"),
+        }
+    };
+    assert_eq!(error.verb, "ERROR");
+    assert_eq!(error.expect_header("code"), "resource_error");
+    assert_eq!(error.expect_header("subscription"), "sub-0");
+    assert!(error.text().contains("too slowly"), "{}", error.text());
+}
+
+const DROPPING: Change = |config| {
+    SMALL(config);
+    route(config).slow_clients = SlowClients::DropOldest;
+};
+
+const CONFLATING: Change = |config| {
+    SMALL(config);
+    route(config).slow_clients = SlowClients::Conflate;
+};
+
+async fn who_may_lose_messages_is_told_how_many(world: World) {
+    let mut slow = world.client().await;
+    slow.subscribe("sub-0", "/topic/flood", "auto").await;
+    let mut good = world.client().await;
+    good.subscribe("sub-0", "/topic/flood", "auto").await;
+    let mut publisher = world.client().await;
+    flood(&mut publisher, &mut good, FLOOD).await;
+    let (mut got, mut dropped) = (0, 0);
+    loop {
+        let message = slow.expect("MESSAGE").await;
+        let n: u64 = message.expect_header("n").parse().unwrap();
+        dropped += message.header("x-dropped").map_or(0, |count| count.parse::<u64>().unwrap());
+        got += 1;
+        assert_eq!(n + 1, got + dropped, "what is missing was counted");
+        if n + 1 == FLOOD as u64 {
+            break;
+        }
+    }
+    assert!(dropped > 0);
+}
+
+async fn who_wants_the_newest_gets_it(world: World) {
+    let mut slow = world.client().await;
+    slow.subscribe("sub-0", "/topic/flood", "auto").await;
+    let mut good = world.client().await;
+    good.subscribe("sub-0", "/topic/flood", "auto").await;
+    let mut publisher = world.client().await;
+    flood(&mut publisher, &mut good, FLOOD).await;
+    let (mut got, mut dropped) = (0, 0);
+    while got + dropped < FLOOD as u64 {
+        let message = slow.expect("MESSAGE").await;
+        dropped += message.header("x-dropped").map_or(0, |count| count.parse::<u64>().unwrap());
+        got += 1;
+    }
+    assert_eq!(got + dropped, FLOOD as u64);
+    assert!(dropped > 0);
+}
+
+async fn a_client_goes_on_after_errors_if_it_wants_to(world: World) {
+    let (mut client, connected) =
+        world.client_with(&[("accept-version", "1.2"), ("soft-errors", "true")]).await;
+    assert_eq!(connected.header("soft-errors"), Some("true"));
+    client.subscribe("0", "/queue/mine", "auto").await;
+    let full =
+        [("destination", "/queue/full"), ("x-max-length", "1"), ("x-overflow", "reject-publish")];
+    client.send_confirmed("SEND", &full, "taken").await;
+    let cases: [Case<'_>; 5] = [
+        ("SEND", &[("destination", "/exchange/none/k")], "not_found"),
+        ("SEND", &full, "rejected"),
+        ("SEND", &[("destination", "/topic/nobody"), ("mandatory", "true")], "unroutable"),
+        ("SUBSCRIBE", &[("id", "1"), ("destination", "/amq/queue/none")], "not_found"),
+        ("SUBSCRIBE", &[("id", "2"), ("destination", "/queue/amq.mine")], "access_refused"),
+    ];
+    for (verb, headers, code) in cases {
+        client.send(verb, &[headers, &[("receipt", code)]].concat(), "").await;
+        let told = client.expect("MESSAGE").await;
+        assert_eq!(told.expect_header("destination"), "/gateway/errors");
+        assert_eq!((told.expect_header("code"), told.expect_header("receipt-id")), (code, code));
+    }
+    publish(&mut client, "/queue/mine", "still here").await;
+    client.expect_message("still here").await;
+}
+
+async fn a_message_that_reaches_no_queue_is_an_error_if_it_is_mandatory(world: World) {
+    for receipt in [None, Some("r")] {
+        let mut client = world.client().await;
+        let mut headers = vec![("destination", "/topic/nobody"), ("mandatory", "true")];
+        headers.extend(receipt.map(|receipt| ("receipt", receipt)));
+        client.send("SEND", &headers, "").await;
+        let error = client.expect("ERROR").await;
+        assert_eq!(error.expect_header("code"), "unroutable");
+        assert_eq!(error.header("receipt-id"), receipt);
+    }
+}
+
+/// Everybody is a user whose passcode is the same, and `backend` may send to users; on a RabbitMQ, the
+/// user of the virtual host.
+const WITH_USERS: Change = |config| {
+    let own = route(config).default_login.clone();
+    route(config).stomp.send_to_users = ["backend".to_owned()].into_iter().chain(own).collect();
+    if let Some(Broker::Embedded(broker)) = config.broker.get_mut("main") {
+        for login in ["ann", "bob", "backend"] {
+            let passcode = gateway::config::Secret::new("guest");
+            broker.user.insert(login.to_owned(), User { passcode, vhosts: None });
+        }
+    }
+};
+
+async fn what_is_for_a_user_reaches_nobody_else(world: World) {
+    let names = if let Some(rabbitmq) = &world.rabbitmq {
+        let mut names = Vec::new();
+        for name in ["ann", "bob"] {
+            let login = format!("{name}-{}", world.vhost);
+            rabbitmq.set_passcode(&login, rabbitmq.passcode()).await;
+            rabbitmq.permit(&login, rabbitmq_node::Permissions::ALL).await;
+            names.push(login);
+        }
+        names
+    } else {
+        vec!["ann".to_owned(), "bob".to_owned()]
+    };
+    let login =
+        async |name: &str| world.client_with(&[("accept-version", "1.2"), ("login", name)]).await.0;
+    let mut ann = login(&names[0]).await;
+    ann.subscribe("own", "/user/queue/news", "auto").await;
+    let mut second = login(&names[0]).await;
+    second.subscribe("own", "/user/queue/news", "client").await;
+    let mut bob = login(&names[1]).await;
+    bob.subscribe("own", "/user/queue/news", "auto").await;
+    bob.subscribe("all", "/topic/#", "auto").await;
+    bob.subscribe("dedicated", "/topic/gw.*.*.news", "client").await;
+    // An exchange delivers as the topic does.
+    bob.subscribe("exchange", "/exchange/amq.topic/#", "client").await;
+    let sender = if world.rabbitmq.is_some() { world.user.clone() } else { "backend".to_owned() };
+    let mut backend = login(&sender).await;
+    let to_ann = format!("/user/{}/queue/news", names[0]);
+    publish(&mut backend, &to_ann, "for ann").await;
+    for client in [&mut ann, &mut second] {
+        let message = client.expect("MESSAGE").await;
+        assert_eq!(message.text(), "for ann");
+        assert_eq!(message.expect_header("destination"), "/user/queue/news");
+    }
+    publish(&mut backend, "/topic/news", "for all").await;
+    let mut got: Vec<String> = Vec::new();
+    for _ in 0..2 {
+        let message = bob.expect("MESSAGE").await;
+        assert_eq!(message.text(), "for all");
+        got.push(message.expect_header("subscription").to_owned());
+    }
+    got.sort();
+    assert_eq!(got, ["all", "exchange"]);
+    ann.send("SEND", &[("destination", &to_ann)], "").await;
+    assert_eq!(ann.expect("ERROR").await.expect_header("code"), "access_refused");
+}
+
+/// Runs every scenario in a fresh world of one kind.
+macro_rules! scenarios {
+    ($broker:ident, $world:path, [$($scenario:ident: $change:expr),* $(,)?]) => {
+        mod $broker {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $scenario() {
+                    let change: Change = $change;
+                    super::$scenario($world(change).await).await;
+                }
+            )*
+        }
+    };
+    ($broker:ident, $world:path) => {
+        scenarios!($broker, $world, [
+            each_of_many_gets_each_message_once_and_in_order: AS_IT_IS,
+            overlapping_subscriptions_get_a_copy_each: AS_IT_IS,
+            shared_and_dedicated_subscriptions_get_the_same: AS_IT_IS,
+            who_does_not_read_is_told_and_ended_and_the_others_miss_nothing: SMALL,
+            who_may_lose_messages_is_told_how_many: DROPPING,
+            who_wants_the_newest_gets_it: CONFLATING,
+            a_client_goes_on_after_errors_if_it_wants_to: AS_IT_IS,
+            a_message_that_reaches_no_queue_is_an_error_if_it_is_mandatory: AS_IT_IS,
+            what_is_for_a_user_reaches_nobody_else: WITH_USERS,
+        ]);
+    };
+}
+
+scenarios!(embedded, World::embedded_with);
+scenarios!(rabbitmq, World::rabbitmq_with);
