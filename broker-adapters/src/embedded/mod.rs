@@ -37,7 +37,7 @@
 //! - Arguments of one declaration and its binding: [`Settings::max_argument_bytes`].
 //!
 //! # Arguments
-//! Those that RabbitMQ's classic queues have ([`arguments`]): time to live, length, overflow,
+//! Those that RabbitMQ's classic queues have (`arguments.rs`): time to live, length, overflow,
 //! dead-lettering, expiry, priorities, a single active consumer; and `x-priority` of a consumer. Messages expire and are
 //! dead-lettered as there, with the same `x-death`. Quorum queues, streams and what belongs to them
 //! are refused by name.

@@ -28,7 +28,7 @@ use super::ledger::Saying;
 use super::link::Events;
 use super::pool::{Channel, Lease};
 use super::properties::publication;
-use super::subscription::{Source, Started, State, Subscription, Unsubscribe, Yield, canceled_by};
+use super::subscription::{Source, Started, State, Subscription, Unsubscribe, Yield};
 use super::topology::{self, Plan};
 use super::woken::Woken;
 use crate::lock::lock;
@@ -415,7 +415,7 @@ impl Consuming {
             State::Running => {
                 let source = subscription.source.clone();
                 let refusal = match &how {
-                    Yield::Error(error) => Some(canceled_by(error)),
+                    Yield::Error(error) => Some(source.ended_by(error)),
                     _ if is_open => Some(source.gone()),
                     _ => None,
                 };

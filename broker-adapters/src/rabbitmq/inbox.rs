@@ -28,6 +28,8 @@
 //! *Spec.* RabbitMQ: dead lettering, queue length limit, alternate exchanges, `x-expires`,
 //! single active consumer; `all-with-x` of the headers exchange, since 3.10.
 
+use std::time::Duration;
+
 use lapin::ExchangeKind;
 use lapin::options::{
     BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
@@ -39,12 +41,10 @@ use protocols::text::Text;
 
 use super::Settings;
 use super::error::broker_error;
+use super::losses::Losses;
 use super::pool::{Channel, Lease, Side};
 use super::subscription::Started;
 use super::topology::CONSUMER_TAG;
-
-/// The consumer of *Q*`-gap`.
-const LOSSES_TAG: &str = "gateway losses";
 
 /// See the module.
 #[derive(Debug)]
@@ -54,8 +54,7 @@ pub(super) struct Inbox {
     /// Both the queue and the exchange.
     gap: Text,
     prefetch: u16,
-    /// Milliseconds, as RabbitMQ counts them.
-    expires: i64,
+    expires: Duration,
     max_length: i64,
 }
 
@@ -69,13 +68,12 @@ impl Inbox {
         })?;
         let random = u128::from_ne_bytes(random);
         let queue = format!("{}inbox-{random:032x}", settings.queue_prefix);
-        let as_number = |number: u128| i64::try_from(number).unwrap_or(i64::MAX);
         Ok(Self {
             gap: Text::from(format!("{queue}-gap")),
             queue: Text::from(queue),
             prefetch: prefetch.max(1),
-            expires: as_number(settings.inbox_expires.as_millis()),
-            max_length: as_number(settings.inbox_messages as u128),
+            expires: settings.inbox_expires,
+            max_length: i64::try_from(settings.inbox_messages).unwrap_or(i64::MAX),
         })
     }
 
@@ -195,17 +193,13 @@ impl Inbox {
     async fn consume(&self, channel: Channel) -> Result<Started, BrokerError> {
         let amqp = channel.amqp();
         let started = async {
-            // Holds for each consumer by itself.
             amqp.basic_qos(self.prefetch, BasicQosOptions::default()).await?;
-            let start = async |queue: &Text, tag: &str| {
-                let (queue, tag) = (queue.as_str().into(), tag.into());
-                let options = BasicConsumeOptions::default();
-                amqp.basic_consume(queue, tag, options, FieldTable::default()).await
-            };
-            let losses = start(&self.gap, LOSSES_TAG).await?;
-            lapin::Result::Ok((start(&self.queue, CONSUMER_TAG).await?, losses))
+            let (queue, tag) = (self.queue.as_str().into(), CONSUMER_TAG.into());
+            let options = BasicConsumeOptions::default();
+            amqp.basic_consume(queue, tag, options, FieldTable::default()).await
         };
-        let (consumer, losses) = started.await.map_err(|error| broker_error(&error))?;
+        let consumer = started.await.map_err(|error| broker_error(&error))?;
+        let losses = Losses::new(channel.clone(), self.gap.clone(), self.expires);
         Ok(Started { channel, consumer, losses: Some(losses) })
     }
 
@@ -222,7 +216,8 @@ impl Inbox {
 
     /// How long the queues stay that nobody consumes from.
     fn lifetime(&self) -> FieldTable {
-        table([("x-expires", AMQPValue::LongLongInt(self.expires))])
+        let milliseconds = i64::try_from(self.expires.as_millis()).unwrap_or(i64::MAX);
+        table([("x-expires", AMQPValue::LongLongInt(milliseconds))])
     }
 }
 

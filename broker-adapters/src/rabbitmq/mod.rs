@@ -14,6 +14,7 @@ mod lease;
 mod ledger;
 mod link;
 mod login;
+mod losses;
 mod pool;
 mod properties;
 mod publish;

@@ -14,6 +14,7 @@ use protocols::text::Text;
 use super::error::broker_error;
 use super::inbox::Inbox;
 use super::ledger::{Ledger, Saying};
+use super::losses::Losses;
 use super::pool::{Channel, Lease};
 use super::recover::persist;
 use super::topology::{CONSUMER_TAG, Plan};
@@ -27,7 +28,7 @@ pub(super) struct Subscription {
     pub(super) channel: Option<Channel>,
     pub(super) consumer: Option<lapin::Consumer>,
     /// Tells of messages that an inbox has lost; set together with `consumer`.
-    pub(super) losses: Option<lapin::Consumer>,
+    pub(super) losses: Option<Losses>,
     pub(super) bell: Arc<Bell<SubscriptionId>>,
     pub(super) ledger: Ledger,
     /// Among `Consuming::unsaid`.
@@ -72,7 +73,7 @@ pub(super) struct Started {
     pub(super) channel: Channel,
     pub(super) consumer: lapin::Consumer,
     /// Only of an inbox.
-    pub(super) losses: Option<lapin::Consumer>,
+    pub(super) losses: Option<Losses>,
 }
 
 /// What a consumer yielded.
@@ -131,6 +132,16 @@ impl Source {
         }
     }
 
+    /// Why a subscription ends whose channel RabbitMQ has closed. Clients are not told the names of
+    /// inboxes.
+    pub(super) fn ended_by(&self, error: &lapin::Error) -> BrokerError {
+        let error = canceled_by(error);
+        match self {
+            Self::Inbox(_) if error.kind == BrokerErrorKind::NotFound => Inbox::gone(),
+            _ => error,
+        }
+    }
+
     /// Why a subscription ends that RabbitMQ has ended, and left its channel open (`basic.cancel`,
     /// consumer cancel notification).
     pub(super) fn gone(&self) -> BrokerError {
@@ -172,18 +183,19 @@ impl Subscription {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Yield> {
         // First: what follows a loss is not to come before it if that can be had.
         if let Some(losses) = &mut self.losses
-            && let Poll::Ready(next) = Pin::new(losses).poll_next(cx)
+            && let Poll::Ready(found) = losses.poll(cx)
         {
-            return Poll::Ready(match next {
-                Some(Ok(_)) => Yield::Loss,
-                Some(Err(error)) => Yield::Error(error),
-                None => Yield::End,
-            });
+            // Why it cannot be told is found out by whoever attaches again.
+            return Poll::Ready(if found.is_ok() { Yield::Loss } else { Yield::End });
         }
         let Some(consumer) = &mut self.consumer else {
             return Poll::Pending;
         };
-        Pin::new(consumer).poll_next(cx).map(|next| match next {
+        let next = Pin::new(consumer).poll_next(cx);
+        if let (Poll::Ready(Some(Ok(_))), Some(losses)) = (&next, &mut self.losses) {
+            losses.note_delivery();
+        }
+        next.map(|next| match next {
             Some(Ok(delivery)) => Yield::Delivery(Box::new(delivery)),
             Some(Err(error)) => Yield::Error(error),
             None => Yield::End,
@@ -252,7 +264,7 @@ impl Subscription {
 }
 
 /// Why the channel of a running consumer was closed.
-pub(super) fn canceled_by(error: &lapin::Error) -> BrokerError {
+fn canceled_by(error: &lapin::Error) -> BrokerError {
     let error = broker_error(error);
     if error.text.contains("delivery acknowledgement on channel") {
         let text = format!("{} (RabbitMQ's consumer_timeout)", error.text);

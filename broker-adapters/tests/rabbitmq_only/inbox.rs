@@ -1,6 +1,7 @@
 //! Inboxes: what they outlive, what they tell, what they need, and what they leave behind.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use broker_adapters::Broker;
 use broker_adapters::rabbitmq::{RabbitMq, Settings};
@@ -97,6 +98,8 @@ async fn an_inbox_outlives_a_lost_connection_and_gets_what_came_meanwhile() {
     }
     consumer.link.flush();
     until_inbox_holds(&vhost, 6).await;
+    // What keeps the order where RabbitMQ sees the loss later than the gateway.
+    assert_eq!(inbox_queue(&vhost).await.arguments["x-single-active-consumer"], true);
     cut_off(&proxy).await;
     // Both are asked for again until they are answered.
     let [bound, unbound] = [(); 2].map(|()| consumer.token());
@@ -192,7 +195,9 @@ async fn an_inbox_whose_queue_was_deleted_is_canceled() {
 
 /// A broker whose inboxes hold three messages.
 fn small(address: SocketAddr) -> RabbitMq {
-    broker_with(address, Settings { inbox_messages: 3, ..Settings::default() })
+    // At rest it is asked for losses three times in this time.
+    let inbox_expires = Duration::from_secs(15);
+    broker_with(address, Settings { inbox_messages: 3, inbox_expires, ..Settings::default() })
 }
 
 #[tokio::test]
@@ -214,6 +219,27 @@ async fn an_inbox_that_was_full_is_canceled() {
     assert!(error.text.contains("more than 3 messages"), "{error}");
     expect_no_inbox(&mut consumer, inbox).await;
     until_nothing_is_left(&vhost).await;
+}
+
+#[tokio::test]
+async fn an_inbox_is_one_consumer_and_what_it_needs_does_not_expire() {
+    let (vhost, direct) = direct().await;
+    let mut publisher = client(&direct, &vhost).await;
+    let inbox_expires = Duration::from_secs(4);
+    let settings = Settings { inbox_messages: 3, inbox_expires, ..Settings::default() };
+    let broker = broker_with(vhost.amqp_addr(), settings);
+    let mut consumer = client(&broker, &vhost).await;
+    let inbox = consumer.open_inbox(2).await;
+    consumer.bind(inbox, &["news"]).await;
+    eventually("one consumer", async || (vhost.consumers().await == 1).then_some(())).await;
+    // Nothing comes, and several times the time passes in which an unused queue goes.
+    let nothing = tokio::time::timeout(2 * inbox_expires, consumer.event()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    assert_eq!(vhost.queues_at_once().await.len(), 2);
+    for n in 0..6 {
+        publisher.publish(topic("news"), n.to_string()).await;
+    }
+    assert!(canceled(&mut consumer, inbox).await.text.contains("more than 3 messages"));
 }
 
 #[tokio::test]
