@@ -3,10 +3,12 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use gateway::config::units::ByteSize;
+use std::time::Duration;
+
+use gateway::config::units::{ByteSize, Millis};
 use gateway::config::{Broker, Config, SlowClients, User};
-use integration_tests::{Incoming, StompClient, StompFrame, World};
-use rabbitmq_node::eventually;
+use integration_tests::{Incoming, Request, StompClient, StompFrame, TestGateway, World};
+use rabbitmq_node::{Vhost, eventually};
 
 type Change = fn(&mut Config);
 
@@ -84,7 +86,7 @@ async fn overlapping_subscriptions_get_a_copy_each(world: World) {
     ids.sort();
     assert_eq!(ids, ["a", "b", "c", "e"]);
     client.send_confirmed("UNSUBSCRIBE", &[("id", "b")], "").await;
-    publish(&mut client, "/topic/x", "2").await;
+    publish(&mut world.client().await, "/topic/x", "2").await;
     assert_eq!(client.expect("MESSAGE").await.expect_header("subscription"), "d");
 }
 
@@ -330,3 +332,115 @@ macro_rules! scenarios {
 
 scenarios!(embedded, World::embedded_with);
 scenarios!(rabbitmq, World::rabbitmq_with);
+
+// Behind a RabbitMQ only
+
+/// Changes of rights are seen at once.
+const DISTRUSTING: Change = |config| {
+    if let Some(Broker::Rabbitmq(broker)) = config.broker.get_mut("main") {
+        broker.login_cache = Millis(Duration::from_millis(1));
+    }
+};
+
+async fn consumers(rabbitmq: &Vhost, count: usize) {
+    eventually("consumers", async || (rabbitmq.consumers().await == count).then_some(())).await;
+}
+
+#[tokio::test]
+async fn the_right_to_a_topic_is_looked_at_whoever_shares_it() {
+    let world = World::rabbitmq_with(DISTRUSTING).await;
+    let rabbitmq = world.rabbitmq.as_ref().unwrap();
+    let permit = async |read: &str| {
+        rabbitmq.permit_topics(&world.user, "amq.topic", ".*", read).await;
+    };
+    permit("^open\\.").await;
+    let mut first = world.client().await;
+    first.subscribe("0", "/topic/open.a", "auto").await;
+    let mut publisher = world.client().await;
+    let mut refused = world.client().await;
+    let secret = [("id", "0"), ("destination", "/topic/secret.a"), ("receipt", "r")];
+    refused.send("SUBSCRIBE", &secret, "").await;
+    let error = refused.expect("ERROR").await;
+    assert_eq!(error.expect_header("code"), "access_refused");
+    assert_eq!(error.expect_header("receipt-id"), "r");
+    // A pattern that fits more than what is allowed is refused as a whole.
+    let mut greedy = world.client().await;
+    greedy.send("SUBSCRIBE", &[("id", "0"), ("destination", "/topic/#")], "").await;
+    assert_eq!(greedy.expect("ERROR").await.expect_header("code"), "access_refused");
+    publish(&mut publisher, "/topic/open.a", "1").await;
+    assert_eq!(bodies(&mut first, 1).await, ["1"]);
+    // Withdrawn: nobody joins any more, who is in stays, as a consumer of RabbitMQ's does.
+    permit("^nothing$").await;
+    let mut late = world.client().await;
+    late.send("SUBSCRIBE", &[("id", "0"), ("destination", "/topic/open.a")], "").await;
+    assert_eq!(late.expect("ERROR").await.expect_header("code"), "access_refused");
+    publish(&mut publisher, "/topic/open.a", "2").await;
+    assert_eq!(bodies(&mut first, 1).await, ["2"]);
+}
+
+#[tokio::test]
+async fn everybody_is_told_when_what_they_share_is_lost_and_can_come_back() {
+    let world = World::rabbitmq().await;
+    let rabbitmq = world.rabbitmq.as_ref().unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = world.client().await;
+        client.subscribe("0", "/topic/news", "auto").await;
+        clients.push(client);
+    }
+    let (mut soft, _) =
+        world.client_with(&[("accept-version", "1.2"), ("soft-errors", "true")]).await;
+    soft.subscribe("0", "/topic/news", "auto").await;
+    let is_inbox = |name: &str| name.contains("inbox-") && !name.ends_with("-gap");
+    let queues = rabbitmq.queues_at_once().await;
+    let inbox = queues.iter().find(|queue| is_inbox(&queue.name)).unwrap();
+    assert!(rabbitmq.delete_queue(&inbox.name).await);
+    for client in &mut clients {
+        let error = client.expect("ERROR").await;
+        assert!(error.text().contains("messages may have been missed"), "{}", error.text());
+        assert_eq!(error.expect_header("subscription"), "0");
+        client.closing().await;
+    }
+    let told = soft.expect("MESSAGE").await;
+    assert_eq!(told.expect_header("destination"), "/gateway/errors");
+    assert_eq!(told.expect_header("failed-subscription"), "0");
+    soft.subscribe("0", "/topic/news", "auto").await;
+    let mut again = world.client().await;
+    again.subscribe("0", "/topic/news", "auto").await;
+    publish(&mut world.client().await, "/topic/news", "1").await;
+    for client in [&mut soft, &mut again] {
+        assert_eq!(bodies(client, 1).await, ["1"]);
+    }
+}
+
+#[tokio::test]
+async fn two_gateways_are_two_consumers_and_reach_each_others_clients_and_users() {
+    let world = World::rabbitmq_with(WITH_USERS).await;
+    let rabbitmq = world.rabbitmq.as_ref().unwrap();
+    let other = TestGateway::rabbitmq(rabbitmq).config(WITH_USERS).start().await;
+    let mut here = Vec::new();
+    let mut there = Vec::new();
+    for _ in 0..10 {
+        here.push(world.client().await);
+        let upgrade = Request::upgrade("/ws");
+        let version = [("accept-version", "1.2")];
+        there.push(world.log_in_at(other.ws_addr(), &upgrade, &version).await.0);
+    }
+    for client in here.iter_mut().chain(&mut there) {
+        client.subscribe("0", "/topic/news", "auto").await;
+        client.subscribe("1", "/user/queue/news", "auto").await;
+    }
+    consumers(rabbitmq, 2).await;
+    let mut publisher = world.client().await;
+    publish(&mut publisher, "/topic/news", "to all").await;
+    let to_user = format!("/user/{}/queue/news", world.user);
+    publish(&mut publisher, &to_user, "to the user").await;
+    for client in here.iter_mut().chain(&mut there) {
+        let mut got = bodies(client, 2).await;
+        got.sort();
+        assert_eq!(got, ["to all", "to the user"]);
+    }
+    drop(there);
+    other.stop().await;
+    consumers(rabbitmq, 1).await;
+}

@@ -429,7 +429,7 @@ async fn an_inbox_goes_by_itself_when_nobody_comes_for_it() {
     let (vhost, direct) = direct().await;
     let mut publisher = client(&direct, &vhost).await;
     let proxy = Proxy::start(vhost.amqp_addr()).await;
-    let inbox_expires = std::time::Duration::from_millis(100);
+    let inbox_expires = Duration::from_millis(100);
     let through = broker_with(proxy.addr(), Settings { inbox_expires, ..Settings::default() });
     let mut consumer = client(&through, &vhost).await;
     let inbox = consumer.open_inbox(1).await;

@@ -1,7 +1,7 @@
 //! The hub: subscriptions that sessions share, so that ten thousand of one topic cost the broker as
 //! much as one.
 //!
-//! Sessions of one identity in one virtual host have one [`Inbox`](inbox::Inbox) on this node: one queue, one consumer
+//! Sessions of one identity in one virtual host have one [`Inbox`] on this node: one queue, one consumer
 //! and one binding for each distinct topic at the broker; one delivery of each message, and one
 //! encoding of it for each group of sessions whose frames have the same bytes. Sharing never widens
 //! rights: identities do not share, and each join has the broker look at the right to the topic again,
