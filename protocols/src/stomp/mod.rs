@@ -65,6 +65,11 @@
 //! - Headers of any AMQP type reach the client: numbers and flags as text, arrays and tables
 //!   (`x-death`) as JSON, bytes that are no text as base64 (`typed.rs`). Headers of a SEND are text.
 //! - Prefetch is bounded, also for clients that ask for no bound.
+//! - Plain subscriptions to topics are shared with other sessions of the same login (`shared.rs`).
+//! - `/user/queue/…` and `/user/USER/queue/…` are destinations (`user.rs`), `mandatory:true` on SEND asks
+//!   for an ERROR where the message reaches no queue, and `soft-errors:true` in CONNECT turns ERRORs that
+//!   leave everything else as it was into MESSAGEs (`output.rs`).
+//! - NACK is of 1.1 and later.
 //! - Heart-beats are clamped, and a client that sends none is probed ([`HeartbeatSettings`]).
 //! - BEGIN of an open transaction is an ERROR instead of a silent restart.
 //! - Every queue argument that RabbitMQ knows is taken from the headers of SUBSCRIBE and SEND, and
