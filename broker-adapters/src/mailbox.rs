@@ -54,6 +54,15 @@ pub struct Taken {
     pub has_room_again: bool,
 }
 
+/// Weights of what is in a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Of what waits.
+    pub waiting: usize,
+    /// Of what the receiver works on.
+    pub taken: usize,
+}
+
 /// Room for one item, and the mailbox's lock until it is used.
 pub struct Slot<'a, T> {
     state: MutexGuard<'a, State<T>>,
@@ -95,17 +104,15 @@ impl<T: Weight> Mailbox<T> {
         Slot { state }.put(item)
     }
 
-    /// Changes what waits, where an item finds no room and others are to make it. Nobody is woken: a
-    /// receiver that is behind does not wait.
-    ///
-    /// *Cost.* O(n) in what waits.
-    pub fn rework(&self, change: impl FnOnce(&mut VecDeque<T>)) {
+    /// Changes what waits, where an item finds no room. `change` is told what is held, and says
+    /// what the weight of what waits has become. Nobody is woken: a receiver that is behind does not wait.
+    pub fn rework(&self, change: impl FnOnce(&mut VecDeque<T>, Held) -> usize) {
         let mut state = lock(&self.state);
         if state.closed {
             return;
         }
-        change(&mut state.items);
-        state.waiting = state.items.iter().map(Weight::weight).sum();
+        let held = Held { waiting: state.waiting, taken: state.taken };
+        state.waiting = change(&mut state.items, held);
     }
 
     /// Swaps everything that waits into `batch`. What was taken before no longer counts.

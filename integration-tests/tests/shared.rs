@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use gateway::config::units::{ByteSize, Millis};
 use gateway::config::{Broker, Config, SlowClients, User};
-use integration_tests::{Incoming, Request, StompClient, StompFrame, TestGateway, World};
+use integration_tests::{
+    Incoming, Request, StompClient, StompFrame, TestGateway, World, frame_bytes,
+};
 use rabbitmq_node::{Vhost, eventually};
 
 type Change = fn(&mut Config);
@@ -88,6 +90,30 @@ async fn overlapping_subscriptions_get_a_copy_each(world: World) {
     client.send_confirmed("UNSUBSCRIBE", &[("id", "b")], "").await;
     publish(&mut world.client().await, "/topic/x", "2").await;
     assert_eq!(client.expect("MESSAGE").await.expect_header("subscription"), "d");
+}
+
+async fn what_is_sent_at_once_is_answered_in_order(world: World) {
+    let subscribe = frame_bytes(
+        "SUBSCRIBE",
+        &[("id", "0"), ("destination", "/topic/new"), ("receipt", "1")],
+        "",
+    );
+    let send = |receipt| {
+        let headers = [("destination", "/topic/new"), ("receipt", receipt)];
+        frame_bytes("SEND", &headers, "")
+    };
+    let mut client = world.client().await;
+    let unsubscribe = frame_bytes("UNSUBSCRIBE", &[("id", "0"), ("receipt", "2")], "");
+    client.send_unit([subscribe.clone(), unsubscribe, send("3")].concat(), false).await;
+    for receipt in ["1", "2", "3"] {
+        assert_eq!(client.expect("RECEIPT").await.expect_header("receipt-id"), receipt);
+    }
+    let mut client = world.client().await;
+    let disconnect = frame_bytes("DISCONNECT", &[("receipt", "3")], "");
+    client.send_unit([subscribe, send("2"), disconnect].concat(), false).await;
+    for receipt in ["1", "2", "3"] {
+        assert_eq!(client.expect("RECEIPT").await.expect_header("receipt-id"), receipt);
+    }
 }
 
 async fn shared_and_dedicated_subscriptions_get_the_same(world: World) {
@@ -319,6 +345,7 @@ macro_rules! scenarios {
         scenarios!($broker, $world, [
             each_of_many_gets_each_message_once_and_in_order: AS_IT_IS,
             overlapping_subscriptions_get_a_copy_each: AS_IT_IS,
+            what_is_sent_at_once_is_answered_in_order: AS_IT_IS,
             shared_and_dedicated_subscriptions_get_the_same: AS_IT_IS,
             who_does_not_read_is_told_and_ended_and_the_others_miss_nothing: SMALL,
             who_may_lose_messages_is_told_how_many: DROPPING,
@@ -410,6 +437,38 @@ async fn everybody_is_told_when_what_they_share_is_lost_and_can_come_back() {
     publish(&mut world.client().await, "/topic/news", "1").await;
     for client in [&mut soft, &mut again] {
         assert_eq!(bodies(client, 1).await, ["1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_message_comes_to_the_topics_of_its_copies_too() {
+    let world = World::rabbitmq().await;
+    let rabbitmq = world.rabbitmq.as_ref().unwrap();
+    let mut clients = Vec::new();
+    for topics in [["first", "none"], ["second", "*.deep"], ["#", "second"]] {
+        let mut client = world.client().await;
+        for topic in topics {
+            client.subscribe(topic, &format!("/topic/{topic}"), "auto").await;
+        }
+        clients.push(client);
+    }
+    let copies = serde_json::json!({ "headers": { "CC": ["second", "third.deep"] } });
+    rabbitmq.publish_to("amq.topic", "first", copies, "1").await;
+    rabbitmq.publish_to("amq.topic", "first", serde_json::json!({}), "2").await;
+    let got = async |client: &mut StompClient, count: usize| {
+        let mut got = Vec::new();
+        for _ in 0..count {
+            let message = client.expect("MESSAGE").await;
+            got.push(format!("{} {}", message.expect_header("subscription"), message.text()));
+        }
+        got.sort();
+        got
+    };
+    assert_eq!(got(&mut clients[0], 2).await, ["first 1", "first 2"]);
+    assert_eq!(got(&mut clients[1], 2).await, ["*.deep 1", "second 1"]);
+    assert_eq!(got(&mut clients[2], 3).await, ["# 1", "# 2", "second 1"]);
+    for client in &mut clients {
+        expect_nothing(client).await;
     }
 }
 

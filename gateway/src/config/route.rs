@@ -210,7 +210,7 @@ impl Default for Limits {
             transaction_frames,
             transaction_bytes: ByteSize(transaction_bytes),
             pending_receipts,
-            pending_bytes: ByteSize(1 << 20),
+            pending_bytes: ByteSize(4 << 20),
         }
     }
 }

@@ -28,6 +28,10 @@ use super::{Hub, INBOX_LINGER};
 /// Events of the broker that are dealt with before other tasks have their turn.
 const BUDGET: usize = 64;
 
+/// Bytes of bodies after which other tasks have their turn, so that a burst of large messages finds each
+/// member at work.
+const BYTE_BUDGET: usize = 64 << 10;
+
 /// The one subscription of the link.
 const INBOX: SubscriptionId = SubscriptionId(1);
 
@@ -193,12 +197,19 @@ impl Worker<'_> {
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<BrokerError>> {
         let mut is_spent = true;
+        let mut bytes = 0;
         for _ in 0..BUDGET {
             self.carry_out_orders();
+            if bytes >= BYTE_BUDGET {
+                break;
+            }
             let Poll::Ready(event) = self.link.poll_event(cx) else {
                 is_spent = false;
                 break;
             };
+            if let Event::Delivery { publication, .. } = &event {
+                bytes += publication.message.body.len();
+            }
             if let Err(error) = self.on_event(event) {
                 return Poll::Ready(Some(error));
             }
@@ -269,7 +280,7 @@ impl Worker<'_> {
         loop {
             let mut state = self.inbox.lock();
             state.topics.expire(now());
-            let Some(order) = state.topics.next_order() else {
+            let Some(order) = state.topics.next_order(now()) else {
                 return;
             };
             drop(state);

@@ -71,6 +71,8 @@ struct Inboxes(HashMap<(Text, Text), Vec<Arc<Inbox>>>);
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     frames: AtomicU64,
+    /// Messages that fitted no topic: it was just left, or they came by a blind copy.
+    unwanted: AtomicU64,
     dropped: AtomicU64,
     ended: AtomicU64,
 }
@@ -188,8 +190,11 @@ impl Drop for Membership {
 
 impl Counters {
     fn add(&self, done: Distributed) {
-        let Distributed { frames, dropped, ended } = done;
+        let Distributed { frames, dropped, ended, is_unwanted } = done;
         self.frames.fetch_add(frames as u64, Ordering::Relaxed);
+        if is_unwanted {
+            self.unwanted.fetch_add(1, Ordering::Relaxed);
+        }
         if dropped > 0 {
             self.dropped.fetch_add(dropped, Ordering::Relaxed);
         }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::task::{Context, Poll, Waker};
 
-use broker_adapters::mailbox::{Mailbox, Taken, Weight};
+use broker_adapters::mailbox::{Held, Mailbox, Taken, Weight};
 use bytes::Bytes;
 use protocols::broker::{BrokerError, BrokerErrorKind, Event, Publication, SubscriptionId, Value};
 use protocols::session::FrameKind;
@@ -68,7 +68,8 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// For so many bytes of frames, the overhead of each included.
+    /// For so many bytes of frames, the overhead of each included; and half as many again while some are
+    /// being written, where others make room.
     pub(crate) const fn new(capacity: usize, overflow: Overflow) -> Self {
         Self { mailbox: Mailbox::new(capacity), capacity, overflow }
     }
@@ -116,12 +117,20 @@ impl Outbox {
         if self.overflow == Overflow::Disconnect {
             return Put::TooSlow(too_slow(self.capacity));
         }
-        let room = self.capacity / 2;
         let conflates = matches!(self.overflow, Overflow::Conflate(_));
         let mut displaced = 0;
-        self.mailbox.rework(|items| {
-            items.push_back(Item::Frame(frame));
-            displaced = displace(items, room, conflates);
+        self.mailbox.rework(|items, Held { waiting, taken }| {
+            // Half at least, whatever is being written: room is made in what waits alone.
+            let room = self.capacity.saturating_sub(taken).max(self.capacity / 2);
+            let item = Item::Frame(frame);
+            let waiting = waiting + item.weight();
+            items.push_back(item);
+            if waiting <= room {
+                return waiting;
+            }
+            // Half of that, so that many more come before this has to be done again.
+            displaced = displace(items, room / 2, conflates);
+            items.iter().map(Weight::weight).sum()
         });
         Put::Displaced(displaced)
     }

@@ -1,6 +1,6 @@
 //! [`Share`]: one session's side of the hub.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -21,11 +21,23 @@ pub(crate) struct Share {
     batch: VecDeque<Item>,
     /// What was answered without asking.
     answers: VecDeque<Event>,
-    members: HashMap<SubscriptionId, Membership>,
+    members: HashMap<SubscriptionId, Member>,
     /// Joins without an answer.
-    joining: HashSet<Token>,
+    joining: HashMap<Token, SubscriptionId>,
+    /// The session has left everything, and takes only answers.
+    has_left: bool,
     /// Dropped frames that the peer has not been told about.
     dropped: HashMap<SubscriptionId, u64>,
+}
+
+#[derive(Debug)]
+struct Member {
+    _membership: Membership,
+    /// The join has no answer yet.
+    is_joining: bool,
+    /// It has been left already, which is answered after the join: the broker is asked for no more at a
+    /// time than the session has subscriptions.
+    leave: Option<Token>,
 }
 
 /// What there is for a session.
@@ -55,7 +67,8 @@ impl Share {
             batch: VecDeque::new(),
             answers: VecDeque::new(),
             members: HashMap::new(),
-            joining: HashSet::new(),
+            joining: HashMap::new(),
+            has_left: false,
             dropped: HashMap::new(),
         }
     }
@@ -68,21 +81,25 @@ impl Share {
                 let joining = Joining { token, subscription, encoder, outbox };
                 match self.hub.join(&self.place, topic, joining) {
                     Ok(membership) => {
-                        self.joining.insert(token);
-                        self.members.insert(subscription, membership);
+                        self.joining.insert(token, subscription);
+                        let member =
+                            Member { _membership: membership, is_joining: true, leave: None };
+                        self.members.insert(subscription, member);
                     }
                     Err(error) => self.answers.push_back(Event::Failed { token, error }),
                 }
             }
-            Shared::Leave { token, subscription } => {
-                self.forget(subscription);
-                self.answers.push_back(Event::Unsubscribed { token });
-            }
+            Shared::Leave { token, subscription } => match self.members.get_mut(&subscription) {
+                Some(member) if member.is_joining => member.leave = Some(token),
+                _ => {
+                    self.forget(subscription);
+                    self.answers.push_back(Event::Unsubscribed { token });
+                }
+            },
             Shared::LeaveAll => {
-                self.members.clear();
-                self.joining.clear();
-                self.batch.clear();
-                self.outbox.close();
+                self.has_left = true;
+                self.members.retain(|_, member| member.is_joining);
+                self.close_once_answered();
             }
         }
     }
@@ -113,7 +130,7 @@ impl Share {
         match item {
             Item::Frame(frame) => {
                 let dropped = self.dropped.remove(&frame.subscription).unwrap_or_default();
-                Some(Received::Frame(frame, dropped))
+                (!self.has_left).then_some(Received::Frame(frame, dropped))
             }
             Item::Dropped { subscription, count } => {
                 *self.dropped.entry(subscription).or_default() += count;
@@ -121,14 +138,36 @@ impl Share {
             }
             Item::Event(event) => {
                 match &event {
-                    Event::Subscribed { token } | Event::Failed { token, .. } => {
-                        self.joining.remove(token);
-                    }
+                    Event::Subscribed { token } => self.on_answer(*token, true),
+                    Event::Failed { token, .. } => self.on_answer(*token, false),
                     Event::Canceled { subscription, .. } => self.forget(*subscription),
                     _ => {}
                 }
                 Some(Received::Event(event))
             }
+        }
+    }
+
+    /// A join has its answer.
+    fn on_answer(&mut self, token: Token, is_in: bool) {
+        let Some(subscription) = self.joining.remove(&token) else {
+            return;
+        };
+        if let Some(member) = self.members.get_mut(&subscription) {
+            member.is_joining = false;
+            let leave = member.leave.take();
+            if leave.is_some() || self.has_left || !is_in {
+                self.forget(subscription);
+            }
+            self.answers.extend(leave.map(|token| Event::Unsubscribed { token }));
+        }
+        self.close_once_answered();
+    }
+
+    fn close_once_answered(&mut self) {
+        if self.has_left && self.joining.is_empty() {
+            self.batch.clear();
+            self.outbox.close();
         }
     }
 
@@ -142,6 +181,8 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
+        // Nobody hands over anything from here on, so that a closed outbox is nobody's fault.
+        self.members.clear();
         self.outbox.close();
     }
 }

@@ -2,6 +2,7 @@
 //! what happens to those who are slow.
 
 use std::future::poll_fn;
+use std::task::Poll;
 
 use broker_adapters::Link;
 use broker_adapters::embedded::{self, Embedded, User};
@@ -97,9 +98,18 @@ impl Publisher {
         self.publish_with(topic, body, None).await
     }
 
-    async fn publish_with(&mut self, topic: &str, body: &str, key: Option<&str>) -> bool {
+    async fn publish_keyed(&mut self, topic: &str, body: &str, key: &str) -> bool {
+        self.publish_with(topic, body, Some(("x-key", Value::Text(key.into())))).await
+    }
+
+    async fn publish_with(
+        &mut self,
+        topic: &str,
+        body: &str,
+        header: Option<(&str, Value)>,
+    ) -> bool {
         self.1 += 1;
-        let headers = key.map(|key| (Text::from("x-key"), Value::Text(key.into())));
+        let headers = header.map(|(name, value)| (Text::from(name), value));
         let properties =
             Properties { headers: headers.into_iter().collect(), ..Properties::default() };
         let message = Message { body: Bytes::copy_from_slice(body.as_bytes()), properties };
@@ -230,6 +240,25 @@ async fn overlapping_topics_give_each_subscription_its_one_copy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_fits_by_the_keys_of_its_copies_too() {
+    let world = World::new();
+    let mut session = world.session();
+    for topic in ["#", "news", "stock.*", "gw.user.ann.a", "gw.user.bob.a"] {
+        session.join(topic).await;
+    }
+    let mut publisher = world.link().await;
+    let copies = ["stock.a", "news", "gw.user.ann.a"].map(|key| Value::Text(key.into()));
+    let copies = Value::Array([vec![Value::Integer(1)], copies.to_vec()].concat());
+    publisher.publish_with("news", "1", Some(("CC", copies))).await;
+    assert_eq!(session.frames(4).await, ["news 1"; 4]);
+    // RabbitMQ takes no other kind.
+    let no_copies = Value::Text("stock.a".into());
+    publisher.publish_with("news", "2", Some(("CC", no_copies))).await;
+    assert_eq!(session.frames(2).await, ["news 2"; 2]);
+    session.nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_session_has_left_does_not_come_any_more() {
     let world = World::new();
     let mut session = world.session();
@@ -244,6 +273,93 @@ async fn what_a_session_has_left_does_not_come_any_more() {
     publisher.publish("a", "2").await;
     assert_eq!(session.frames(1).await, ["a 2"]);
     session.nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_before_its_answer_is_answered_all_the_same_and_in_order() {
+    let world = World::new();
+    let mut session = world.session();
+    let (join, subscription) = session.ask("a", "plain");
+    session.share.apply(Shared::Leave { token: Token(100), subscription });
+    assert_eq!(session.event().await, Event::Subscribed { token: join });
+    assert_eq!(session.event().await, Event::Unsubscribed { token: Token(100) });
+    assert!(!session.share.is_joining());
+    world.link().await.publish("a", "1").await;
+    session.nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_everything_gets_its_answers_and_nothing_else() {
+    let world = World::new();
+    let mut session = world.session();
+    session.join("a").await;
+    world.link().await.publish("a", "1").await;
+    settled().await;
+    let (join, _) = session.ask("b", "plain");
+    session.share.apply(Shared::LeaveAll);
+    assert!(session.share.is_joining());
+    assert_eq!(session.event().await, Event::Subscribed { token: join });
+    assert!(!session.share.is_joining());
+    world.link().await.publish("b", "2").await;
+    session.nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn joins_and_leaves_of_one_session_do_not_pile_up() {
+    let world = World::new();
+    let mut session = world.session();
+    let mut asked = 0;
+    let mut answered = 0;
+    for turn in 0..200 {
+        for topic in 0..5 {
+            let (_, subscription) = session.ask(&format!("{turn}.{topic}"), "plain");
+            session.share.apply(Shared::Leave { token: Token(1 << 32), subscription });
+            asked += 2;
+        }
+        settled().await;
+        while let Poll::Ready(received) =
+            poll_fn(|cx| Poll::Ready(session.share.poll_next(cx))).await
+        {
+            assert!(matches!(received, Received::Event(_)), "{received:?}");
+            answered += 1;
+        }
+    }
+    assert_eq!(answered, asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_member_is_displaced_rarely_and_within_its_bound() {
+    const CAPACITY: usize = 64 << 10;
+    for overflow in [Overflow::DropOldest, Overflow::Conflate("x-key".into())] {
+        let world = World::new();
+        let mut session = world.session_of("ann", CAPACITY, overflow.clone());
+        session.join("a").await;
+        let mut publisher = world.link().await;
+        publisher.publish("a", "first").await;
+        // One is taken, and what waits grows beyond the bound beside it.
+        assert_eq!(session.frames(1).await, ["a first"]);
+        let body = "x".repeat(100);
+        for _ in 0..2_000 {
+            publisher.publish("a", &body).await;
+        }
+        publisher.publish("a", "last").await;
+        settled().await;
+        let (mut frames, mut bytes, mut dropped) = (0, 0, 0);
+        let mut last = String::new();
+        while let Poll::Ready(received) =
+            poll_fn(|cx| Poll::Ready(session.share.poll_next(cx))).await
+        {
+            if let Received::Frame(frame, before) = received {
+                frames += 1;
+                bytes += frame.bytes.len();
+                dropped += before;
+                last = String::from_utf8_lossy(&frame.bytes).into_owned();
+            }
+        }
+        assert_eq!(last, "a last", "{overflow:?}");
+        assert_eq!(frames + dropped, 2_001, "{overflow:?}");
+        assert!(bytes < CAPACITY && bytes > CAPACITY / 10, "{overflow:?}: {bytes}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -350,7 +466,7 @@ async fn who_may_lose_messages_is_told_how_many() {
     conflated.join("a").await;
     let mut publisher = world.link().await;
     for n in 0..1_000 {
-        publisher.publish_with("a", &n.to_string(), Some(&(n % 3).to_string())).await;
+        publisher.publish_keyed("a", &n.to_string(), &(n % 3).to_string()).await;
         settled().await;
     }
     for session in [&mut oldest, &mut conflated] {

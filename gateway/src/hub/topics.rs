@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use broker_adapters::trie::Trie;
 use bytes::Bytes;
-use protocols::broker::{BrokerError, Event, SubscriptionId, Token, user};
+use protocols::broker::{BrokerError, Event, Publication, SubscriptionId, Token, Value, user};
 use protocols::delivery::{DeliveryEncoder, FormatKey, SharedDelivery};
 use protocols::session::FrameKind;
 use protocols::text::Text;
+use smallvec::SmallVec;
 
 use super::outbox::{Outbox, Put};
 
@@ -106,6 +107,8 @@ pub(super) struct Distributed {
     pub(super) dropped: u64,
     /// Sessions ended because they are too slow.
     pub(super) ended: usize,
+    /// It fits no topic.
+    pub(super) is_unwanted: bool,
 }
 
 impl Topics {
@@ -234,13 +237,54 @@ impl Topics {
         !self.orders.is_empty()
     }
 
-    pub(super) fn next_order(&mut self) -> Option<Order> {
-        self.orders.pop_front()
+    /// What the broker is to be asked for next; not for what nobody waits for any more.
+    pub(super) fn next_order(&mut self, now: Instant) -> Option<Order> {
+        loop {
+            let order = self.orders.pop_front()?;
+            let Order::Bind(pattern) = &order else {
+                return Some(order);
+            };
+            let Some(&at) = self.by_pattern.get(pattern) else {
+                continue;
+            };
+            let topic = self.all[at].as_mut().expect("a place that is in use");
+            if !topic.waiting.is_empty() {
+                return Some(order);
+            }
+            topic.is_binding = false;
+            self.look_at(at, now);
+        }
     }
 
     /// Whether there is no topic, and nothing to ask for.
     pub(super) fn is_empty(&self) -> bool {
         self.by_pattern.is_empty() && self.orders.is_empty()
+    }
+
+    /// Where the topics are that fit a message: by its routing key, or by one of its copies', under which
+    /// it does not come a second time.
+    fn fitting(&self, publication: &Publication) -> SmallVec<[usize; 8]> {
+        let mut fitting = SmallVec::new();
+        let mut add = |key: &str| {
+            let is_visible = |at: &usize| user::is_visible(&self.used(*at).pattern, key);
+            fitting.extend(self.trie.matches(key).into_iter().copied().filter(is_visible));
+        };
+        add(&publication.routing_key);
+        let copies = publication.message.properties.headers.iter().find(|(name, _)| name == "CC");
+        if let Some((_, Value::Array(keys))) = copies {
+            for key in keys {
+                if let Value::Text(key) = key {
+                    add(key);
+                }
+            }
+            fitting.sort_unstable();
+            fitting.dedup();
+        }
+        fitting
+    }
+
+    fn used(&self, at: usize) -> &Topic {
+        self.all[at].as_ref().expect("a place that is in use")
     }
 
     /// Hands a message to every member whose topic fits, encoded once for all whose frames are the
@@ -254,11 +298,10 @@ impl Topics {
         let mut done = Distributed::default();
         let mut encoded = Encoded { delivery, last: None };
         let mut slow: Vec<(Text, FormatKey, MemberId)> = Vec::new();
-        for &at in self.trie.matches(&delivery.publication.routing_key) {
-            let topic = self.all[at].as_ref().expect("a place that is in use");
-            if !user::is_visible(&topic.pattern, &delivery.publication.routing_key) {
-                continue;
-            }
+        let fitting = self.fitting(delivery.publication);
+        done.is_unwanted = fitting.is_empty();
+        for at in fitting {
+            let topic = self.used(at);
             for (key, group) in &topic.groups {
                 let frame = encoded.by(&*group.encoder);
                 for (id, member) in &group.members {

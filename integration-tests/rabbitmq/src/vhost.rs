@@ -158,10 +158,15 @@ impl Vhost {
 
     /// Publishes a text to a queue with these properties, an object such as `{"headers":{"n":1}}`.
     pub async fn publish(&self, queue: &str, properties: Value, text: &str) {
-        let path = format!("{}/publish", self.in_vhost("exchanges", "amq.default"));
+        self.publish_to("amq.default", queue, properties, text).await;
+    }
+
+    /// Publishes a text to an exchange, with a routing key and these properties.
+    pub async fn publish_to(&self, exchange: &str, key: &str, properties: Value, text: &str) {
+        let path = format!("{}/publish", self.in_vhost("exchanges", exchange));
         let value = json!({
             "properties": properties,
-            "routing_key": queue,
+            "routing_key": key,
             "payload": text,
             "payload_encoding": "string",
         });
