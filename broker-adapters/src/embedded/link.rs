@@ -300,11 +300,13 @@ impl Link for EmbeddedLink {
                 Some(answered(outcome, token, Event::Subscribed { token }))
             }
             Command::Bind { token, inbox, topic } => {
-                let outcome = self.inbox(inbox).and_then(|queue| self.vhost.bind(queue, topic));
+                let outcome =
+                    self.inbox(inbox).and_then(|queue| self.vhost.bind(inbox, queue, topic));
                 Some(answered(outcome, token, Event::Subscribed { token }))
             }
             Command::Unbind { token, inbox, topic } => {
-                let outcome = self.inbox(inbox).map(|queue| self.vhost.unbind(queue, topic));
+                let outcome =
+                    self.inbox(inbox).and_then(|queue| self.vhost.unbind(inbox, queue, topic));
                 Some(answered(outcome, token, Event::Unsubscribed { token }))
             }
             Command::Unsubscribe { token, subscription, delete } => {

@@ -181,9 +181,13 @@ impl Queue {
         locked.give(entry).is_ok().then_some(Kept::Within)
     }
 
-    /// Takes a message, compacted, at the end of the queue.
+    /// Takes a message, compacted, at the end of the queue. Once the queue has ended it takes none,
+    /// for there it would stay for ever.
     pub(super) fn keep(self: &Arc<Self>, held: Arc<Held>, effects: &mut Effects) -> Kept {
         let mut locked = self.locked(effects);
+        if locked.state.ended {
+            return Kept::Within;
+        }
         if locked.is_rejected(&held) {
             return Kept::Rejected;
         }

@@ -39,9 +39,16 @@ impl Topology {
         self.queues.insert(queue.name.clone(), Arc::clone(queue));
     }
 
-    /// Adds a binding, if the exchange exists and the queue is not bound so already.
+    /// Whether this very queue is here: not one that has gone, nor another of its name.
+    pub(super) fn holds(&self, queue: &Arc<Queue>) -> bool {
+        self.queues.get(&queue.name) == Some(queue)
+    }
+
+    /// Adds a binding, if queue and exchange are here and the queue is not bound so already. What
+    /// is bound must be here: nobody would ever take the bindings of another away.
     pub(super) fn bind(&mut self, queue: &Arc<Queue>, binding: &Binding) {
-        if let Some(exchange) = self.exchanges.get_mut(&binding.exchange)
+        if self.holds(queue)
+            && let Some(exchange) = self.exchanges.get_mut(&binding.exchange)
             && queue.add_binding(binding)
         {
             exchange.bind(binding, Arc::clone(queue));
@@ -60,7 +67,7 @@ impl Topology {
     /// Removes a queue and its bindings. How many of these there were; `None` if this very queue was
     /// not there.
     pub(super) fn remove(&mut self, queue: &Arc<Queue>) -> Option<usize> {
-        if self.queues.get(&queue.name) != Some(queue) {
+        if !self.holds(queue) {
             return None;
         }
         self.queues.remove(&queue.name);

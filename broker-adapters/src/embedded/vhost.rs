@@ -12,7 +12,9 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
-use protocols::broker::{Address, BrokerError, Message, Publication, QueueOptions, Value};
+use protocols::broker::{
+    Address, BrokerError, Message, Publication, QueueOptions, SubscriptionId, Value,
+};
 use protocols::text::Text;
 
 use super::arguments::Arguments;
@@ -248,11 +250,21 @@ impl Vhost {
 
     /// Binds an inbox to a topic. Each binding beyond the first counts as a private queue, which
     /// whoever wants that topic would have otherwise.
-    pub(super) fn bind(&self, inbox: &Arc<Queue>, topic: Text) -> Result<(), BrokerError> {
+    ///
+    /// *Errors.* The inbox is gone: it was canceled, and its owner has not read that yet.
+    pub(super) fn bind(
+        &self,
+        id: SubscriptionId,
+        inbox: &Arc<Queue>,
+        topic: Text,
+    ) -> Result<(), BrokerError> {
         check_length(&topic)?;
         self.shared.topic_bounds.check_pattern(&topic)?;
         let binding = Binding::topic(topic);
         let mut topology = write(&self.topology);
+        if !topology.holds(inbox) {
+            return Err(refusals::no_inbox(id.0));
+        }
         if inbox.is_bound(&binding) {
             return Ok(());
         }
@@ -264,11 +276,22 @@ impl Vhost {
     }
 
     /// Ends what [`bind`](Self::bind) began.
-    pub(super) fn unbind(&self, inbox: &Arc<Queue>, topic: Text) {
+    ///
+    /// *Errors.* The inbox is gone.
+    pub(super) fn unbind(
+        &self,
+        id: SubscriptionId,
+        inbox: &Arc<Queue>,
+        topic: Text,
+    ) -> Result<(), BrokerError> {
         let mut topology = write(&self.topology);
+        if !topology.holds(inbox) {
+            return Err(refusals::no_inbox(id.0));
+        }
         if topology.unbind(inbox, &Binding::topic(topic)) && inbox.binding_count() > 0 {
             self.shared.private.subtract(1);
         }
+        Ok(())
     }
 
     /// The queue behind an exchange that others can name too.
