@@ -1,7 +1,10 @@
 //! What operations on queues leave to be done: waking, timers, and dead letters on their way.
 //!
 //! *Order.* All of it with no lock held. Dead letters take the way that publishes take, and may lead to
-//! more of them: the circle that never ends is broken ([`deaths::is_cycle`]).
+//! more of them: the circle that never ends is broken ([`deaths::is_cycle`]). That alone does not make
+//! them few: where many queues dead-letter into each other, there are as many ways through them
+//! as orders to take them in. So those that others lead to are counted, and bounded
+//! ([`FURTHER`]).
 
 use std::sync::Arc;
 
@@ -13,6 +16,14 @@ use super::outgoing::Outgoing;
 use super::queue::Queue;
 use super::vhost::Vhost;
 use crate::lock::{read, write};
+
+/// Most dead letters that other dead letters lead to while what one operation has left is carried
+/// out, counted once for each queue they go to.
+const FURTHER: usize = 1_000;
+
+/// So many more for each dead letter that the operation itself has left: where a thousand messages
+/// expire at once, each may go a way of some length.
+const FURTHER_EACH: usize = 10;
 
 impl Vhost {
     /// A queue asked to be looked at again, for a deadline of its own has come.
@@ -29,20 +40,46 @@ impl Vhost {
     ///
     /// *Order.* With no lock held.
     pub(super) fn conclude(self: &Arc<Self>, effects: &mut Effects) {
-        while let Some(dropped) = effects.dropped.pop_front() {
-            self.dead_letter(dropped, effects);
-        }
+        self.dead_letter_all(effects);
         for (at, queue) in effects.timers.drain(..) {
             self.timers.set(at, &queue, self);
         }
         effects.wake_all();
     }
 
+    /// Sends on what queues have given up, and what that leads to, as far as it may.
+    fn dead_letter_all(&self, effects: &mut Effects) {
+        // Those that were there at first stay in front.
+        let mut first = effects.dropped.len();
+        let mut further = FURTHER.saturating_add(first.saturating_mul(FURTHER_EACH));
+        let mut lost = 0;
+        while let Some(dropped) = effects.dropped.pop_front() {
+            let copies = self.dead_letter(dropped, effects);
+            if first > 0 {
+                first -= 1;
+            } else {
+                further = further.saturating_sub(copies);
+            }
+            if effects.dropped.len() - first > further {
+                let mut excess = effects.dropped.split_off(first);
+                excess.retain(|dropped| dropped.queue.arguments.dead_letter.is_some());
+                lost += excess.len().saturating_sub(further);
+                excess.truncate(further);
+                effects.dropped.append(&mut excess);
+            }
+        }
+        if lost > 0 {
+            tracing::warn!(vhost = %self.name, lost,
+                "messages dropped: dead letters led to too many more");
+        }
+    }
+
     /// Sends on what a queue has given up, if it was declared so. It is gone if that leads nowhere.
-    fn dead_letter(&self, dropped: Dropped, effects: &mut Effects) {
+    /// To how many queues it went.
+    fn dead_letter(&self, dropped: Dropped, effects: &mut Effects) -> usize {
         let Dropped { queue, reason, held } = dropped;
         let Some(to) = &queue.arguments.dead_letter else {
-            return;
+            return 0;
         };
         let publication = deaths::dead_lettered(held.publication(), &queue.name, reason, to);
         let publication = Arc::new(publication);
@@ -59,6 +96,7 @@ impl Vhost {
             exchange.map_or_else(SmallVec::new, |exchange| exchange.route(&publication))
         };
         let mut outgoing = Outgoing::new(Arc::clone(&publication), &self.shared.memory, effects);
+        let copies = queues.len();
         for to in queues {
             if reason != Reason::Rejected && deaths::is_cycle(&publication, &to.name) {
                 tracing::warn!(vhost = %self.name, queue = %to.name,
@@ -69,6 +107,7 @@ impl Vhost {
         }
         drop(topology);
         self.finish(outgoing);
+        copies
     }
 
     /// Deletes a queue that has had no consumer for as long as it stays without, if it has none now.

@@ -3,7 +3,8 @@
 //! AMQP 0-9-1's model (§2.1, §3.1) without its wire: virtual hosts with exchanges, queues and
 //! bindings; consumers with prefetch; settlement. A command is carried out inside
 //! [`Link::submit`], on the caller's thread: it routes, and pushes into the mailboxes of the links
-//! that receive. There is no task and no channel here.
+//! that receive. There is no channel here, and no task but the one that waits for the deadlines of a
+//! virtual host, while it has any (`timers.rs`).
 //!
 //! # What it promises
 //! - Messages of one publisher are in one queue in the order in which they were submitted.
@@ -28,13 +29,14 @@
 //! - What a message costs at a topic exchange beside its deliveries: [`Settings::max_topic_words`]
 //!   and [`Settings::max_topic_hashes`]. A pattern with one `#` or none costs it its own words at
 //!   most; one with more, the square of half the words at worst.
+//! - Dead letters that dead letters lead to: 1,000 copies for each operation, and ten more for each
+//!   that the operation itself has led to. What is beyond is dropped, counted, and logged.
 //! - Answers a link has not taken yet: one for each command it has submitted since.
+//! - Arguments of one declaration and its binding: [`Settings::max_argument_bytes`].
 //!
 //! A message that waits in a queue owns its bytes. One that was handed to a consumer directly
 //! shares the buffer it arrived in until it is settled; prefetch and `link_buffer` bound how many
 //! there are, but not how large such a buffer is: that is the transport's bound on one unit.
-//!
-//! - Arguments of one declaration and its binding: [`Settings::max_argument_bytes`].
 //!
 //! # Arguments
 //! Those that RabbitMQ's classic queues have (`arguments.rs`): time to live, length, overflow,

@@ -2,7 +2,7 @@
 
 use broker_adapters::embedded::Settings;
 use bytes::Bytes;
-use protocols::broker::{BrokerErrorKind, Event, Message, Outcome, QueueOptions};
+use protocols::broker::{BrokerErrorKind, Event, Message, Outcome, QueueOptions, Value, Verdict};
 
 use crate::support::{
     Fixture, auto_delete, exchange, exclusive, existing, message, queue, table, text, topic, with,
@@ -60,6 +60,62 @@ async fn arguments_are_bounded() {
         let expected = format!("PRECONDITION_FAILED - arguments take {bytes} bytes, more than 400");
         assert_eq!(error.text, expected.as_str());
     }
+}
+
+#[tokio::test]
+async fn queues_that_all_dead_letter_into_each_other_make_so_many_dead_letters_and_no_more() {
+    let fixture = Fixture::embedded();
+    let mut dead = fixture.client().await;
+    dead.subscribe(exchange("amq.fanout", ""), 60_000).await;
+    let mut client = fixture.client().await;
+    let options = QueueOptions {
+        arguments: table(&[
+            ("x-max-length", Value::Integer(0)),
+            ("x-dead-letter-exchange", text("amq.fanout")),
+        ]),
+        ..QueueOptions::default()
+    };
+    // Without a bound there were some 100,000,000 ways through them.
+    const QUEUES: usize = 11;
+    for _ in 0..QUEUES {
+        client.try_subscribe(exchange("amq.fanout", ""), &options, 1).await.unwrap();
+    }
+    client.publish(exchange("amq.fanout", ""), "fills the prefetch").await;
+    client.publish(exchange("amq.fanout", ""), "falls through").await;
+    // The first copy, those of the first dead letters, and what these led to.
+    let copies = dead.events_now().len();
+    assert!((1 + QUEUES..=1_200).contains(&copies), "{copies} copies");
+    client.publish(exchange("amq.fanout", ""), "and the broker goes on").await;
+    assert!(dead.events_now().len() > QUEUES);
+}
+
+#[tokio::test]
+async fn a_chain_of_dead_letters_is_followed_for_every_message_of_many_that_expire_at_once() {
+    let fixture = Fixture::embedded();
+    let mut client = fixture.client().await;
+    let mut dead = fixture.client().await;
+    dead.subscribe(queue("end"), 10_000).await;
+    let to = |next: &str, name, value| {
+        let next = text(next);
+        let route = [("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", next)];
+        with(&[&route[..], &[(name, Value::Integer(value))]].concat())
+    };
+    let full = to("end", "x-max-length", 0);
+    client.publish_declaring(queue("middle"), message("first"), Some(&full)).await.unwrap();
+    let waiting = to("middle", "x-max-length", 3_000);
+    for n in 0..3_000 {
+        let m = message(n.to_string());
+        client.publish_declaring(queue("start"), m, Some(&waiting)).await.unwrap();
+    }
+    client.try_subscribe(existing("start"), &QueueOptions::default(), 5_000).await.unwrap();
+    let mut last = None;
+    for _ in 0..3_000 {
+        last = Some(client.delivery().await);
+    }
+    client.settle(&last.unwrap(), Verdict::Discard, true);
+    let mut expected = vec!["first".to_owned()];
+    expected.extend((0..3_000).map(|n| n.to_string()));
+    assert_eq!(dead.bodies(3_001).await, expected);
 }
 
 #[tokio::test]
