@@ -345,7 +345,11 @@ impl Locked<'_> {
 
     fn remove(&mut self, id: ConsumerId) {
         self.state.consumers.remove(id);
-        if self.state.consumers.is_empty() && self.queue.arguments.expires.is_some() {
+        // Who leaves a queue that has ended starts nothing: it would expire for ever.
+        if !self.state.ended
+            && self.state.consumers.is_empty()
+            && self.queue.arguments.expires.is_some()
+        {
             self.state.unused_since = Some(Instant::now());
         }
     }
@@ -416,10 +420,14 @@ impl Locked<'_> {
     }
 }
 
-/// Whatever changed, the queue is looked at again when the next of its deadlines comes.
+/// Whatever changed, the queue is looked at again when the next of its deadlines comes. One that
+/// has ended has none.
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let state = &mut *self.state;
+        if state.ended {
+            return;
+        }
         let message = state.ready.front().and_then(|entry| entry.expires);
         let unused = state.unused_until(self.queue.arguments.expires);
         let Some(next) = [message, unused].into_iter().flatten().min() else {

@@ -121,3 +121,85 @@ impl fmt::Debug for Timers {
         f.debug_struct("Timers").field("due", &due).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use protocols::broker::{
+        Address, Command, Event, QueueOptions, SettleMode, SubscriptionId, Token, Value,
+    };
+    use protocols::text::Text;
+
+    use super::*;
+    use crate::Link;
+    use crate::embedded::link::EmbeddedLink;
+    use crate::embedded::vhost::Shared;
+    use crate::embedded::{LinkId, Settings};
+
+    fn vhost() -> Arc<Vhost> {
+        let shared = Arc::new(Shared::new(&Settings::default()));
+        Arc::new(Vhost::new(Text::from_static("/"), shared, []))
+    }
+
+    fn link(vhost: &Arc<Vhost>, id: u64) -> EmbeddedLink {
+        EmbeddedLink::new(LinkId(id), Text::from_static("user"), Arc::clone(vhost), 1 << 20)
+    }
+
+    fn expiring() -> QueueOptions {
+        let arguments = vec![(Text::from_static("x-expires"), Value::Integer(60_000))];
+        QueueOptions { arguments, ..QueueOptions::default() }
+    }
+
+    fn subscribe(link: &mut EmbeddedLink, from: Address) {
+        link.submit(Command::Subscribe {
+            token: Token(0),
+            subscription: SubscriptionId(1),
+            from,
+            queue: Box::new(expiring()),
+            arguments: Vec::new(),
+            prefetch: 10,
+            settle: SettleMode::Manual,
+        });
+        assert_eq!(events(link), [Event::Subscribed { token: Token(0) }]);
+    }
+
+    fn unsubscribe(link: &mut EmbeddedLink, delete: bool) {
+        let subscription = SubscriptionId(1);
+        link.submit(Command::Unsubscribe { token: Token(0), subscription, delete });
+    }
+
+    fn events(link: &mut EmbeddedLink) -> Vec<Event> {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut events = Vec::new();
+        while let Poll::Ready(event) = link.poll_event(&mut context) {
+            events.push(event);
+        }
+        events
+    }
+
+    fn deadlines(vhost: &Vhost) -> usize {
+        let due = lock(&vhost.timers.due);
+        assert_eq!(due.order.len(), due.of_queue.len());
+        due.order.len()
+    }
+
+    fn work() -> Address {
+        Address::Queue(Text::from_static("work"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_a_queue_that_was_deleted_does_not_have_it_looked_at() {
+        let vhost = vhost();
+        let mut staying = link(&vhost, 1);
+        let mut deleting = link(&vhost, 2);
+        let mut dropped = link(&vhost, 3);
+        for link in [&mut staying, &mut deleting, &mut dropped] {
+            subscribe(link, work());
+        }
+        unsubscribe(&mut deleting, true);
+        unsubscribe(&mut staying, false);
+        drop(dropped);
+        assert_eq!(deadlines(&vhost), 0);
+    }
+}
