@@ -21,6 +21,7 @@ use super::arguments::integer;
 use super::consumers::ConsumerId;
 use super::effects::{Effects, Reason};
 use super::notice::{Consumer, Entry, Notice};
+use super::owned::Owned;
 use super::queue::Queue;
 use super::vhost::{Routed, Vhost};
 use super::{LinkId, refusals};
@@ -39,8 +40,8 @@ pub(super) struct EmbeddedLink {
     answers: VecDeque<Event>,
     /// Running subscriptions, and ended ones that have deliveries outstanding.
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
-    /// Exclusive queues that do not go with their last consumer, but with this link.
-    owned: Vec<Arc<Queue>>,
+    /// Exclusive queues, which go with this link.
+    owned: Owned,
     /// The subscription that was given something last when the mailbox had room again. Any at first.
     resumed_last: SubscriptionId,
     next_tag: u64,
@@ -81,7 +82,7 @@ impl EmbeddedLink {
             batch: VecDeque::new(),
             answers: VecDeque::new(),
             subscriptions: BTreeMap::new(),
-            owned: Vec::new(),
+            owned: Owned::by(id),
             resumed_last: SubscriptionId(0),
             next_tag: 1,
             is_parked: false,
@@ -100,7 +101,7 @@ impl EmbeddedLink {
         {
             return Err(refusals::foreign_user_id(claimed, &self.user));
         }
-        self.vhost.publish(self.id, to, message, queue, &mut self.effects)
+        self.vhost.publish(&mut self.owned, to, message, queue, &mut self.effects)
     }
 
     fn subscribe(
@@ -112,12 +113,13 @@ impl EmbeddedLink {
     ) -> Result<(), BrokerError> {
         let priority = self.priority(arguments, named(&from, options))?;
         let consumer = self.new_consumer(id, prefetch, priority)?;
-        let (queue, running) =
-            self.vhost.subscribe(self.id, from, options, consumer.clone(), &mut self.effects)?;
-        let is_owned = queue.traits.owner.is_some() && !queue.traits.auto_delete;
-        if is_owned && !self.owned.contains(&queue) {
-            self.owned.push(Arc::clone(&queue));
-        }
+        let (queue, running) = self.vhost.subscribe(
+            &mut self.owned,
+            from,
+            options,
+            consumer.clone(),
+            &mut self.effects,
+        )?;
         let running = Some(running);
         let outstanding = VecDeque::new();
         self.subscriptions.insert(id, Subscription { queue, consumer, running, outstanding });
@@ -189,6 +191,7 @@ impl EmbeddedLink {
         queue.detach(running, consumer, &mut returned, &mut self.effects);
         if delete {
             self.vhost.delete_for_all(queue, &mut self.effects);
+            self.owned.forget(queue);
         } else if queue.traits.auto_delete {
             self.vhost.delete_if_unused(queue);
         }
@@ -352,7 +355,7 @@ impl Link for EmbeddedLink {
 impl Drop for EmbeddedLink {
     fn drop(&mut self) {
         self.vhost.memory().forget(self.id);
-        for queue in mem::take(&mut self.owned) {
+        for queue in self.owned.take() {
             // Only this link could consume from it: there is nobody to tell.
             self.vhost.delete(&queue);
         }

@@ -64,6 +64,7 @@ mod matcher;
 mod memory;
 mod notice;
 mod outgoing;
+mod owned;
 mod queue;
 mod ready;
 mod refusals;

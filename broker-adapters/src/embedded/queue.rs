@@ -11,6 +11,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
 use std::mem;
+use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -44,6 +45,9 @@ pub(super) struct Queue {
     /// Most bytes ready at a time, where that is bounded: in a private queue.
     limit: Option<usize>,
     state: Mutex<State>,
+    /// The queue was deleted: it takes nothing more, nor anything back. Changed while the state is
+    /// locked, once.
+    ended: AtomicBool,
 }
 
 /// How a queue was declared. Fixed for its life.
@@ -82,8 +86,6 @@ struct State {
     unused_since: Option<Instant>,
     /// When the queue asked last to be looked at again.
     armed: Option<Instant>,
-    /// The queue was deleted: it takes nothing back.
-    ended: bool,
 }
 
 /// A queue while its state is locked, and what follows from the changes.
@@ -124,10 +126,10 @@ impl Queue {
             consumers: Consumers::new(arguments.single_active_consumer),
             unused_since: arguments.expires.map(|_| Instant::now()),
             armed: None,
-            ended: false,
         };
         let (is_private, state) = (limit.is_some(), Mutex::new(state));
-        Self { id, name, traits, arguments, limit, is_private, bindings: Mutex::default(), state }
+        let (bindings, ended) = (Mutex::default(), AtomicBool::new(false));
+        Self { id, name, traits, arguments, limit, is_private, bindings, state, ended }
     }
 
     /// Notes a binding; false if it was there.
@@ -185,7 +187,7 @@ impl Queue {
     /// for there it would stay for ever.
     pub(super) fn keep(self: &Arc<Self>, held: Arc<Held>, effects: &mut Effects) -> Kept {
         let mut locked = self.locked(effects);
-        if locked.state.ended {
+        if locked.queue.is_ended() {
             return Kept::Within;
         }
         if locked.is_rejected(&held) {
@@ -282,6 +284,10 @@ impl Queue {
         locked.expire_some(EXPIRED_AT_ONCE);
     }
 
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.load(atomic::Ordering::Acquire)
+    }
+
     pub(super) fn is_unused(&self) -> bool {
         lock(&self.state).consumers.is_empty()
     }
@@ -296,7 +302,7 @@ impl Queue {
     /// no lock is held.
     pub(super) fn end(&self) -> (Vec<Consumer>, Ready) {
         let mut state = lock(&self.state);
-        state.ended = true;
+        self.ended.store(true, atomic::Ordering::Release);
         state.unused_since = None;
         let consumers = state.consumers.take();
         (consumers, mem::replace(&mut state.ready, Ready::new(0)))
@@ -346,7 +352,7 @@ impl Locked<'_> {
     fn remove(&mut self, id: ConsumerId) {
         self.state.consumers.remove(id);
         // Who leaves a queue that has ended starts nothing: it would expire for ever.
-        if !self.state.ended
+        if !self.queue.is_ended()
             && self.state.consumers.is_empty()
             && self.queue.arguments.expires.is_some()
         {
@@ -407,7 +413,7 @@ impl Locked<'_> {
     /// Puts compacted copies of `returned` at their places; the originals stay where they are, for
     /// dropping them may wake publishers.
     fn take_back(&mut self, returned: &mut [Entry]) {
-        if self.state.ended {
+        if self.queue.is_ended() {
             return;
         }
         // The last one first: each lands before the one that went in before it, near the front.
@@ -424,10 +430,10 @@ impl Locked<'_> {
 /// has ended has none.
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let state = &mut *self.state;
-        if state.ended {
+        if self.queue.is_ended() {
             return;
         }
+        let state = &mut *self.state;
         let message = state.ready.front().and_then(|entry| entry.expires);
         let unused = state.unused_until(self.queue.arguments.expires);
         let Some(next) = [message, unused].into_iter().flatten().min() else {

@@ -24,6 +24,7 @@ use super::exchange::{Exchange, TOPIC};
 use super::memory::Memory;
 use super::notice::{Consumer, Notice};
 use super::outgoing::Outgoing;
+use super::owned::Owned;
 use super::queue::{Binding, Queue, Traits};
 use super::timers::Timers;
 use super::topology::Topology;
@@ -146,7 +147,7 @@ impl Vhost {
     /// *Cost.* Nothing is copied unless it has to wait in a queue.
     pub(super) fn publish(
         &self,
-        link: LinkId,
+        owned: &mut Owned,
         to: Address,
         message: Message,
         queue: Option<&QueueOptions>,
@@ -170,7 +171,7 @@ impl Vhost {
         }
         let publication = Arc::new(Publication { exchange, routing_key, message });
         if publication.exchange.is_empty() {
-            return self.publish_to_queue(link, publication, declares, effects);
+            return self.publish_to_queue(owned, publication, declares, effects);
         }
         self.publish_to_exchange(publication, effects)
     }
@@ -178,7 +179,7 @@ impl Vhost {
     /// A consumer on what `from` means. Returns its queue and its name there.
     pub(super) fn subscribe(
         &self,
-        link: LinkId,
+        owned: &mut Owned,
         from: Address,
         options: &QueueOptions,
         consumer: Consumer,
@@ -187,10 +188,10 @@ impl Vhost {
         self.check_size(options)?;
         let (exchange, key) = match from {
             Address::Queue(name) => {
-                return self.subscribe_to_queue(link, &name, Some(options), consumer, effects);
+                return self.subscribe_to_queue(owned, &name, Some(options), consumer, effects);
             }
             Address::ExistingQueue(name) => {
-                return self.subscribe_to_queue(link, &name, None, consumer, effects);
+                return self.subscribe_to_queue(owned, &name, None, consumer, effects);
             }
             Address::Topic(pattern) => (Text::from_static(TOPIC), pattern),
             Address::Exchange { name, .. } if name.is_empty() => {
@@ -201,7 +202,8 @@ impl Vhost {
                 check_length(&name)?;
                 let mut topology = write(&self.topology);
                 let purpose = format_args!("for replies");
-                let queue = self.declare_private(&mut topology, link, Some(&name), &[], purpose)?;
+                let queue =
+                    self.declare_private(&mut topology, owned.link, Some(&name), &[], purpose)?;
                 let id = queue.attach(consumer, effects);
                 return Ok((queue, id));
             }
@@ -216,7 +218,7 @@ impl Vhost {
         let binding = bound.check_binding(binding, self.shared.topic_bounds)?;
         let queue = match &options.name {
             Some(name) => {
-                let queue = self.declare_bound(&mut topology, link, name, options)?;
+                let queue = self.declare_bound(&mut topology, owned, name, options)?;
                 if !queue.is_bound(&binding) {
                     self.count_binding(&mut topology, &queue)?;
                 }
@@ -226,7 +228,7 @@ impl Vhost {
                 let Binding { exchange, key, .. } = &binding;
                 let purpose = format_args!("for '{key}' at exchange '{exchange}'");
                 let arguments = &options.arguments;
-                self.declare_private(&mut topology, link, None, arguments, purpose)?
+                self.declare_private(&mut topology, owned.link, None, arguments, purpose)?
             }
         };
         topology.bind(&queue, &binding);
@@ -298,7 +300,7 @@ impl Vhost {
     fn declare_bound(
         &self,
         topology: &mut Topology,
-        link: LinkId,
+        owned: &mut Owned,
         name: &Text,
         options: &QueueOptions,
     ) -> Result<Arc<Queue>, BrokerError> {
@@ -310,11 +312,11 @@ impl Vhost {
             ..options.clone()
         };
         if let Some(queue) = topology.queue(name) {
-            self.check_owner(queue, link)?;
+            self.check_owner(queue, owned.link)?;
             self.check_equivalence(queue, &asked)?;
             return Ok(Arc::clone(queue));
         }
-        self.add_named(topology, name, link, &asked)
+        self.add_named(topology, name, owned, &asked)
     }
 
     /// *Errors.* No room; a queue that was made for the binding goes again.
@@ -388,7 +390,7 @@ impl Vhost {
 
     fn publish_to_queue(
         &self,
-        link: LinkId,
+        owned: &mut Owned,
         publication: Arc<Publication>,
         declares: Option<&QueueOptions>,
         effects: &mut Effects,
@@ -397,7 +399,7 @@ impl Vhost {
             let topology = read(&self.topology);
             if let Some(queue) = topology.queue(&publication.routing_key) {
                 if let Some(options) = declares {
-                    self.check_owner(queue, link)?;
+                    self.check_owner(queue, owned.link)?;
                     self.check_equivalence(queue, options)?;
                 }
                 let mut outgoing = Outgoing::new(publication, &self.shared.memory, effects);
@@ -410,13 +412,13 @@ impl Vhost {
                 return Ok(Routed::Nowhere);
             };
             self.check_size(options)?;
-            self.declare(&publication.routing_key, link, options)?;
+            self.declare(&publication.routing_key, owned, options)?;
         }
     }
 
     fn subscribe_to_queue(
         &self,
-        link: LinkId,
+        owned: &mut Owned,
         name: &Text,
         declared: Option<&QueueOptions>,
         consumer: Consumer,
@@ -426,7 +428,7 @@ impl Vhost {
         loop {
             let topology = read(&self.topology);
             if let Some(queue) = topology.queue(name) {
-                self.check_owner(queue, link)?;
+                self.check_owner(queue, owned.link)?;
                 if let Some(options) = declared {
                     self.check_equivalence(queue, options)?;
                 }
@@ -435,7 +437,7 @@ impl Vhost {
             }
             drop(topology);
             let options = declared.ok_or_else(|| refusals::no_queue(name, &self.name))?;
-            self.declare(name, link, options)?;
+            self.declare(name, owned, options)?;
         }
     }
 
@@ -443,21 +445,21 @@ impl Vhost {
     fn declare(
         &self,
         name: &Text,
-        link: LinkId,
+        owned: &mut Owned,
         options: &QueueOptions,
     ) -> Result<(), BrokerError> {
         let mut topology = write(&self.topology);
         if topology.queue(name).is_some() {
             return Ok(());
         }
-        self.add_named(&mut topology, name, link, options).map(drop)
+        self.add_named(&mut topology, name, owned, options).map(drop)
     }
 
     fn add_named(
         &self,
         topology: &mut Topology,
         name: &Text,
-        link: LinkId,
+        owned: &mut Owned,
         options: &QueueOptions,
     ) -> Result<Arc<Queue>, BrokerError> {
         if name.is_empty() {
@@ -469,9 +471,12 @@ impl Vhost {
         let arguments = Arguments::read(&options.arguments, name, &self.name)?;
         self.count_named(name)?;
         let id = self.shared.queue_id();
-        let traits = Traits::of_named(link, options);
+        let traits = Traits::of_named(owned.link, options);
         let queue = Arc::new(Queue::new(id, name.detached(), traits, arguments, None));
         topology.add(&queue);
+        if traits.owner.is_some() {
+            owned.add(&queue);
+        }
         Ok(queue)
     }
 

@@ -1,10 +1,10 @@
 //! Queues that have gone, or are about to, and those who do not know yet.
 
 use broker_adapters::embedded::Settings;
-use protocols::broker::{BrokerError, Command, Event, Outcome, SubscriptionId};
+use protocols::broker::{BrokerError, Command, Event, Outcome, QueueOptions, SubscriptionId};
 use protocols::text::Text;
 
-use crate::support::{Client, Fixture, message, topic};
+use crate::support::{Client, Fixture, exclusive, existing, message, queue, topic};
 
 const KIB: usize = 1 << 10;
 
@@ -64,4 +64,19 @@ async fn an_inbox_that_was_canceled_is_not_unbound_either() {
     let topic = Text::from("news");
     let error = refusal(&mut slow, |token| Command::Unbind { token, inbox, topic });
     assert_eq!(error.text, format!("NOT_FOUND - there is no inbox {}", inbox.0).as_str());
+}
+
+#[tokio::test]
+async fn an_exclusive_queue_that_a_message_declared_goes_with_its_link() {
+    let fixture = Fixture::embedded();
+    for auto_delete in [false, true] {
+        let mut owner = fixture.client().await;
+        let options = QueueOptions { auto_delete: Some(auto_delete), ..exclusive() };
+        owner.publish_declaring(queue("mine"), message("m"), Some(&options)).await.unwrap();
+        assert_eq!(owner.try_publish(existing("mine"), message("m")).await, Ok(Outcome::Accepted));
+        drop(owner);
+        let mut other = fixture.client().await;
+        let outcome = other.try_publish(existing("mine"), message("m")).await;
+        assert_eq!(outcome, Ok(Outcome::Unroutable));
+    }
 }
