@@ -113,12 +113,14 @@ impl Vhost {
     /// Deletes a queue that has had no consumer for as long as it stays without, if it has none now.
     fn delete_if_expired(&self, queue: &Arc<Queue>) {
         let mut topology = write(&self.topology);
-        if !queue.is_expired() || !self.remove(&mut topology, queue) {
+        if !queue.is_expired() {
             return;
         }
-        let ended = queue.end();
+        let ended = self.remove(&mut topology, queue);
         drop(topology);
-        drop(ended);
-        tracing::debug!(vhost = %self.name, queue = %queue.name, "queue expired: nobody used it");
+        if ended.is_some() {
+            tracing::debug!(vhost = %self.name, queue = %queue.name,
+                "queue expired: nobody used it");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! [`Vhost`]: one virtual host, and everything links do in it.
 //!
 //! *Locks*, in the order they may be taken: the topology of one virtual host, the state of one
-//! queue, a mailbox or the memory's waiting list. None is held while a task is woken or a message
+//! queue, a mailbox, the timers or the memory's waiting list. None is held while a task is woken or a message
 //! dropped, for both may run code of others: what an operation leaves to be done goes into
 //! [`Effects`], which [`Vhost::conclude`] carries out. Publishing reads the topology, so publishers of one
 //! virtual host meet only where they meet in a queue; queues come and go under its write lock.
@@ -26,6 +26,7 @@ use super::notice::{Consumer, Notice};
 use super::outgoing::Outgoing;
 use super::owned::Owned;
 use super::queue::{Binding, Queue, Traits};
+use super::ready::Ready;
 use super::timers::Timers;
 use super::topology::Topology;
 use super::{LinkId, Settings, refusals};
@@ -327,7 +328,7 @@ impl Vhost {
     ) -> Result<(), BrokerError> {
         self.count_named(&queue.name).inspect_err(|_| {
             if queue.traits.auto_delete && queue.is_unused() {
-                self.remove(topology, queue);
+                drop(self.remove(topology, queue));
             }
         })
     }
@@ -335,10 +336,10 @@ impl Vhost {
     /// Deletes a queue that goes with its last consumer, if that has left.
     pub(super) fn delete_if_unused(&self, queue: &Arc<Queue>) {
         let mut topology = write(&self.topology);
-        if !queue.traits.auto_delete || !queue.is_unused() || !self.remove(&mut topology, queue) {
+        if !queue.traits.auto_delete || !queue.is_unused() {
             return;
         }
-        let ended = queue.end();
+        let ended = self.remove(&mut topology, queue);
         drop(topology);
         drop(ended);
     }
@@ -346,13 +347,9 @@ impl Vhost {
     /// Deletes a queue. Returns who consumed from it.
     pub(super) fn delete(&self, queue: &Arc<Queue>) -> Vec<Consumer> {
         let mut topology = write(&self.topology);
-        if !self.remove(&mut topology, queue) {
-            return Vec::new();
-        }
-        let (consumers, ready) = queue.end();
+        let ended = self.remove(&mut topology, queue);
         drop(topology);
-        drop(ready);
-        consumers
+        ended.map(|(consumers, _)| consumers).unwrap_or_default()
     }
 
     /// Deletes a queue, and cancels the subscriptions of those who consumed from it.
@@ -518,12 +515,18 @@ impl Vhost {
         })
     }
 
-    pub(super) fn remove(&self, topology: &mut Topology, queue: &Arc<Queue>) -> bool {
-        let bindings = topology.remove(queue);
-        if let Some(bindings) = bindings {
-            self.shared.uncount(queue, bindings);
-        }
-        bindings.is_some()
+    /// Ends a queue: it is here no more, and nor are its bindings and its deadline. Returns what
+    /// [`Queue::end`] does, to be dropped once no lock is held; `None` if it was not here.
+    pub(super) fn remove(
+        &self,
+        topology: &mut Topology,
+        queue: &Arc<Queue>,
+    ) -> Option<(Vec<Consumer>, Ready)> {
+        let bindings = topology.remove(queue)?;
+        self.shared.uncount(queue, bindings);
+        let ended = queue.end();
+        self.timers.forget(queue);
+        Some(ended)
     }
 
     /// Cancels the subscriptions that the message left too far behind.
