@@ -117,10 +117,14 @@ impl Count {
         self.current.fetch_sub(gone, Ordering::Relaxed);
     }
 
-    /// Counts one more in; if there may be no more, `refuse` is told how many there are, of how
-    /// many.
-    fn add(&self, refuse: impl FnOnce(usize, usize) -> BrokerError) -> Result<(), BrokerError> {
-        let more = |current| (current < self.max).then_some(current + 1);
+    /// Counts so many more in; if there may not be so many, `refuse` is told how many there are, of
+    /// how many.
+    fn add(
+        &self,
+        more: usize,
+        refuse: impl FnOnce(usize, usize) -> BrokerError,
+    ) -> Result<(), BrokerError> {
+        let more = |current: usize| Some(current + more).filter(|sum| *sum <= self.max);
         self.current
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .map(drop)
@@ -218,13 +222,7 @@ impl Vhost {
         let binding = Binding { exchange, key, arguments: options.binding.clone() };
         let binding = bound.check_binding(binding, self.shared.topic_bounds)?;
         let queue = match &options.name {
-            Some(name) => {
-                let queue = self.declare_bound(&mut topology, owned, name, options)?;
-                if !queue.is_bound(&binding) {
-                    self.count_binding(&mut topology, &queue)?;
-                }
-                queue
-            }
+            Some(name) => self.declare_bound(&mut topology, owned, name, options, &binding)?,
             None => {
                 let Binding { exchange, key, .. } = &binding;
                 let purpose = format_args!("for '{key}' at exchange '{exchange}'");
@@ -297,13 +295,15 @@ impl Vhost {
         Ok(())
     }
 
-    /// The queue behind an exchange that others can name too.
+    /// The queue behind an exchange that others can name too, counted with the binding it is about
+    /// to get. The two are refused together: nothing is left behind, and what was there stays.
     fn declare_bound(
         &self,
         topology: &mut Topology,
         owned: &mut Owned,
         name: &Text,
         options: &QueueOptions,
+        binding: &Binding,
     ) -> Result<Arc<Queue>, BrokerError> {
         check_length(name)?;
         let asked = QueueOptions {
@@ -315,22 +315,12 @@ impl Vhost {
         if let Some(queue) = topology.queue(name) {
             self.check_owner(queue, owned.link)?;
             self.check_equivalence(queue, &asked)?;
+            if !queue.is_bound(binding) {
+                self.count_named(name, 1)?;
+            }
             return Ok(Arc::clone(queue));
         }
-        self.add_named(topology, name, owned, &asked)
-    }
-
-    /// *Errors.* No room; a queue that was made for the binding goes again.
-    fn count_binding(
-        &self,
-        topology: &mut Topology,
-        queue: &Arc<Queue>,
-    ) -> Result<(), BrokerError> {
-        self.count_named(&queue.name).inspect_err(|_| {
-            if queue.traits.auto_delete && queue.is_unused() {
-                drop(self.remove(topology, queue));
-            }
-        })
+        self.add_named(topology, name, owned, &asked, 1)
     }
 
     /// Deletes a queue that goes with its last consumer, if that has left.
@@ -449,15 +439,17 @@ impl Vhost {
         if topology.queue(name).is_some() {
             return Ok(());
         }
-        self.add_named(&mut topology, name, owned, options).map(drop)
+        self.add_named(&mut topology, name, owned, options, 0).map(drop)
     }
 
+    /// Adds a queue that a client names, counted with this many bindings that it is about to get.
     fn add_named(
         &self,
         topology: &mut Topology,
         name: &Text,
         owned: &mut Owned,
         options: &QueueOptions,
+        bindings: usize,
     ) -> Result<Arc<Queue>, BrokerError> {
         if name.is_empty() {
             return Err(refusals::empty_name());
@@ -466,7 +458,7 @@ impl Vhost {
             return Err(refusals::reserved_name(name));
         }
         let arguments = Arguments::read(&options.arguments, name, &self.name)?;
-        self.count_named(name)?;
+        self.count_named(name, 1 + bindings)?;
         let id = self.shared.queue_id();
         let traits = Traits::of_named(owned.link, options);
         let queue = Arc::new(Queue::new(id, name.detached(), traits, arguments, None));
@@ -477,9 +469,10 @@ impl Vhost {
         Ok(queue)
     }
 
-    fn count_named(&self, name: &Text) -> Result<(), BrokerError> {
+    /// A queue of this name and its bindings, or more of them: so many in all.
+    fn count_named(&self, name: &Text, more: usize) -> Result<(), BrokerError> {
         let refuse = |current, max| refusals::too_many_queues(name, &self.name, current, max);
-        self.shared.named.add(refuse)
+        self.shared.named.add(more, refuse)
     }
 
     /// Makes a queue for one consumer, with which it goes. The broker names it, unless the consumer
@@ -510,7 +503,7 @@ impl Vhost {
     }
 
     fn count_private(&self, purpose: fmt::Arguments<'_>) -> Result<(), BrokerError> {
-        self.shared.private.add(|current, max| {
+        self.shared.private.add(1, |current, max| {
             refusals::too_many_private_queues(purpose, &self.name, current, max)
         })
     }

@@ -119,6 +119,36 @@ async fn a_chain_of_dead_letters_is_followed_for_every_message_of_many_that_expi
 }
 
 #[tokio::test]
+async fn a_refused_binding_leaves_the_queue_that_was_there_and_what_is_in_it() {
+    let fixture = Fixture::embedded_with(Settings { max_queues: 1, ..Settings::default() });
+    let mut client = fixture.client().await;
+    let options = QueueOptions { durable: Some(false), exclusive: Some(false), ..auto_delete() };
+    client.publish_declaring(queue("jobs"), message("first"), Some(&options)).await.unwrap();
+    let named = QueueOptions { name: Some("jobs".into()), ..QueueOptions::default() };
+    let error = client.try_subscribe(topic("t"), &named, 1).await.unwrap_err();
+    assert_eq!(error.kind, BrokerErrorKind::ResourceError);
+    client.try_subscribe(existing("jobs"), &QueueOptions::default(), 1).await.unwrap();
+    assert_eq!(client.delivery().await.body(), "first");
+}
+
+#[tokio::test]
+async fn a_refused_binding_leaves_no_queue_and_counts_as_none() {
+    let fixture = Fixture::embedded_with(Settings { max_queues: 1, ..Settings::default() });
+    let mut client = fixture.client().await;
+    for auto_delete in [false, true] {
+        let named = QueueOptions {
+            name: Some("jobs".into()),
+            auto_delete: Some(auto_delete),
+            ..QueueOptions::default()
+        };
+        client.try_subscribe(topic("t"), &named, 1).await.unwrap_err();
+        let outcome = client.try_publish(existing("jobs"), message("m")).await;
+        assert_eq!(outcome, Ok(Outcome::Unroutable));
+    }
+    client.publish(queue("other"), "there is room for one").await;
+}
+
+#[tokio::test]
 async fn a_message_in_many_queues_is_counted_once() {
     let settings = Settings { memory_limit: 100 * KIB, ..Settings::default() };
     let fixture = Fixture::embedded_with(settings);
