@@ -5,16 +5,21 @@
 //! waiting for anything: so a message that finds a consumer waiting may be handed to it directly.
 //!
 //! *Time.* A message whose time is over goes once it is the next one, as with RabbitMQ's classic
-//! queues: behind one that may wait longer it stays. Nothing that has expired is delivered. A queue
-//! asks to be looked at again ([`Effects::timers`]) when the next of its deadlines comes.
+//! queues: behind one that may wait longer it stays. Nothing that has expired is handed to a link;
+//! what a link has been handed, and has not taken from its mailbox, expires no more unless it comes
+//! back. A queue asks to be looked at again ([`Effects::timers`]) when the next of its deadlines
+//! comes.
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::mem;
 use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use protocols::broker::Value;
 use protocols::text::Text;
 use tokio::time::Instant;
@@ -41,7 +46,7 @@ pub(super) struct Queue {
     /// It is for one subscription, and goes with it.
     pub(super) is_private: bool,
     /// Changed while the topology is locked.
-    bindings: Mutex<Vec<Binding>>,
+    bindings: Mutex<HashSet<Binding, RandomState>>,
     /// Most bytes ready at a time, where that is bounded: in a private queue.
     limit: Option<usize>,
     state: Mutex<State>,
@@ -112,6 +117,15 @@ impl Binding {
     }
 }
 
+/// Without the arguments: only a headers exchange has any, and it looks through all of its bindings
+/// itself.
+impl Hash for Binding {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.exchange.hash(state);
+        self.key.hash(state);
+    }
+}
+
 impl Queue {
     pub(super) fn new(
         id: u64,
@@ -135,21 +149,12 @@ impl Queue {
     /// Notes a binding; false if it was there.
     pub(super) fn add_binding(&self, binding: &Binding) -> bool {
         let mut bindings = lock(&self.bindings);
-        let is_new = !bindings.contains(binding);
-        if is_new {
-            bindings.push(binding.detached());
-        }
-        is_new
+        !bindings.contains(binding) && bindings.insert(binding.detached())
     }
 
     /// Forgets a binding; false if it was not there.
     pub(super) fn remove_binding(&self, binding: &Binding) -> bool {
-        let mut bindings = lock(&self.bindings);
-        let Some(at) = bindings.iter().position(|own| own == binding) else {
-            return false;
-        };
-        bindings.swap_remove(at);
-        true
+        lock(&self.bindings).remove(binding)
     }
 
     pub(super) fn binding_count(&self) -> usize {
@@ -157,7 +162,7 @@ impl Queue {
     }
 
     /// Its bindings, and it has them no more.
-    pub(super) fn take_bindings(&self) -> Vec<Binding> {
+    pub(super) fn take_bindings(&self) -> HashSet<Binding, RandomState> {
         mem::take(&mut lock(&self.bindings))
     }
 

@@ -148,6 +148,27 @@ async fn a_refused_binding_leaves_no_queue_and_counts_as_none() {
     client.publish(queue("other"), "there is room for one").await;
 }
 
+/// So many that this does not end if any of it takes the square of their number.
+#[tokio::test]
+async fn an_inbox_has_as_many_topics_as_there_may_be_private_queues() {
+    const TOPICS: usize = 100_000;
+    let fixture = Fixture::embedded();
+    let mut client = fixture.client().await;
+    let inbox = client.open_inbox(1).await;
+    for n in 0..TOPICS {
+        client.try_bind(inbox, &format!("t.{n}")).await.unwrap();
+    }
+    let error = client.try_bind(inbox, "one.more").await.unwrap_err();
+    assert_eq!(error.kind, BrokerErrorKind::ResourceError);
+    client.publish(topic("t.99999"), "m").await;
+    assert_eq!(client.delivery().await.body(), "m");
+    drop(client);
+    let mut other = fixture.client().await;
+    assert_eq!(other.try_publish(topic("t.0"), message("m")).await, Ok(Outcome::Unroutable));
+    let inbox = other.open_inbox(1).await;
+    other.bind(inbox, &["all", "are", "free", "again"]).await;
+}
+
 #[tokio::test]
 async fn a_message_in_many_queues_is_counted_once() {
     let settings = Settings { memory_limit: 100 * KIB, ..Settings::default() };
