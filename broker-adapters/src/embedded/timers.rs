@@ -56,7 +56,10 @@ impl Timers {
             self.changed.notify_one();
         } else if let Ok(runtime) = Handle::try_current() {
             due.is_waited_for = true;
-            runtime.spawn(wait(Arc::clone(self), Arc::downgrade(vhost)));
+            // A runtime that shuts down drops the task at once, and that takes the lock.
+            drop(due);
+            let waiting = Waiting { timers: Arc::clone(self), is_done: false };
+            runtime.spawn(wait(waiting, Arc::downgrade(vhost)));
         }
     }
 
@@ -115,7 +118,24 @@ impl Due {
     }
 }
 
-async fn wait(timers: Arc<Timers>, vhost: Weak<Vhost>) {
+/// Whoever waits, for as long as it does. If it ends before its time, as its runtime did or it
+/// panicked, the next deadline that is set finds another to wait.
+struct Waiting {
+    timers: Arc<Timers>,
+    /// It has said itself that nobody waits any more: someone else may by now.
+    is_done: bool,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.is_done {
+            lock(&self.timers.due).is_waited_for = false;
+        }
+    }
+}
+
+async fn wait(mut waiting: Waiting, vhost: Weak<Vhost>) {
+    let timers = Arc::clone(&waiting.timers);
     while let Some(at) = timers.first() {
         select! {
             () = sleep_until(at) => {}
@@ -130,6 +150,7 @@ async fn wait(timers: Arc<Timers>, vhost: Weak<Vhost>) {
         // However much there is to do, others have their turn.
         tokio::task::yield_now().await;
     }
+    waiting.is_done = true;
 }
 
 impl fmt::Debug for Timers {
@@ -217,6 +238,28 @@ mod tests {
             subscribe(&mut other, work());
             unsubscribe(&mut other, true);
             assert_eq!(deadlines(&vhost), 0);
+        }
+    }
+
+    #[test]
+    fn deadlines_are_waited_for_again_after_the_runtime_of_who_waited_has_ended() {
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let vhost = vhost();
+        let is_waited_for = || lock(&vhost.timers.due).is_waited_for;
+        for id in 1..3 {
+            runtime().block_on(async {
+                let mut client = link(&vhost, id);
+                let name = Text::from(format!("queue {id}"));
+                subscribe(&mut client, Address::Queue(name));
+                unsubscribe(&mut client, false);
+                assert!(is_waited_for());
+                // It may have begun, or not.
+                if id == 1 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            assert!(!is_waited_for());
         }
     }
 
