@@ -34,7 +34,8 @@ use super::notice::{Consumer, Entry};
 use super::ready::Ready;
 use crate::lock::lock;
 
-/// Most messages that expire under one lock when a timer looks.
+/// Most messages that expire under one lock when a timer looks, or a message is left. The timer sees
+/// to the rest.
 const EXPIRED_AT_ONCE: usize = 1_000;
 
 /// A queue of one virtual host. Two are equal if they are the same queue.
@@ -201,7 +202,7 @@ impl Queue {
         let entry = locked.enter(held);
         if let Err(entry) = locked.give(entry) {
             locked.state.ready.insert(entry);
-            locked.expire();
+            locked.expire_some(EXPIRED_AT_ONCE);
             locked.trim();
         }
         match self.limit {
@@ -477,5 +478,39 @@ impl fmt::Debug for Queue {
             .field("id", &self.id)
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocols::broker::{Message, Publication};
+    use tokio::time::advance;
+
+    use super::super::memory::Memory;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_publisher_does_not_see_to_all_that_has_expired() {
+        let memory = Arc::new(Memory::new(usize::MAX));
+        let given = [(Text::from_static("x-message-ttl"), Value::Integer(1_000))];
+        let arguments = Arguments::read(&given, "q", "/").unwrap();
+        let traits = Traits { durable: false, auto_delete: false, owner: None };
+        let queue = Arc::new(Queue::new(0, Text::from_static("q"), traits, arguments, None));
+        let mut effects = Effects::default();
+        let keep = |effects: &mut Effects| {
+            let (exchange, routing_key) = (Text::EMPTY, Text::from_static("q"));
+            let publication = Publication { exchange, routing_key, message: Message::default() };
+            queue.keep(Held::new(Arc::new(publication), &memory), effects);
+        };
+        for _ in 0..EXPIRED_AT_ONCE + 1 {
+            keep(&mut effects);
+        }
+        assert_eq!((effects.dropped.len(), effects.timers.len()), (0, 1));
+        advance(Duration::from_secs(1)).await;
+        keep(&mut effects);
+        assert_eq!(effects.dropped.len(), EXPIRED_AT_ONCE);
+        queue.look_again(&mut effects);
+        assert_eq!(effects.dropped.len(), EXPIRED_AT_ONCE + 1);
+        assert_eq!(effects.timers.len(), 2, "one is left, which has its own time");
     }
 }
