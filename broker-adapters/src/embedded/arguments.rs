@@ -93,8 +93,10 @@ impl Arguments {
                 "x-max-length-bytes" => read.max_length_bytes = Some(count(value).map_err(refuse)?),
                 "x-max-priority" => read.max_priority = priority(value).map_err(refuse)?,
                 "x-overflow" => read.overflow = overflow(value).map_err(refuse)?,
-                "x-dead-letter-exchange" => exchange = Some(text(value).map_err(refuse)?),
-                "x-dead-letter-routing-key" => routing_key = Some(text(value).map_err(refuse)?),
+                "x-dead-letter-exchange" => exchange = Some(name_or_key(value).map_err(refuse)?),
+                "x-dead-letter-routing-key" => {
+                    routing_key = Some(name_or_key(value).map_err(refuse)?)
+                }
                 "x-single-active-consumer" => {
                     read.single_active_consumer = flag(value).map_err(refuse)?;
                 }
@@ -233,6 +235,15 @@ fn text(value: &Value) -> Result<Text, String> {
         Value::Text(text) => Ok(text.detached()),
         other => Err(unacceptable(other)),
     }
+}
+
+/// What fits AMQP's short strings: it becomes an exchange's name, or a routing key.
+fn name_or_key(value: &Value) -> Result<Text, String> {
+    let text = text(value)?;
+    if text.len() > refusals::MAX_NAME {
+        return Err(format!("{} bytes are more than {}", text.len(), refusals::MAX_NAME));
+    }
+    Ok(text)
 }
 
 fn flag(value: &Value) -> Result<bool, String> {

@@ -50,7 +50,9 @@
 //! - The headers `CC` and `BCC` mean nothing.
 //! - A publisher that declares a queue which is there does not count as its user: `x-expires` looks
 //!   for consumers alone.
-//! - Words and `#` of a topic exchange's keys are bounded, see above.
+//! - Words and `#` of a topic exchange's keys are bounded, see above; so are dead letters that dead
+//!   letters lead to.
+//! - Where dead letters go is 255 bytes long at most, exchange and key, as all names and keys are.
 
 mod aftermath;
 mod arguments;

@@ -68,6 +68,27 @@ async fn only_dead_letters_reach_an_internal_exchange() {
 }
 
 #[tokio::test]
+async fn where_dead_letters_go_is_no_longer_than_a_name_or_key() {
+    let fixture = Fixture::embedded();
+    for name in ["x-dead-letter-exchange", "x-dead-letter-routing-key"] {
+        let to = |bytes| {
+            let (exchange, long) = (("x-dead-letter-exchange", text("")), text(&"k".repeat(bytes)));
+            let arguments = [exchange, (name, long)];
+            with(if name == arguments[0].0 { &arguments[1..] } else { &arguments })
+        };
+        let mut client = fixture.client().await;
+        let error = client.try_subscribe(queue("q"), &to(256), 1).await.unwrap_err();
+        let expected = format!(
+            "PRECONDITION_FAILED - invalid arg '{name}' for queue 'q' in vhost '/': \
+             256 bytes are more than 255"
+        );
+        assert_eq!(error.text, expected.as_str());
+        let subscription = client.try_subscribe(queue("q"), &to(255), 1).await.unwrap();
+        client.unsubscribe_and_delete(subscription).await;
+    }
+}
+
+#[tokio::test]
 async fn the_next_active_consumer_gets_what_waits() {
     let fixture = Fixture::embedded();
     let mut first = fixture.client().await;
