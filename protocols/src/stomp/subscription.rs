@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::broker::{DeliveryTag, SubscriptionId, Token, user};
+use crate::broker::{DeliveryTag, Publication, SubscriptionId, Token, user};
 use crate::stomp::acks::{AckMode, Ledger};
 use crate::stomp::transaction::Settlement;
 use crate::text::Text;
@@ -31,7 +31,7 @@ pub(super) struct Subscription {
     pub(super) is_shared: bool,
     /// It takes what is for its user alone.
     pub(super) is_users: bool,
-    /// It is to a queue, and takes whatever is in it.
+    /// It is to a queue by its name.
     pub(super) is_queue: bool,
     state: State,
     message_id: MessageId,
@@ -70,9 +70,22 @@ impl Subscription {
         tag.split_once('_').map_or(tag, |(_, name)| name)
     }
 
-    /// Whether a message with this routing key may be delivered to it.
-    pub(super) fn may_see(&self, key: &str) -> bool {
-        self.is_queue || self.is_users || !user::is_private(key)
+    /// Whether a message may be delivered to it, of a client that logged in as `own`, and whose user
+    /// `sees_all` that it takes from a queue.
+    ///
+    /// Whoever declares a queue may bind it to what is for others, and name it or have it pass things
+    /// on: what comes from one is no more the client's than what comes from a topic.
+    pub(super) fn may_see(
+        &self,
+        publication: &Publication,
+        own: &str,
+        sees_all: impl Fn() -> bool,
+    ) -> bool {
+        if self.is_queue || self.is_users {
+            user::is_for(own, publication) || sees_all()
+        } else {
+            user::is_for_all(publication)
+        }
     }
 
     /// The client's name for it, and the `message-id` of a delivery. Valid until the next call.

@@ -7,9 +7,9 @@
 //! | SEND `/user/<name>/queue/<x>` | the same of that user, if the route allows it to this client |
 //!
 //! Nobody subscribes to another's: keys that begin so are refused in every other destination, and what
-//! other patterns fit is not delivered.
+//! other patterns fit is not delivered. Nobody makes one up: a queue has no such key for what it gives up.
 
-use crate::broker::{Address, user};
+use crate::broker::{Address, QueueOptions, Value, user};
 use crate::stomp::destination::{self, Escapes};
 use crate::text::Text;
 use crate::violation::{Violation, shown};
@@ -70,14 +70,43 @@ pub(super) fn check_send(
     to: &Address,
     is_allowed: bool,
 ) -> Result<(), Violation> {
-    let (Address::Topic(key) | Address::Exchange { key, .. }) = to else {
-        return Ok(());
-    };
+    // The name of a queue is a key as well: what the queue gives up takes it along.
+    let (Address::Topic(key)
+    | Address::Exchange { key, .. }
+    | Address::Queue(key)
+    | Address::ExistingQueue(key)
+    | Address::Private(key)) = to;
     if is_allowed || !is_private(key) {
         return Ok(());
     }
+    Err(only_senders(destination))
+}
+
+/// *Errors.* What this queue gives up would be sent to a user, and this client may not send there.
+pub(super) fn check_dead_letters(
+    destination: &str,
+    address: &Address,
+    queue: &QueueOptions,
+    is_allowed: bool,
+) -> Result<(), Violation> {
+    let argument = |name: &str| queue.arguments.iter().find(|(known, _)| *known == *name);
+    let is_named_so = match address {
+        Address::Queue(name) => is_private(name),
+        _ => queue.name.as_deref().is_some_and(is_private),
+    };
+    let is_forged = match argument("x-dead-letter-routing-key") {
+        Some((_, Value::Text(key))) => is_private(key),
+        _ => is_named_so && argument("x-dead-letter-exchange").is_some(),
+    };
+    if is_allowed || !is_forged {
+        return Ok(());
+    }
+    Err(only_senders(destination))
+}
+
+fn only_senders(destination: &str) -> Violation {
     let why = "only the logins in send_to_users of the route may send to users";
-    Err(Violation::DestinationRefused { got: shown(destination), why })
+    Violation::DestinationRefused { got: shown(destination), why }
 }
 
 fn key(destination: &str, whose: &str, name: &str, hint: &'static str) -> Result<Text, Violation> {

@@ -1,7 +1,7 @@
 //! Destinations of users.
 
 use protocols::broker::{Address, Command, Message, Publication, SubscriptionId, Verdict};
-use protocols::broker::{DeliveryTag, Event};
+use protocols::broker::{DeliveryTag, Event, Properties, Value};
 use protocols::policy::Policy;
 use protocols::session::Shared;
 
@@ -15,11 +15,39 @@ fn sender() -> Client {
 }
 
 fn deliver(client: &mut Client, subscription: SubscriptionId, key: &str) {
-    let publication = Publication {
-        exchange: "amq.topic".into(),
-        routing_key: key.into(),
-        message: Message::default(),
-    };
+    deliver_from(client, subscription, "amq.topic", key);
+}
+
+fn deliver_from(client: &mut Client, subscription: SubscriptionId, exchange: &str, key: &str) {
+    let message = Message::default();
+    let publication = Publication { exchange: exchange.into(), routing_key: key.into(), message };
+    deliver_it(client, subscription, publication);
+}
+
+/// What was sent to this key, and comes by a queue that has given it up.
+fn deliver_dead(client: &mut Client, subscription: SubscriptionId, key: &str) {
+    let death = Value::Table(vec![
+        ("exchange".into(), Value::Text("amq.topic".into())),
+        ("routing-keys".into(), Value::Array(vec![Value::Text(key.into())])),
+    ]);
+    let headers = [("x-death".into(), Value::Array(vec![death]))].into_iter().collect();
+    let properties = Properties { headers, ..Properties::default() };
+    let message = Message { properties, ..Message::default() };
+    let publication =
+        Publication { exchange: "amq.topic".into(), routing_key: "evil".into(), message };
+    deliver_it(client, subscription, publication);
+}
+
+/// A message came that the client is not to see: it is done with.
+fn expect_kept(client: &mut Client) {
+    assert!(client.frames().is_empty());
+    match client.command() {
+        Command::Settle { verdict, .. } => assert_eq!(verdict, Verdict::Accept),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn deliver_it(client: &mut Client, subscription: SubscriptionId, publication: Publication) {
     client.pair.event(Event::Delivery {
         subscription,
         tag: DeliveryTag(1),
@@ -104,26 +132,111 @@ fn server_refuses_whoever_names_what_is_for_another() {
 fn server_keeps_what_is_for_a_user_from_everybodys_patterns() {
     let mut client = Client::connected("1.2");
     let patterns = [
-        ("0", "/topic/#", true),
-        ("1", "/topic/gw.*.bob.news", true),
-        ("2", "/exchange/amq.topic/#", true),
-        ("3", "/exchange/elsewhere", true),
-        // Whoever put it into a queue by that name wanted it to be consumed there.
-        ("4", "/queue/audit", false),
+        ("0", "/topic/#"),
+        ("1", "/topic/gw.*.bob.news"),
+        ("2", "/exchange/amq.topic/#"),
+        ("3", "/exchange/elsewhere"),
     ];
-    for (id, destination, is_kept) in patterns {
+    for (id, destination) in patterns {
         let headers = [("id", id), ("destination", destination), ("ack", "client")];
         client.send("SUBSCRIBE", &headers);
         let subscription = client.agree();
         deliver(&mut client, subscription, "gw.user.bob.news");
-        if is_kept {
-            assert!(client.frames().is_empty(), "{destination}");
-            match client.command() {
-                Command::Settle { verdict, .. } => assert_eq!(verdict, Verdict::Accept),
-                other => panic!("{other:?}"),
-            }
-            deliver(&mut client, subscription, "gw.users");
-        }
+        expect_kept(&mut client);
+        deliver(&mut client, subscription, "gw.users");
         assert_eq!(client.frame().verb, "MESSAGE");
     }
+    // Elsewhere such a key means nothing.
+    client.send("SUBSCRIBE", &[("id", "4"), ("destination", "/exchange/other/#")]);
+    let subscription = client.agree();
+    deliver_from(&mut client, subscription, "other", "gw.user.bob.news");
+    assert_eq!(client.frame().verb, "MESSAGE");
+}
+
+/// Ways to a queue that holds what `/topic/#` or a backend has bound it to.
+const QUEUES: [&[(&str, &str)]; 5] = [
+    &[("destination", "/amq/queue/bobs")],
+    &[("destination", "/queue/bobs")],
+    &[("destination", "/reply-queue/bobs")],
+    &[("destination", "/user/queue/x"), ("x-queue-name", "bobs")],
+    &[("destination", "/user/queue/x"), ("durable", "true")],
+];
+
+#[test]
+fn server_keeps_what_is_for_a_user_from_who_consumes_a_queue_that_has_it() {
+    for headers in QUEUES {
+        let mut client = Client::connected("1.2");
+        client.send("SUBSCRIBE", &[headers, &[("id", "0")]].concat());
+        let subscription = client.agree();
+        deliver(&mut client, subscription, "gw.user.ann.news");
+        expect_kept(&mut client);
+        deliver_dead(&mut client, subscription, "gw.user.ann.news");
+        expect_kept(&mut client);
+        deliver(&mut client, subscription, "gw.user.guest.news");
+        assert_eq!(client.frame().header("destination"), Some("/user/queue/news"));
+        deliver_dead(&mut client, subscription, "gw.user.guest.news");
+        deliver_dead(&mut client, subscription, "news");
+        deliver_from(&mut client, subscription, "", "gw.user.ann.news");
+        assert_eq!(client.frames().len(), 3, "{headers:?}");
+    }
+}
+
+#[test]
+fn server_gives_it_from_queues_to_who_may_send_to_users() {
+    for headers in QUEUES {
+        let mut client = sender();
+        client.send("SUBSCRIBE", &[headers, &[("id", "0")]].concat());
+        let subscription = client.agree();
+        deliver(&mut client, subscription, "gw.user.ann.news");
+        deliver_dead(&mut client, subscription, "gw.user.ann.news");
+        assert_eq!(client.frames().len(), 2, "{headers:?}");
+    }
+}
+
+#[test]
+fn server_keeps_from_topics_what_was_for_a_user_before_a_queue_gave_it_up() {
+    let mut client = Client::connected("1.2");
+    client.send("SUBSCRIBE", &[("id", "0"), ("destination", "/topic/evil"), ("ack", "client")]);
+    let subscription = client.agree();
+    deliver_dead(&mut client, subscription, "gw.user.ann.news");
+    expect_kept(&mut client);
+    deliver_dead(&mut client, subscription, "news");
+    assert_eq!(client.frame().verb, "MESSAGE");
+}
+
+#[test]
+fn server_refuses_queues_that_would_send_to_users_what_they_give_up() {
+    let forged = ("x-dead-letter-routing-key", "gw.user.ann.news");
+    let elsewhere = ("x-dead-letter-exchange", "amq.topic");
+    let cases: [(&str, &[(&str, &str)]); 9] = [
+        ("SEND", &[("destination", "/queue/f"), elsewhere, forged]),
+        ("SEND", &[("destination", "/queue/f"), ("transaction", "t"), elsewhere, forged]),
+        ("SUBSCRIBE", &[("destination", "/queue/f"), elsewhere, forged]),
+        ("SUBSCRIBE", &[("destination", "/topic/f"), elsewhere, forged]),
+        ("SUBSCRIBE", &[("destination", "/exchange/amq.topic/f"), elsewhere, forged]),
+        // A queue gives up under its own name what was sent to that.
+        ("SEND", &[("destination", "/queue/gw.user.ann.news"), elsewhere]),
+        ("SEND", &[("destination", "/amq/queue/gw.user.ann.news")]),
+        ("SUBSCRIBE", &[("destination", "/queue/gw.user.ann.news"), elsewhere]),
+        (
+            "SUBSCRIBE",
+            &[("destination", "/topic/f"), ("x-queue-name", "gw.user.ann.news"), elsewhere],
+        ),
+    ];
+    for (verb, headers) in cases {
+        let mut client = Client::connected("1.2");
+        client.send("BEGIN", &[("transaction", "t")]);
+        client.send(verb, &[headers, &[("id", "0"), ("receipt", "r")]].concat());
+        let error = client.policy_violation("access_refused");
+        assert_eq!(error.header("receipt-id"), Some("r"), "{headers:?}");
+        assert!(client.commands().is_empty(), "{headers:?}");
+        let mut client = sender();
+        client.send("BEGIN", &[("transaction", "t")]);
+        client.send(verb, &[headers, &[("id", "0")]].concat());
+        assert!(client.is_open(), "{headers:?}");
+    }
+    let mut client = Client::connected("1.2");
+    let plain = ("x-dead-letter-routing-key", "gw.users");
+    client.send("SEND", &[("destination", "/queue/f"), elsewhere, plain]);
+    client.publish();
 }

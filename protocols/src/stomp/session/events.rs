@@ -65,8 +65,9 @@ impl StompSession {
             });
             return;
         };
-        // What is for one user is for no pattern of another's.
-        if !subscription.may_see(&publication.routing_key) {
+        // What is for one user is for no pattern and no queue of another's.
+        let sees_all = || self.policy.stomp.may_send_to_users(&self.user);
+        if !subscription.may_see(publication, &self.user, sees_all) {
             actions.commands.push(Command::Settle {
                 subscription: id,
                 up_to: tag,

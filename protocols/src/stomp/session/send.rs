@@ -49,13 +49,17 @@ impl StompSession {
             Some(key) => Address::Topic(key),
             None => self.destinations.parse(destination)?,
         };
-        user::check_send(destination, &to, self.policy.stomp.may_send_to_users(&self.user))?;
+        let is_allowed = self.policy.stomp.may_send_to_users(&self.user);
+        user::check_send(destination, &to, is_allowed)?;
         let mut message =
             Message { body: frame.body().clone(), properties: properties::read(&frame)? };
         let queue = match self.declared.get(&to) {
             Some(known) => known,
             None => queue::of_send(frame, &to, self.policy.stomp.compat)?,
         };
+        if let Some(queue) = &queue {
+            user::check_dead_letters(destination, &to, queue, is_allowed)?;
+        }
         let receipt = frame.receipt()?;
         if let Some(reply_to) = &mut message.properties.reply_to
             && destination::temporary(reply_to)?.is_some()

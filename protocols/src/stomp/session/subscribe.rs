@@ -56,6 +56,8 @@ impl StompSession {
             None => Box::new(queue::of_subscribe(frame, &from, compat)?),
         };
         queue.name = queue::name(frame, &from, &self.user, compat)?;
+        let may_send = self.policy.stomp.may_send_to_users(&self.user);
+        user::check_dead_letters(destination, &from, &queue, may_send)?;
         let arguments = queue::of_consumer(frame)?;
         let prefetch = self.prefetch(frame, mode)?;
         self.subscriptions.check_new(name)?;
