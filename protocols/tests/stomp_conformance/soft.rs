@@ -202,14 +202,7 @@ fn server_does_not_confirm_a_commit_of_which_a_message_was_not_taken() {
         client.send("SEND", &[("destination", "/queue/a"), ("transaction", "t")]);
     }
     client.send("COMMIT", &[("transaction", "t"), ("receipt", "c")]);
-    let tokens: Vec<Token> = client
-        .commands()
-        .into_iter()
-        .map(|command| match command {
-            Command::Publish { token, .. } => token,
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let tokens = publishes(&mut client);
     client.confirm(tokens[0], Outcome::Rejected);
     assert_eq!(notice(&mut client, "rejected").header("receipt-id"), Some("c"));
     client.confirm(tokens[1], Outcome::Accepted);
@@ -217,6 +210,69 @@ fn server_does_not_confirm_a_commit_of_which_a_message_was_not_taken() {
     let token = send_asking(&mut client, "next");
     client.confirm(token, Outcome::Accepted);
     assert_eq!(client.receipts(), ["next"]);
+}
+
+/// The tokens of the publishes since the last look.
+fn publishes(client: &mut Client) -> Vec<Token> {
+    let publish = |command| match command {
+        Command::Publish { token, .. } => token,
+        other => panic!("{other:?}"),
+    };
+    client.commands().into_iter().map(publish).collect()
+}
+
+/// A transaction of SENDs with these receipts, committed with the receipt `c`.
+fn committed(client: &mut Client, receipts: &[Option<&str>]) -> Vec<Token> {
+    client.send("BEGIN", &[("transaction", "t")]);
+    for receipt in receipts {
+        let mut headers = vec![("destination", "/queue/a"), ("transaction", "t")];
+        headers.extend(receipt.map(|receipt| ("receipt", receipt)));
+        client.send("SEND", &headers);
+    }
+    client.send("COMMIT", &[("transaction", "t"), ("receipt", "c")]);
+    publishes(client)
+}
+
+#[test]
+fn server_does_not_confirm_a_commit_of_which_a_message_with_a_receipt_was_not_taken() {
+    let mut client = soft();
+    let tokens = committed(&mut client, &[Some("own"), Some("taken"), Some("too")]);
+    client.confirm(tokens[0], Outcome::Unroutable);
+    let told: Vec<_> = client.frames();
+    let named: Vec<_> = told.iter().map(|it| it.header("receipt-id").unwrap()).collect();
+    assert_eq!(named, ["own", "c"]);
+    assert!(told.iter().all(|it| it.header("code") == Some("unroutable")));
+    client.confirm(tokens[1], Outcome::Accepted);
+    assert_eq!(client.receipts(), ["taken"]);
+    client.confirm(tokens[2], Outcome::Rejected);
+    assert_eq!(notice(&mut client, "rejected").header("receipt-id"), Some("too"));
+    let token = send_asking(&mut client, "next");
+    client.confirm(token, Outcome::Accepted);
+    assert_eq!(client.receipts(), ["next"]);
+}
+
+#[test]
+fn server_names_the_commit_for_every_message_of_it_that_was_not_taken() {
+    let mut client = soft();
+    let tokens = committed(&mut client, &[None, None]);
+    for token in tokens {
+        client.confirm(token, Outcome::Rejected);
+        assert_eq!(notice(&mut client, "rejected").header("receipt-id"), Some("c"));
+    }
+}
+
+#[test]
+fn server_confirms_what_has_the_same_receipt_as_a_commit_that_has_failed() {
+    let mut client = soft();
+    let tokens = committed(&mut client, &[None]);
+    let next = send_asking(&mut client, "c");
+    let again = committed(&mut client, &[None]);
+    client.confirm(tokens[0], Outcome::Rejected);
+    assert_eq!(notice(&mut client, "rejected").header("receipt-id"), Some("c"));
+    client.confirm(next, Outcome::Accepted);
+    assert_eq!(client.receipts(), ["c"]);
+    client.confirm(again[0], Outcome::Accepted);
+    assert_eq!(client.receipts(), ["c"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::broker::{
 use crate::session::{Actions, CloseCause, Settled};
 use crate::stomp::acks::AckMode;
 use crate::stomp::compat::Switch;
+use crate::stomp::receipts::Lost;
 use crate::text::Text;
 use crate::violation::Report;
 
@@ -153,17 +154,26 @@ impl StompSession {
 
     /// Everything but what has failed is as before.
     fn fail_softly(&mut self, token: Token, report: Report, sentence: &str, actions: &mut Actions) {
-        let receipt = self.receipts.fail(token);
+        let Lost { own, of_commit } = self.receipts.fail(token);
         let subscription = self.subscriptions.refused(token);
         self.forget_reply_queue(subscription.as_deref());
-        let failure = Failure {
-            report,
-            sentence,
-            receipt: receipt.as_deref(),
-            subscription: subscription.as_deref(),
-            cause: CloseCause::Broker,
+        let mut notify = |receipt: Option<&Text>| {
+            let failure = Failure {
+                report,
+                sentence,
+                receipt: receipt.map(Text::as_str),
+                subscription: subscription.as_deref(),
+                cause: CloseCause::Broker,
+            };
+            self.notify(&failure, actions);
         };
-        self.notify(&failure, actions);
+        if own.is_some() || of_commit.is_none() {
+            notify(own.as_ref());
+        }
+        // Who waits for the RECEIPT of COMMIT alone is told too.
+        if of_commit.is_some() {
+            notify(of_commit.as_ref());
+        }
         self.release_receipts(actions);
     }
 

@@ -8,7 +8,7 @@
 
 use crate::broker::{Address, Command, Message, SettleMode};
 use crate::session::Actions;
-use crate::stomp::acks::AckMode;
+use crate::stomp::acks::{AckMode, Holder};
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::subscription::ConsumerName;
 use crate::stomp::transaction::{Held, Send};
@@ -23,19 +23,11 @@ use super::StompSession;
 const FREELY_PINNED: usize = 4 << 10;
 
 /// What reports the outcome of a publish.
-pub(super) enum Reported {
-    /// Nothing.
-    No,
+pub(super) struct Reported {
     /// A RECEIPT of its own.
-    Receipt(Text),
-    /// The RECEIPT of the COMMIT that it is part of.
-    Commit(Text),
-}
-
-impl From<Option<Text>> for Reported {
-    fn from(receipt: Option<Text>) -> Self {
-        receipt.map_or(Self::No, Self::Receipt)
-    }
+    pub(super) receipt: Option<Text>,
+    /// The RECEIPT of the COMMIT of this transaction, which it is part of.
+    pub(super) commit: Option<Holder>,
 }
 
 impl StompSession {
@@ -77,7 +69,8 @@ impl StompSession {
             self.receipts.reserve(1)?;
         }
         let message = if self.pins_its_unit(&message) { message.detached() } else { message };
-        self.publish(Send { to, message, queue, mandatory }, receipt.into(), actions);
+        let reported = Reported { receipt, commit: None };
+        self.publish(Send { to, message, queue, mandatory }, reported, actions);
         Ok(())
     }
 
@@ -127,11 +120,12 @@ impl StompSession {
     /// Hands a message to the broker. *Order.* There is room for its receipt.
     pub(super) fn publish(&mut self, send: Send, reported: Reported, actions: &mut Actions) {
         let token = self.next_token();
-        let confirm = !matches!(reported, Reported::No);
-        match reported {
-            Reported::No => {}
-            Reported::Receipt(receipt) => self.receipts.wait(token, receipt),
-            Reported::Commit(receipt) => self.receipts.wait_as_part(token, receipt),
+        let Reported { receipt, commit } = reported;
+        let confirm = receipt.is_some() || commit.is_some();
+        match (receipt, commit) {
+            (receipt, Some(commit)) => self.receipts.wait_as_part(token, receipt, commit),
+            (Some(receipt), None) => self.receipts.wait(token, receipt),
+            (None, None) => {}
         }
         let Send { to, message, queue, mandatory } = send;
         actions.commands.push(Command::Publish { token, to, message, queue, confirm, mandatory });

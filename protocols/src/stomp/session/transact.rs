@@ -2,7 +2,7 @@
 //!
 //! *Spec.* STOMP 1.2 §BEGIN, §COMMIT, §ABORT. COMMIT carries the held frames out in their order;
 //! the RECEIPTs of SENDs follow, and COMMIT's comes last, once the broker has confirmed every
-//! message. It is not atomic at the broker: if the connection fails on the way, earlier frames have
+//! message; if it has not taken one, COMMIT's does not come. It is not atomic at the broker: if the connection fails on the way, earlier frames have
 //! had effect.
 
 use crate::session::Actions;
@@ -45,20 +45,23 @@ impl StompSession {
         let receipt = frame.receipt()?;
         self.receipts.reserve(receipts_of(&transaction, receipt.as_ref()))?;
         let holder = transaction.holder;
+        let commit = receipt.as_ref().map(|_| holder);
         for held in transaction.frames {
             match held {
-                Held::Publish { send, receipt: own } => {
-                    let reported = match (own, &receipt) {
-                        (Some(own), _) => Reported::Receipt(own),
-                        (None, Some(receipt)) => Reported::Commit(receipt.clone()),
-                        (None, None) => Reported::No,
-                    };
-                    self.publish(send, reported, actions);
+                Held::Publish { send, receipt } => {
+                    self.publish(send, Reported { receipt, commit }, actions);
                 }
                 Held::Settle(settlement) => self.settle(settlement, Some(holder), actions),
             }
         }
-        self.answer(receipt, actions)
+        if self.receipts.is_empty() {
+            return self.answer(receipt, actions);
+        }
+        if let Some(receipt) = receipt {
+            let token = self.next_token();
+            self.receipts.ready_commit(token, receipt, holder);
+        }
+        Ok(())
     }
 
     pub(super) fn on_abort(
