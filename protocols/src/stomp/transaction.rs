@@ -169,6 +169,11 @@ impl Transactions {
         Ok(transaction.holder)
     }
 
+    /// The open transaction `id`. *Errors.* [`Violation::UnknownTransaction`].
+    pub(super) fn get(&self, id: &str) -> Result<&Transaction, Violation> {
+        Ok(&self.open[self.place(id)?])
+    }
+
     /// A frame of a transaction was refused: it can be committed no more.
     pub(super) fn break_off(&mut self, id: &str) {
         if let Ok(place) = self.place(id) {

@@ -3,6 +3,7 @@
 use protocols::broker::{
     BrokerError, BrokerErrorKind, Command, Event, Outcome, SubscriptionId, Token,
 };
+use protocols::policy::Policy;
 use protocols::session::Shared;
 
 use crate::client::{Client, WireFrame, sentence};
@@ -273,6 +274,69 @@ fn server_confirms_what_has_the_same_receipt_as_a_commit_that_has_failed() {
     assert_eq!(client.receipts(), ["c"]);
     client.confirm(again[0], Outcome::Accepted);
     assert_eq!(client.receipts(), ["c"]);
+}
+
+/// A client with room for three receipts, of which two are taken.
+fn narrow() -> (Client, [Token; 2]) {
+    let mut policy = Policy::default();
+    policy.limits.pending_receipts = 3;
+    let mut client = Client::with_policy(policy);
+    client.send("CONNECT", &[("accept-version", "1.2"), ("soft-errors", "true")]);
+    client.granted();
+    let tokens = ["1", "2"].map(|receipt| send_asking(&mut client, receipt));
+    (client, tokens)
+}
+
+#[test]
+fn server_keeps_a_transaction_whose_commit_found_no_room_for_its_receipts() {
+    let (mut client, [first, second]) = narrow();
+    let subscription = client.subscribe("0", "client");
+    let ack = client.deliver(subscription, 1).header("ack").unwrap().to_owned();
+    client.send("BEGIN", &[("transaction", "t")]);
+    client.send("ACK", &[("id", &ack), ("transaction", "t")]);
+    client.send("SEND", &[("destination", "/queue/a"), ("transaction", "t")]);
+    let commit = [("transaction", "t"), ("receipt", "c")];
+    client.send("COMMIT", &commit);
+    assert_eq!(notice(&mut client, "too_many_receipts").header("receipt-id"), Some("c"));
+    assert!(client.commands().is_empty());
+    client.confirm(first, Outcome::Accepted);
+    client.confirm(second, Outcome::Accepted);
+    assert_eq!(client.receipts(), ["1", "2"]);
+    client.send("COMMIT", &commit);
+    let commands = client.commands();
+    assert!(matches!(commands[0], Command::Settle { .. }), "{commands:?}");
+    let Command::Publish { token, .. } = commands[1] else { panic!("{commands:?}") };
+    client.confirm(token, Outcome::Accepted);
+    assert_eq!(client.receipts(), ["c"]);
+}
+
+#[test]
+fn server_does_nothing_of_a_frame_whose_receipt_finds_no_room() {
+    let (mut client, _) = narrow();
+    let subscription = client.subscribe("0", "client-individual");
+    let ack = client.deliver(subscription, 1).header("ack").unwrap().to_owned();
+    client.send("BEGIN", &[("transaction", "open")]);
+    send_asking(&mut client, "3");
+    let errors = ("destination", "/gateway/errors");
+    let reply = ("reply-to", "/temp-queue/r");
+    let frames: [(&str, &[(&str, &str)]); 5] = [
+        ("BEGIN", &[("transaction", "t")]),
+        ("ABORT", &[("transaction", "open")]),
+        ("ACK", &[("id", &ack)]),
+        ("SUBSCRIBE", &[("id", "errors"), errors]),
+        ("SEND", &[("destination", "/queue/a"), reply]),
+    ];
+    for (verb, headers) in frames {
+        client.send(verb, &[headers, &[("receipt", "4")]].concat());
+        assert_eq!(notice(&mut client, "too_many_receipts").header("receipt-id"), Some("4"));
+        assert!(client.commands().is_empty(), "{verb}");
+    }
+    for (verb, headers) in frames {
+        client.send(verb, headers);
+        assert!(client.frames().is_empty(), "{verb}");
+    }
+    // The ACK, and the SEND with its queue for replies.
+    assert_eq!(client.commands().len(), 3);
 }
 
 #[test]

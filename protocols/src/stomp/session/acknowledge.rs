@@ -28,7 +28,7 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let settlement = self.settlement(frame)?;
-        let receipt = frame.receipt()?;
+        let receipt = self.receipt_of(frame)?;
         let of_others = if settlement.cumulative && self.has(Switch::ConnectionAcks) {
             self.subscriptions.earlier_of_others(settlement)
         } else {
@@ -40,7 +40,8 @@ impl StompSession {
                 Some(id) => self.hold(id, settlement)?,
             }
         }
-        self.answer(receipt, actions)
+        self.answer(receipt, actions);
+        Ok(())
     }
 
     fn hold(&mut self, transaction: &str, settlement: Settlement) -> Result<(), Violation> {

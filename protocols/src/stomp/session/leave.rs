@@ -51,7 +51,8 @@ impl StompSession {
         frame: ClientFrame<'_>,
         actions: &mut Actions,
     ) -> Result<(), Violation> {
-        self.answer(frame.receipt()?, actions)?;
+        let receipt = self.receipt_of(frame)?;
+        self.answer(receipt, actions);
         let (code, cause) = (CloseCode::Normal, CloseCause::Peer);
         let close = Close { code, reason: Text::EMPTY, cause };
         self.leave(Farewell { error: None, close }, actions);
@@ -84,7 +85,9 @@ impl StompSession {
         let receipt = frame.get("receipt");
         let is_connected = matches!(self.phase, Phase::Connected);
         if is_connected && self.soft_errors && violation.is_soft() {
-            if let Some(transaction) = frame.get("transaction") {
+            // A COMMIT that was refused can be sent again.
+            let is_part = matches!(frame.verb(), Verb::Send | Verb::Ack | Verb::Nack);
+            if let Some(transaction) = frame.get("transaction").filter(|_| is_part) {
                 self.transactions.break_off(transaction);
             }
             let is_about_one = matches!(frame.verb(), Verb::Subscribe | Verb::Unsubscribe);

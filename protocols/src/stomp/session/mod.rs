@@ -318,19 +318,28 @@ impl StompSession {
         self.policy.stomp.compat.has(switch)
     }
 
-    /// Sends the receipt of a frame that is done with, after those of earlier frames.
-    fn answer(&mut self, receipt: Option<Text>, actions: &mut Actions) -> Result<(), Violation> {
+    /// The receipt that a frame asks for, and room for it. *Order.* Before the frame has any effect: one
+    /// that is refused has none.
+    fn receipt_of(&self, frame: ClientFrame<'_>) -> Result<Option<Text>, Violation> {
+        let receipt = frame.receipt()?;
+        if receipt.is_some() {
+            self.receipts.reserve(1)?;
+        }
+        Ok(receipt)
+    }
+
+    /// Sends the receipt of a frame that is done with, after those of earlier frames. *Order.* After
+    /// [`receipt_of`](Self::receipt_of).
+    fn answer(&mut self, receipt: Option<Text>, actions: &mut Actions) {
         let Some(receipt) = receipt else {
-            return Ok(());
+            return;
         };
         if self.receipts.is_empty() {
             actions.frames.push(self.output.receipt(&receipt));
-            return Ok(());
+            return;
         }
-        self.receipts.reserve(1)?;
         let token = self.next_token();
         self.receipts.ready(token, receipt);
-        Ok(())
     }
 
     /// Sends the receipts whose turn has come, and then the goodbye if that was all.

@@ -52,7 +52,14 @@ impl StompSession {
         if let Some(queue) = &queue {
             user::check_dead_letters(destination, &to, queue, is_allowed)?;
         }
-        let receipt = frame.receipt()?;
+        let transaction = frame.get("transaction");
+        let receipt = match transaction {
+            Some(id) => {
+                self.transactions.get(id)?;
+                frame.receipt()?
+            }
+            None => self.receipt_of(frame)?,
+        };
         if let Some(reply_to) = &mut message.properties.reply_to
             && destination::temporary(reply_to)?.is_some()
         {
@@ -60,13 +67,10 @@ impl StompSession {
         }
         let mandatory = frame.flag("mandatory").unwrap_or(false);
         self.declared.note(&to, queue.as_deref());
-        if let Some(id) = frame.get("transaction") {
+        if let Some(id) = transaction {
             let send = Send { to, message, queue, mandatory };
             self.transactions.hold(id, Held::Publish { send, receipt })?;
             return Ok(());
-        }
-        if receipt.is_some() {
-            self.receipts.reserve(1)?;
         }
         let message = if self.pins_its_unit(&message) { message.detached() } else { message };
         let reported = Reported { receipt, commit: None };

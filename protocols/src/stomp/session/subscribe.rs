@@ -61,10 +61,7 @@ impl StompSession {
         let arguments = queue::of_consumer(frame)?;
         let prefetch = self.prefetch(frame, mode)?;
         self.subscriptions.check_new(name)?;
-        let receipt = frame.receipt()?;
-        if receipt.is_some() {
-            self.receipts.reserve(1)?;
-        }
+        let receipt = self.receipt_of(frame)?;
         self.declared.note(&from, Some(&queue));
         let token = self.next_token();
         if let Some(receipt) = receipt {
@@ -97,12 +94,13 @@ impl StompSession {
     ) -> Result<(), Violation> {
         let name = consumer_name(frame)?;
         self.subscriptions.check_new(name)?;
-        let receipt = frame.receipt()?;
+        let receipt = self.receipt_of(frame)?;
         let token = self.next_token();
         let subscription = self.subscriptions.add(name, AckMode::Auto, &self.session_id, token);
         self.subscriptions.started(token);
         self.errors = Some(subscription);
-        self.answer(receipt, actions)
+        self.answer(receipt, actions);
+        Ok(())
     }
 
     /// Subscribes to what other sessions have subscribed to alike.
@@ -114,10 +112,7 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         self.subscriptions.check_new(name)?;
-        let receipt = frame.receipt()?;
-        if receipt.is_some() {
-            self.receipts.reserve(1)?;
-        }
+        let receipt = self.receipt_of(frame)?;
         let token = self.next_token();
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
@@ -140,16 +135,14 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let name = consumer_name(frame)?;
-        let receipt = frame.receipt()?;
-        if receipt.is_some() {
-            self.receipts.reserve(1)?;
-        }
+        let receipt = self.receipt_of(frame)?;
         let token = self.next_token();
         let subscription = self.subscriptions.retire(name, token)?;
         if self.errors == Some(subscription) {
             self.errors = None;
             self.subscriptions.stopped(token);
-            return self.answer(receipt, actions);
+            self.answer(receipt, actions);
+            return Ok(());
         }
         let known = self.subscriptions.get_mut(subscription);
         let is_shared = known.as_ref().is_some_and(|it| it.is_shared);

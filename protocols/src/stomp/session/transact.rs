@@ -22,13 +22,15 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let id = frame.name("transaction", frame.require("transaction")?)?;
+        let receipt = self.receipt_of(frame)?;
         if self.has(Switch::RestartedTransactions)
             && let Ok(transaction) = self.transactions.end(id)
         {
             self.release(&transaction);
         }
         self.transactions.begin(id)?;
-        self.answer(frame.receipt()?, actions)
+        self.answer(receipt, actions);
+        Ok(())
     }
 
     pub(super) fn on_commit(
@@ -37,13 +39,16 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let id = frame.require("transaction")?;
+        let receipt = frame.receipt()?;
+        let open = self.transactions.get(id)?;
+        if !open.is_broken {
+            self.receipts.reserve(receipts_of(open, receipt.as_ref()))?;
+        }
         let transaction = self.transactions.end(id)?;
         if transaction.is_broken {
             self.release(&transaction);
             return Err(Violation::TransactionBroken { id: shown(id) });
         }
-        let receipt = frame.receipt()?;
-        self.receipts.reserve(receipts_of(&transaction, receipt.as_ref()))?;
         let holder = transaction.holder;
         let commit = receipt.as_ref().map(|_| holder);
         for held in transaction.frames {
@@ -54,12 +59,12 @@ impl StompSession {
                 Held::Settle(settlement) => self.settle(settlement, Some(holder), actions),
             }
         }
-        if self.receipts.is_empty() {
-            return self.answer(receipt, actions);
-        }
-        if let Some(receipt) = receipt {
-            let token = self.next_token();
-            self.receipts.ready_commit(token, receipt, holder);
+        match receipt {
+            Some(receipt) if !self.receipts.is_empty() => {
+                let token = self.next_token();
+                self.receipts.ready_commit(token, receipt, holder);
+            }
+            receipt => self.answer(receipt, actions),
         }
         Ok(())
     }
@@ -69,9 +74,12 @@ impl StompSession {
         frame: ClientFrame<'_>,
         actions: &mut Actions,
     ) -> Result<(), Violation> {
-        let transaction = self.transactions.end(frame.require("transaction")?)?;
+        let id = frame.require("transaction")?;
+        let receipt = self.receipt_of(frame)?;
+        let transaction = self.transactions.end(id)?;
         self.release(&transaction);
-        self.answer(frame.receipt()?, actions)
+        self.answer(receipt, actions);
+        Ok(())
     }
 
     /// What this transaction would have acknowledged waits again.
