@@ -276,6 +276,43 @@ fn server_confirms_what_has_the_same_receipt_as_a_commit_that_has_failed() {
     assert_eq!(client.receipts(), ["c"]);
 }
 
+#[test]
+fn server_tells_what_became_of_each_publish_after_disconnect_too() {
+    let mut client = soft();
+    client.send_raw(
+        b"SEND\ndestination:/topic/none\nmandatory:true\nreceipt:a\n\n\0\
+          SEND\ndestination:/topic/none\nreceipt:b\n\n\0\
+          DISCONNECT\nreceipt:c\n\n\0",
+    );
+    let tokens = publishes(&mut client);
+    client.confirm(tokens[0], Outcome::Unroutable);
+    assert_eq!(notice(&mut client, "unroutable").header("receipt-id"), Some("a"));
+    client.confirm(tokens[1], Outcome::Accepted);
+    assert_eq!(client.receipts(), ["b", "c"]);
+    assert!(!client.is_open());
+}
+
+#[test]
+fn server_closes_after_disconnect_once_it_has_told_of_the_last_that_failed() {
+    let mut client = soft();
+    let token = send_asking(&mut client, "a");
+    client.send("DISCONNECT", &[]);
+    client.confirm(token, Outcome::Rejected);
+    let told = client.frame();
+    assert_eq!((told.header("code"), told.header("receipt-id")), (Some("rejected"), Some("a")));
+    assert!(!client.is_open());
+}
+
+#[test]
+fn server_tells_of_the_loss_of_the_broker_after_disconnect_by_error() {
+    let mut client = soft();
+    send_asking(&mut client, "a");
+    client.send("DISCONNECT", &[("receipt", "b")]);
+    client.pair.event(Event::Down { error: refusal(BrokerErrorKind::Unavailable) });
+    assert_eq!(client.frame().verb, "ERROR");
+    assert!(!client.is_open());
+}
+
 /// A client with room for three receipts, of which two are taken.
 fn narrow() -> (Client, [Token; 2]) {
     let mut policy = Policy::default();

@@ -138,7 +138,8 @@ impl StompSession {
         sentence: &str,
         actions: &mut Actions,
     ) {
-        if self.soft_errors && matches!(self.phase, Phase::Connected) {
+        // One that leaves is still owed the receipts of everything else.
+        if self.soft_errors {
             return self.fail_softly(token, report, sentence, actions);
         }
         let receipt = self.receipts.named(token).cloned();
