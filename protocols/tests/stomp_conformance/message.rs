@@ -168,7 +168,7 @@ fn server_properties_that_are_not_set_are_not_mentioned() {
     assert_eq!(names, ["subscription", "destination", "message-id", "redelivered"]);
 }
 
-const SERVERS_HEADERS: [&str; 19] = [
+const SERVERS_HEADERS: [&str; 20] = [
     "subscription",
     "message-id",
     "destination",
@@ -188,6 +188,7 @@ const SERVERS_HEADERS: [&str; 19] = [
     "type",
     "user-id",
     "app-id",
+    "x-dropped",
 ];
 
 #[test]
