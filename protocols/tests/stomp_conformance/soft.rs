@@ -177,6 +177,28 @@ fn server_sends_them_to_the_clients_subscription_if_it_has_one() {
 }
 
 #[test]
+fn server_sends_them_to_the_newest_subscription_that_is_left() {
+    let mut client = soft();
+    let errors = ("destination", "/gateway/errors");
+    for id in ["old", "new"] {
+        client.send("SUBSCRIBE", &[("id", id), errors]);
+    }
+    let wrong = [("destination", "/nowhere/a")];
+    client.send("SEND", &wrong);
+    let told = notice(&mut client, "unknown_destination");
+    assert_eq!(told.header("subscription"), Some("new"));
+    client.send("UNSUBSCRIBE", &[("id", "new"), ("receipt", "u")]);
+    assert_eq!(client.receipts(), ["u"]);
+    client.send("SEND", &wrong);
+    let told = notice(&mut client, "unknown_destination");
+    assert_eq!(told.header("subscription"), Some("old"));
+    client.send("UNSUBSCRIBE", &[("id", "old"), ("receipt", "u")]);
+    assert_eq!(client.receipts(), ["u"]);
+    // The broker knows of none of them.
+    assert!(client.commands().is_empty());
+}
+
+#[test]
 fn server_undoes_a_transaction_of_which_a_frame_was_refused() {
     let mut client = soft();
     let subscription = client.subscribe("0", "client");

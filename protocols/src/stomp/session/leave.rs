@@ -119,7 +119,8 @@ impl StompSession {
         let Report { message, label: code, .. } = report;
         self.notices += 1;
         let message_id = format!("errors@@{}@@{}", self.session_id, self.notices);
-        let header = self.errors.and_then(|id| self.subscriptions.get_mut(id)?.header.clone());
+        let newest = self.errors.last().and_then(|id| self.subscriptions.get_mut(*id));
+        let header = newest.and_then(|it| it.header.clone());
         let notice = Notice { subscription: header.as_deref(), message_id: &message_id };
         let with_versions = false;
         let error = ErrorFrame { message, code, sentence, receipt, subscription, with_versions };

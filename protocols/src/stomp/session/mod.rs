@@ -78,8 +78,8 @@ pub(super) struct StompSession {
     soft_errors: bool,
     /// Errors it was told of so.
     notices: u64,
-    /// Its subscription to these.
-    errors: Option<SubscriptionId>,
+    /// Its subscriptions to these. They come by the newest.
+    errors: Vec<SubscriptionId>,
     /// Some of its subscriptions are, or were, shared with other sessions.
     shares: bool,
     /// The queues behind `reply-to:/temp-queue/…`, by that. Each has a subscription.
@@ -234,7 +234,7 @@ impl StompSession {
             user: Text::EMPTY,
             soft_errors: false,
             notices: 0,
-            errors: None,
+            errors: Vec::new(),
             shares: false,
             reply_queues: BTreeMap::new(),
             last_token: 0,

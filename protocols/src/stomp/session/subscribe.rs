@@ -98,7 +98,7 @@ impl StompSession {
         let token = self.next_token();
         let subscription = self.subscriptions.add(name, AckMode::Auto, &self.session_id, token);
         self.subscriptions.started(token);
-        self.errors = Some(subscription);
+        self.errors.push(subscription);
         self.answer(receipt, actions);
         Ok(())
     }
@@ -138,8 +138,8 @@ impl StompSession {
         let receipt = self.receipt_of(frame)?;
         let token = self.next_token();
         let subscription = self.subscriptions.retire(name, token)?;
-        if self.errors == Some(subscription) {
-            self.errors = None;
+        if let Some(at) = self.errors.iter().position(|it| *it == subscription) {
+            self.errors.remove(at);
             self.subscriptions.stopped(token);
             self.answer(receipt, actions);
             return Ok(());
