@@ -280,19 +280,70 @@ const WITH_USERS: Change = |config| {
     }
 };
 
-async fn what_is_for_a_user_reaches_nobody_else(world: World) {
-    let names = if let Some(rabbitmq) = &world.rabbitmq {
-        let mut names = Vec::new();
-        for name in ["ann", "bob"] {
-            let login = format!("{name}-{}", world.vhost);
-            rabbitmq.set_passcode(&login, rabbitmq.passcode()).await;
-            rabbitmq.permit(&login, rabbitmq_node::Permissions::ALL).await;
-            names.push(login);
+/// The logins of two users, and that of one who may send to them.
+async fn users(world: &World) -> ([String; 2], String) {
+    if let Some(rabbitmq) = &world.rabbitmq {
+        let names = ["ann", "bob"].map(|name| format!("{name}-{}", world.vhost));
+        for login in &names {
+            rabbitmq.set_passcode(login, rabbitmq.passcode()).await;
+            rabbitmq.permit(login, rabbitmq_node::Permissions::ALL).await;
         }
-        names
+        (names, world.user.clone())
     } else {
-        vec!["ann".to_owned(), "bob".to_owned()]
-    };
+        (["ann", "bob"].map(str::to_owned), "backend".to_owned())
+    }
+}
+
+async fn what_is_for_a_user_reaches_nobody_by_a_queue(world: World) {
+    let (names, sender) = users(&world).await;
+    let login =
+        async |name: &str| world.client_with(&[("accept-version", "1.2"), ("login", name)]).await.0;
+    let mut bob = login(&names[1]).await;
+    let lasting = [
+        ("id", "named"),
+        ("destination", "/topic/#"),
+        ("x-queue-name", "bobs"),
+        ("durable", "true"),
+        ("auto-delete", "false"),
+        ("exclusive", "false"),
+        ("ack", "client"),
+    ];
+    bob.send_confirmed("SUBSCRIBE", &lasting, "").await;
+    bob.send_confirmed("UNSUBSCRIBE", &[("id", "named")], "").await;
+    bob.subscribe("named", "/amq/queue/bobs", "auto").await;
+    // All but the first message expire, and go on to a queue under its name.
+    bob.subscribe("evil", "/queue/evil", "auto").await;
+    let passing_on = [
+        ("id", "first"),
+        ("destination", "/topic/#"),
+        ("ack", "client"),
+        ("prefetch-count", "1"),
+        ("x-message-ttl", "1"),
+        ("x-dead-letter-exchange", ""),
+        ("x-dead-letter-routing-key", "evil"),
+    ];
+    bob.send_confirmed("SUBSCRIBE", &passing_on, "").await;
+    let mut backend = login(&sender).await;
+    publish(&mut backend, "/topic/news", "first").await;
+    let mut got = bodies(&mut bob, 2).await;
+    assert_eq!(got, ["first", "first"]);
+    publish(&mut backend, &format!("/user/{}/queue/news", names[0]), "for ann").await;
+    publish(&mut backend, "/topic/news", "for all").await;
+    got = bodies(&mut bob, 2).await;
+    assert_eq!(got, ["for all", "for all"]);
+    let forged = format!("gw.user.{}.news", names[0]);
+    let headers = [
+        ("destination", "/queue/forged"),
+        ("x-message-ttl", "1"),
+        ("x-dead-letter-exchange", "amq.topic"),
+        ("x-dead-letter-routing-key", &forged),
+    ];
+    bob.send("SEND", &headers, "").await;
+    assert_eq!(bob.expect("ERROR").await.expect_header("code"), "access_refused");
+}
+
+async fn what_is_for_a_user_reaches_nobody_else(world: World) {
+    let (names, sender) = users(&world).await;
     let login =
         async |name: &str| world.client_with(&[("accept-version", "1.2"), ("login", name)]).await.0;
     let mut ann = login(&names[0]).await;
@@ -305,7 +356,6 @@ async fn what_is_for_a_user_reaches_nobody_else(world: World) {
     bob.subscribe("dedicated", "/topic/gw.*.*.news", "client").await;
     // An exchange delivers as the topic does.
     bob.subscribe("exchange", "/exchange/amq.topic/#", "client").await;
-    let sender = if world.rabbitmq.is_some() { world.user.clone() } else { "backend".to_owned() };
     let mut backend = login(&sender).await;
     let to_ann = format!("/user/{}/queue/news", names[0]);
     publish(&mut backend, &to_ann, "for ann").await;
@@ -353,6 +403,7 @@ macro_rules! scenarios {
             a_client_goes_on_after_errors_if_it_wants_to: AS_IT_IS,
             a_message_that_reaches_no_queue_is_an_error_if_it_is_mandatory: AS_IT_IS,
             what_is_for_a_user_reaches_nobody_else: WITH_USERS,
+            what_is_for_a_user_reaches_nobody_by_a_queue: WITH_USERS,
         ]);
     };
 }
