@@ -342,6 +342,31 @@ async fn what_is_for_a_user_reaches_nobody_by_a_queue(world: World) {
     assert_eq!(bob.expect("ERROR").await.expect_header("code"), "access_refused");
 }
 
+async fn what_is_for_a_user_reaches_no_topic_by_a_queue(world: World) {
+    let (names, sender) = users(&world).await;
+    let login =
+        async |name: &str| world.client_with(&[("accept-version", "1.2"), ("login", name)]).await.0;
+    let mut bob = login(&names[1]).await;
+    // All but the first message expire, and go on to a topic.
+    let passing_on = [
+        ("id", "first"),
+        ("destination", "/topic/#"),
+        ("ack", "client"),
+        ("prefetch-count", "1"),
+        ("x-message-ttl", "1"),
+        ("x-dead-letter-exchange", "amq.topic"),
+        ("x-dead-letter-routing-key", "evil"),
+    ];
+    bob.send_confirmed("SUBSCRIBE", &passing_on, "").await;
+    let mut backend = login(&sender).await;
+    publish(&mut backend, "/topic/news", "first").await;
+    assert_eq!(bodies(&mut bob, 1).await, ["first"]);
+    bob.subscribe("shared", "/topic/evil", "auto").await;
+    publish(&mut backend, &format!("/user/{}/queue/news", names[0]), "for ann").await;
+    publish(&mut backend, "/topic/news", "for all").await;
+    assert_eq!(bodies(&mut bob, 1).await, ["for all"]);
+}
+
 async fn what_is_for_a_user_reaches_nobody_else(world: World) {
     let (names, sender) = users(&world).await;
     let login =
@@ -404,6 +429,7 @@ macro_rules! scenarios {
             a_message_that_reaches_no_queue_is_an_error_if_it_is_mandatory: AS_IT_IS,
             what_is_for_a_user_reaches_nobody_else: WITH_USERS,
             what_is_for_a_user_reaches_nobody_by_a_queue: WITH_USERS,
+            what_is_for_a_user_reaches_no_topic_by_a_queue: WITH_USERS,
         ]);
     };
 }

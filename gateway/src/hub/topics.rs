@@ -280,6 +280,7 @@ impl Topics {
             fitting.sort_unstable();
             fitting.dedup();
         }
+        fitting.retain(|at| user::may_get(&self.used(*at).pattern, publication));
         fitting
     }
 

@@ -10,9 +10,6 @@ use std::fmt::Write;
 use crate::broker::{Publication, Value};
 use crate::text::Text;
 
-/// The exchange where such keys mean this.
-pub const EXCHANGE: &str = "amq.topic";
-
 /// Begins every such key.
 const PREFIX: &str = "gw.user.";
 
@@ -69,10 +66,11 @@ pub fn is_for(user: &str, publication: &Publication) -> bool {
     keys_are(publication, |key| !is_private(key) || key.starts_with(self::key(user, "").as_str()))
 }
 
-/// Whether all keys are so that a message was sent to at the topic exchange. A queue that gives it up
-/// may send it elsewhere, under any key: `x-death` says what it was sent to before.
+/// Whether all keys are so that a message was sent to at exchanges; at the default one they are names of
+/// queues. A queue that gives it up may send it elsewhere, under any key: `x-death` says what it was
+/// sent to before. Any exchange: which one topics live in is the operator's to say.
 fn keys_are(publication: &Publication, accepts: impl Fn(&str) -> bool) -> bool {
-    if publication.exchange == *EXCHANGE && !accepts(&publication.routing_key) {
+    if !publication.exchange.is_empty() && !accepts(&publication.routing_key) {
         return false;
     }
     let mut headers = publication.message.properties.headers.iter();
@@ -80,7 +78,7 @@ fn keys_are(publication: &Publication, accepts: impl Fn(&str) -> bool) -> bool {
     deaths.unwrap_or_default().iter().all(|death| {
         let exchange = field(death, "exchange").and_then(text);
         let keys = field(death, "routing-keys").map(items).unwrap_or_default();
-        exchange.as_deref() != Some(EXCHANGE)
+        exchange.is_some_and(|exchange| exchange.is_empty())
             || keys.iter().filter_map(text).all(|key| accepts(&key))
     })
 }
@@ -131,7 +129,8 @@ mod tests {
             ("amq.topic", Value::Text("gw.user.ann.news".into()), true),
             ("amq.topic", Value::Bytes(b"gw.user.ann.\xff"[..].into()), true),
             ("amq.topic", Value::Text("gw.users".into()), false),
-            ("elsewhere", Value::Text("gw.user.ann.news".into()), false),
+            ("elsewhere", Value::Text("gw.user.ann.news".into()), true),
+            ("", Value::Text("gw.user.ann.news".into()), false),
             ("amq.topic", Value::Void, false),
         ] {
             let publication = dead_letter(exchange, key);
@@ -144,15 +143,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_a_user_is_so_at_the_topic_exchange_alone() {
+    fn what_is_for_a_user_is_so_at_every_exchange_that_has_a_name() {
         let of = |exchange: &str, key: &str| Publication {
             exchange: exchange.into(),
             routing_key: key.into(),
             message: Message::default(),
         };
-        let private = of("amq.topic", "gw.user.a%2Eb.news");
-        assert!(!is_for_all(&private) && !is_for("a", &private) && is_for("a.b", &private));
-        assert!(is_for_all(&of("elsewhere", "gw.user.ann.news")));
+        for exchange in ["amq.topic", "elsewhere"] {
+            let private = of(exchange, "gw.user.a%2Eb.news");
+            assert!(!is_for_all(&private) && !is_for("a", &private) && is_for("a.b", &private));
+        }
         assert!(is_for_all(&of("", "gw.user.ann.news")));
         assert!(is_for_all(&of("amq.topic", "news")));
     }

@@ -35,7 +35,7 @@ pub(super) const TEMP_QUEUE: &str = "/temp-queue/";
 pub(super) const LONGEST_NAME: usize = 255;
 
 /// The exchange behind `/topic`.
-const TOPIC_EXCHANGE: &str = user::EXCHANGE;
+const TOPIC_EXCHANGE: &str = "amq.topic";
 
 /// The address that `destination` names.
 ///
