@@ -294,6 +294,20 @@ async fn users(world: &World) -> ([String; 2], String) {
     }
 }
 
+/// A subscription to all topics. Its first message is outstanding; the others expire, and go on to this
+/// exchange under another key.
+fn all_but_the_first_go_on_to(exchange: &str) -> [(&'static str, &str); 7] {
+    [
+        ("id", "first"),
+        ("destination", "/topic/#"),
+        ("ack", "client"),
+        ("prefetch-count", "1"),
+        ("x-message-ttl", "1"),
+        ("x-dead-letter-exchange", exchange),
+        ("x-dead-letter-routing-key", "evil"),
+    ]
+}
+
 async fn what_is_for_a_user_reaches_nobody_by_a_queue(world: World) {
     let (names, sender) = users(&world).await;
     let login =
@@ -311,18 +325,8 @@ async fn what_is_for_a_user_reaches_nobody_by_a_queue(world: World) {
     bob.send_confirmed("SUBSCRIBE", &lasting, "").await;
     bob.send_confirmed("UNSUBSCRIBE", &[("id", "named")], "").await;
     bob.subscribe("named", "/amq/queue/bobs", "auto").await;
-    // All but the first message expire, and go on to a queue under its name.
     bob.subscribe("evil", "/queue/evil", "auto").await;
-    let passing_on = [
-        ("id", "first"),
-        ("destination", "/topic/#"),
-        ("ack", "client"),
-        ("prefetch-count", "1"),
-        ("x-message-ttl", "1"),
-        ("x-dead-letter-exchange", ""),
-        ("x-dead-letter-routing-key", "evil"),
-    ];
-    bob.send_confirmed("SUBSCRIBE", &passing_on, "").await;
+    bob.send_confirmed("SUBSCRIBE", &all_but_the_first_go_on_to(""), "").await;
     let mut backend = login(&sender).await;
     publish(&mut backend, "/topic/news", "first").await;
     let mut got = bodies(&mut bob, 2).await;
@@ -347,17 +351,7 @@ async fn what_is_for_a_user_reaches_no_topic_by_a_queue(world: World) {
     let login =
         async |name: &str| world.client_with(&[("accept-version", "1.2"), ("login", name)]).await.0;
     let mut bob = login(&names[1]).await;
-    // All but the first message expire, and go on to a topic.
-    let passing_on = [
-        ("id", "first"),
-        ("destination", "/topic/#"),
-        ("ack", "client"),
-        ("prefetch-count", "1"),
-        ("x-message-ttl", "1"),
-        ("x-dead-letter-exchange", "amq.topic"),
-        ("x-dead-letter-routing-key", "evil"),
-    ];
-    bob.send_confirmed("SUBSCRIBE", &passing_on, "").await;
+    bob.send_confirmed("SUBSCRIBE", &all_but_the_first_go_on_to("amq.topic"), "").await;
     let mut backend = login(&sender).await;
     publish(&mut backend, "/topic/news", "first").await;
     assert_eq!(bodies(&mut bob, 1).await, ["first"]);

@@ -16,6 +16,10 @@ use crate::stomp::encode::Escaping;
 use crate::stomp::output::{Output, kind};
 use crate::text::Text;
 
+/// Subscriptions of one session to one topic that are shared, at most; more of them are its own. Each
+/// has frames of its own, which are written where all other sessions wait for them.
+pub(super) const MOST_ALIKE: usize = 8;
+
 /// Headers that make a subscription its client's own.
 const OWN: [&str; 5] = ["durable", "persistent", "auto-delete", "exclusive", "prefetch-count"];
 

@@ -27,8 +27,8 @@ pub(super) struct Subscription {
     pub(super) ledger: Ledger,
     /// Whether its queue may outlast it and is deleted on request.
     pub(super) outlasting: Outlasting,
-    /// It is shared with other sessions.
-    pub(super) is_shared: bool,
+    /// The topic, if it is shared with other sessions.
+    pub(super) shares: Option<Text>,
     /// It takes what is for its user alone.
     pub(super) is_users: bool,
     /// It is to a queue by its name.
@@ -159,7 +159,7 @@ impl Subscriptions {
             mode,
             ledger: Ledger::default(),
             outlasting: Outlasting::No,
-            is_shared: false,
+            shares: None,
             is_users: false,
             is_queue: false,
             state: State::Active,
@@ -169,6 +169,13 @@ impl Subscriptions {
         self.starting.insert(token, id);
         self.active.insert(Text::from(tag), id);
         id
+    }
+
+    /// How many share this topic with other sessions.
+    ///
+    /// *Cost.* Looks at each.
+    pub(super) fn sharing(&self, topic: &Text) -> usize {
+        self.all.values().filter(|it| it.shares.as_ref() == Some(topic)).count()
     }
 
     /// The subscription with this id.

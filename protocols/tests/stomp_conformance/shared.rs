@@ -68,6 +68,18 @@ fn server_shares_a_plain_subscription_to_a_topic() {
 }
 
 #[test]
+fn server_shares_no_more_than_a_few_subscriptions_of_a_client_to_one_topic() {
+    let mut client = Client::connected("1.2");
+    for id in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        joined(&mut client, id, "news");
+    }
+    client.send("SUBSCRIBE", &[("id", "9"), ("destination", "/topic/news")]);
+    assert!(client.pair.shared.is_empty(), "the others would wait for its frames");
+    client.agree();
+    joined(&mut client, "10", "other");
+}
+
+#[test]
 fn server_writes_the_same_bytes_for_those_who_call_it_the_same_in_the_same_version() {
     let key = |version: &'static str, id: &str| {
         let mut client = Client::connected(version);

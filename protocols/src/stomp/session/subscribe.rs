@@ -47,6 +47,7 @@ impl StompSession {
             && mode == AckMode::Auto
             && !self.has(Switch::OwnQueues)
             && shared::is_shareable(frame, topic)
+            && self.subscriptions.sharing(topic) < shared::MOST_ALIKE
         {
             return self.share(frame, name, topic.clone(), actions);
         }
@@ -121,7 +122,7 @@ impl StompSession {
         let Some(added) = self.subscriptions.get_mut(subscription) else {
             return Ok(());
         };
-        added.is_shared = true;
+        added.shares = Some(topic.clone());
         self.shares = true;
         let (header, tag) = (added.header.clone(), Text::from(added.consumer_tag()));
         let encoder = Arc::new(SharedEncoder::new(&self.output, header, tag));
@@ -145,7 +146,7 @@ impl StompSession {
             return Ok(());
         }
         let known = self.subscriptions.get_mut(subscription);
-        let is_shared = known.as_ref().is_some_and(|it| it.is_shared);
+        let is_shared = known.as_ref().is_some_and(|it| it.shares.is_some());
         let is_meant = match (known.map(|it| &it.outlasting), frame.get(QUEUE_NAME)) {
             (Some(Outlasting::Own), None) => true,
             (Some(Outlasting::Named(name)), Some(said)) => *name == *said,
