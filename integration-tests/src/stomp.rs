@@ -221,13 +221,17 @@ impl StompClient {
 
     /// The next frame, heart-beats skipped; panics if the connection ends.
     pub async fn recv(&mut self) -> StompFrame {
-        loop {
-            match self.incoming().await {
-                Incoming::Frame(frame, _) => return frame,
-                Incoming::HeartBeat => {}
-                Incoming::Closed(closing) => panic!("the server closed: {closing:?}"),
+        // Heart-beats come for as long as the connection is there, whatever else does not.
+        let frame = async {
+            loop {
+                match self.incoming().await {
+                    Incoming::Frame(frame, _) => return frame,
+                    Incoming::HeartBeat => {}
+                    Incoming::Closed(closing) => panic!("the server closed: {closing:?}"),
+                }
             }
-        }
+        };
+        within("a frame", frame).await
     }
 
     /// The next frame, which must have this verb.

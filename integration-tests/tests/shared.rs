@@ -192,13 +192,19 @@ const CONFLATING: Change = |config| {
     route(config).slow_clients = SlowClients::Conflate;
 };
 
-async fn who_may_lose_messages_is_told_how_many(world: World) {
+/// One that has read nothing while another has read everything.
+async fn flooded(world: &World) -> StompClient {
     let mut slow = world.client().await;
     slow.subscribe("sub-0", "/topic/flood", "auto").await;
     let mut good = world.client().await;
     good.subscribe("sub-0", "/topic/flood", "auto").await;
     let mut publisher = world.client().await;
     flood(&mut publisher, &mut good, FLOOD).await;
+    slow
+}
+
+async fn who_may_lose_messages_is_told_how_many(world: World) {
+    let mut slow = flooded(&world).await;
     let (mut got, mut dropped) = (0, 0);
     loop {
         let message = slow.expect("MESSAGE").await;
@@ -214,12 +220,7 @@ async fn who_may_lose_messages_is_told_how_many(world: World) {
 }
 
 async fn who_wants_the_newest_gets_it(world: World) {
-    let mut slow = world.client().await;
-    slow.subscribe("sub-0", "/topic/flood", "auto").await;
-    let mut good = world.client().await;
-    good.subscribe("sub-0", "/topic/flood", "auto").await;
-    let mut publisher = world.client().await;
-    flood(&mut publisher, &mut good, FLOOD).await;
+    let mut slow = flooded(&world).await;
     let (mut got, mut dropped) = (0, 0);
     while got + dropped < FLOOD as u64 {
         let message = slow.expect("MESSAGE").await;

@@ -5,6 +5,7 @@ use protocols::broker::{
     Address, BrokerErrorKind, Message, Outcome, Properties, QueueOptions, Value, Verdict,
 };
 use protocols::text::Text;
+use rabbitmq_node::eventually;
 
 use crate::support::{
     Client, Delivery, Fixture, exchange, existing, message, queue, table, text, topic, with,
@@ -142,9 +143,11 @@ pub(crate) async fn a_queue_that_nobody_uses_goes(fixture: Fixture) {
 }
 
 async fn until_unroutable(client: &mut Client, name: &str) {
-    while client.try_publish(existing(name), message("m")).await != Ok(Outcome::Unroutable) {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    eventually("the queue to be gone", async || {
+        let outcome = client.try_publish(existing(name), message("m")).await;
+        (outcome == Ok(Outcome::Unroutable)).then_some(())
+    })
+    .await;
 }
 
 // Length
