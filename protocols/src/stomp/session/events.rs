@@ -3,7 +3,8 @@
 //! *Spec.* STOMP 1.2 §MESSAGE, §RECEIPT, §ERROR. A refused command, a message that was not taken, a
 //! subscription that the broker ended, and a broker that went away are answered by ERROR, and the
 //! connection is closed: STOMP knows no lesser answer. [`Switch::OpenAfterError`] leaves it open
-//! where only a subscription has ended.
+//! where only a subscription has ended, and a client that asked for soft errors is told of all but the
+//! last by a MESSAGE.
 
 use crate::broker::{
     BrokerError, BrokerErrorKind, Command, DeliveryTag, Event, Outcome, Publication,
@@ -58,23 +59,13 @@ impl StompSession {
         }
         let active = self.subscriptions.get_mut(id).filter(|it| it.is_active());
         let Some(subscription) = active else {
-            actions.commands.push(Command::Settle {
-                subscription: id,
-                up_to: tag,
-                verdict: Verdict::Requeue,
-                cumulative: false,
-            });
+            actions.commands.push(settle_one(id, tag, Verdict::Requeue));
             return;
         };
         // What is for one user is for no pattern and no queue of another's.
         let sees_all = || self.policy.stomp.may_send_to_users(&self.user);
         if !subscription.may_see(publication, &self.user, sees_all) {
-            actions.commands.push(Command::Settle {
-                subscription: id,
-                up_to: tag,
-                verdict: Verdict::Accept,
-                cumulative: false,
-            });
+            actions.commands.push(settle_one(id, tag, Verdict::Accept));
             return;
         }
         let bytes = self.messages.encode(subscription, tag, redelivered, publication);
@@ -194,3 +185,8 @@ impl StompSession {
 
 /// The words of RabbitMQ's plugin.
 const CANCELED: &str = "Server cancelled subscription";
+
+/// Ends a delivery that does not go to the client.
+const fn settle_one(subscription: SubscriptionId, tag: DeliveryTag, verdict: Verdict) -> Command {
+    Command::Settle { subscription, up_to: tag, verdict, cumulative: false }
+}
