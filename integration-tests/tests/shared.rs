@@ -252,7 +252,7 @@ async fn a_client_goes_on_after_errors_if_it_wants_to(world: World) {
         assert_eq!(told.expect_header("destination"), "/gateway/errors");
         assert_eq!((told.expect_header("code"), told.expect_header("receipt-id")), (code, code));
     }
-    publish(&mut client, "/queue/mine", "still here").await;
+    client.send("SEND", &[("destination", "/queue/mine")], "still here").await;
     client.expect_message("still here").await;
 }
 
