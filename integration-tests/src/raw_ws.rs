@@ -239,11 +239,6 @@ impl RawWs {
         let reason = String::from_utf8(reason.to_vec()).expect("a close reason is UTF-8");
         Closing { code, reason }
     }
-
-    /// Hangs up without a word.
-    pub fn cut(self) {
-        drop(self);
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A STOMP client over [`RawWs`], written from the specification (STOMP 1.2, §Augmented BNF).
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -95,6 +96,9 @@ pub struct StompClient {
     wire: Wire,
     /// Received and not yet taken.
     buffer: Vec<u8>,
+    /// Messages that came before a receipt and are not yet taken, and whether each was binary. They
+    /// come before what is in `buffer`.
+    early: VecDeque<(StompFrame, bool)>,
     /// Whether the last message was binary.
     binary: bool,
     /// Receipts asked for so far; names the next one.
@@ -121,7 +125,7 @@ impl StompClient {
     }
 
     const fn on(wire: Wire) -> Self {
-        Self { wire, buffer: Vec::new(), binary: false, receipts: 0 }
+        Self { wire, buffer: Vec::new(), early: VecDeque::new(), binary: false, receipts: 0 }
     }
 
     /// Opens a WebSocket at `/ws` and logs in as `guest` with STOMP 1.2.
@@ -188,7 +192,9 @@ impl StompClient {
         }
     }
 
-    /// As [`send`](Self::send), and waits for the receipt; panics if anything else comes first.
+    /// As [`send`](Self::send), and waits for the receipt; panics if anything else comes first. But
+    /// what a SEND or a COMMIT brings this client may come before its receipt, for nobody promises an
+    /// order of the two: such messages are kept, and come next.
     pub async fn send_confirmed(
         &mut self,
         verb: &str,
@@ -196,8 +202,31 @@ impl StompClient {
         body: impl AsRef<[u8]>,
     ) {
         let receipt = self.request(verb, headers, body).await;
-        let frame = self.expect("RECEIPT").await;
-        assert_eq!(frame.header("receipt-id"), Some(receipt.as_str()), "{frame:?}");
+        let publishes = matches!(verb, "SEND" | "COMMIT");
+        let mut early = VecDeque::new();
+        let answer = loop {
+            match self.frame().await {
+                (frame, is_binary) if publishes && frame.verb == "MESSAGE" => {
+                    early.push_back((frame, is_binary));
+                }
+                (frame, _) => break frame,
+            }
+        };
+        // Those that were kept before came first: they are in it.
+        self.early = early;
+        assert_receipt(&answer, &receipt);
+    }
+
+    /// As [`send_confirmed`](Self::send_confirmed), and panics if a message comes first, or was kept.
+    /// So the receipt of what brings this client nothing proves that nothing has come before it.
+    pub async fn send_confirmed_alone(
+        &mut self,
+        verb: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) {
+        let receipt = self.request(verb, headers, body).await;
+        assert_receipt(&self.recv().await, &receipt);
     }
 
     /// As [`send`](Self::send), asking for a receipt; returns its id without waiting for it.
@@ -221,11 +250,16 @@ impl StompClient {
 
     /// The next frame, heart-beats skipped; panics if the connection ends.
     pub async fn recv(&mut self) -> StompFrame {
+        self.frame().await.0
+    }
+
+    /// As [`recv`](Self::recv), with whether it came in a binary message.
+    async fn frame(&mut self) -> (StompFrame, bool) {
         // Heart-beats come for as long as the connection is there, whatever else does not.
         let frame = async {
             loop {
                 match self.incoming().await {
-                    Incoming::Frame(frame, _) => return frame,
+                    Incoming::Frame(frame, is_binary) => return (frame, is_binary),
                     Incoming::HeartBeat => {}
                     Incoming::Closed(closing) => panic!("the server closed: {closing:?}"),
                 }
@@ -251,6 +285,9 @@ impl StompClient {
 
     /// Whatever comes next. Pings are answered.
     pub async fn incoming(&mut self) -> Incoming {
+        if let Some((frame, is_binary)) = self.early.pop_front() {
+            return Incoming::Frame(frame, is_binary);
+        }
         loop {
             if let Some(incoming) = self.take_buffered() {
                 return incoming;
@@ -296,8 +333,10 @@ impl StompClient {
         Some(Incoming::Frame(frame, self.binary))
     }
 
-    /// Reads until the server closes; whatever it sends before is dropped.
+    /// Reads until the server closes; whatever it sends before is dropped. Panics if a message was
+    /// kept: it would be dropped unseen.
     pub async fn closing(&mut self) -> Closing {
+        self.assert_all_taken();
         loop {
             if let Incoming::Closed(closing) = self.incoming().await {
                 return closing;
@@ -307,15 +346,106 @@ impl StompClient {
 
     /// Hangs up without a word.
     pub fn cut(self) {
-        if let Wire::Ws(ws) = self.wire {
-            ws.cut();
+        drop(self);
+    }
+
+    fn assert_all_taken(&self) {
+        assert!(self.early.is_empty(), "before a receipt, and nobody took it: {:?}", self.early);
+    }
+}
+
+/// A message before a receipt fails a test that does not take it, at the latest here.
+impl Drop for StompClient {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_all_taken();
         }
     }
+}
+
+fn assert_receipt(frame: &StompFrame, receipt: &str) {
+    let got = (frame.verb.as_str(), frame.header("receipt-id"));
+    let body = String::from_utf8_lossy(&frame.body);
+    assert_eq!(got, ("RECEIPT", Some(receipt)), "{frame:?}, body {body:?}");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::TcpListener;
+
+    /// A client, and a server that has said all this before it is asked: messages, by their bodies,
+    /// and other frames, by their verbs. Each RECEIPT is that of the client's first frame.
+    async fn told(frames: &[&str]) -> (StompClient, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let client = StompClient::over_tcp(listener.local_addr().unwrap()).await;
+        let (mut server, _) = listener.accept().await.unwrap();
+        for frame in frames {
+            let bytes = match frame.starts_with(char::is_uppercase) {
+                true => frame_bytes(frame, &[("receipt-id", "receipt-1")], ""),
+                false => frame_bytes("MESSAGE", &[], frame),
+            };
+            server.write_all(&bytes).await.unwrap();
+        }
+        (client, server)
+    }
+
+    #[tokio::test]
+    async fn messages_before_the_receipt_of_a_send_come_next_and_in_order() {
+        let (mut client, server) = told(&["a", "b", "c", "RECEIPT", "d"]).await;
+        client.send_confirmed("SEND", &[], "").await;
+        client.expect_message("a").await;
+        assert!(matches!(client.incoming().await, Incoming::Frame(frame, _) if frame.body == b"b"));
+        client.expect_message("c").await;
+        client.expect_message("d").await;
+        drop(server);
+        client.closing().await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "\"ERROR\"")]
+    async fn an_error_before_the_receipt_fails() {
+        let (mut client, _server) = told(&["a", "ERROR", "RECEIPT"]).await;
+        client.send_confirmed("SEND", &[], "").await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "\"MESSAGE\"")]
+    async fn a_message_before_the_receipt_of_another_frame_fails() {
+        let (mut client, _server) = told(&["a", "RECEIPT"]).await;
+        client.send_confirmed("UNSUBSCRIBE", &[], "").await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "\"MESSAGE\"")]
+    async fn a_message_before_a_receipt_that_comes_alone_fails() {
+        let (mut client, _server) = told(&["a", "RECEIPT"]).await;
+        client.send_confirmed_alone("SEND", &[], "").await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "\"MESSAGE\"")]
+    async fn a_message_that_was_kept_fails_where_the_receipt_comes_alone() {
+        let (mut client, _server) = told(&["a", "RECEIPT"]).await;
+        client.send_confirmed("SEND", &[], "").await;
+        client.send_confirmed_alone("SEND", &[], "").await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "nobody took it")]
+    async fn a_message_that_was_kept_is_missed_at_the_end_of_the_connection() {
+        let (mut client, server) = told(&["a", "RECEIPT"]).await;
+        client.send_confirmed("SEND", &[], "").await;
+        drop(server);
+        client.closing().await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "nobody took it")]
+    async fn a_message_that_was_kept_is_missed_at_the_end_of_the_test() {
+        let (mut client, _server) = told(&["a", "RECEIPT"]).await;
+        client.send_confirmed("SEND", &[], "").await;
+    }
 
     #[test]
     fn frames_are_read_back_as_they_are_written() {

@@ -38,7 +38,8 @@ async fn bodies(client: &mut StompClient, count: usize) -> Vec<String> {
 
 /// Nothing comes before the answer to a frame.
 async fn expect_nothing(client: &mut StompClient) {
-    client.send_confirmed("SEND", &[("destination", "/exchange/amq.fanout/nobody")], "").await;
+    let nowhere = [("destination", "/exchange/amq.fanout/nobody")];
+    client.send_confirmed_alone("SEND", &nowhere, "").await;
 }
 
 const AS_IT_IS: Change = |_| {};
@@ -238,7 +239,8 @@ async fn a_client_goes_on_after_errors_if_it_wants_to(world: World) {
     client.subscribe("0", "/queue/mine", "auto").await;
     let full =
         [("destination", "/queue/full"), ("x-max-length", "1"), ("x-overflow", "reject-publish")];
-    client.send_confirmed("SEND", &full, "taken").await;
+    // An error would be a message here.
+    client.send_confirmed_alone("SEND", &full, "taken").await;
     let cases: [Case<'_>; 5] = [
         ("SEND", &[("destination", "/exchange/none/k")], "not_found"),
         ("SEND", &full, "rejected"),

@@ -192,10 +192,11 @@ async fn every_frame_that_may_ask_for_a_receipt_gets_it(world: World) {
     let mut client = world.client().await;
     let subscription = [("id", "sub"), ("destination", QUEUE), ("ack", "client-individual")];
     client.send_confirmed("SUBSCRIBE", &subscription, "").await;
-    client.send_confirmed("SEND", &[("destination", "/queue/other")], "x").await;
+    // None of this is for the subscription.
+    client.send_confirmed_alone("SEND", &[("destination", "/queue/other")], "x").await;
     for end in ["COMMIT", "ABORT"] {
         client.send_confirmed("BEGIN", &[("transaction", "t")], "").await;
-        client.send_confirmed(end, &[("transaction", "t")], "").await;
+        client.send_confirmed_alone(end, &[("transaction", "t")], "").await;
     }
     for verdict in ["NACK", "ACK"] {
         publish(&mut client, QUEUE, verdict).await;
@@ -270,7 +271,8 @@ async fn a_nacked_message_comes_again_at_its_old_place(world: World) {
     client.send_confirmed("SUBSCRIBE", &headers, "").await;
     publish(&mut client, QUEUE, "first").await;
     let first = client.expect_message("first").await;
-    client.send_confirmed("SEND", &[("destination", QUEUE)], "second").await;
+    // It has to wait for the first.
+    client.send_confirmed_alone("SEND", &[("destination", QUEUE)], "second").await;
     client.send("NACK", &[("id", first.expect_header("ack"))], "").await;
     let first = client.expect_message("first").await;
     assert_eq!(first.header("redelivered"), Some("true"));
@@ -468,7 +470,7 @@ async fn a_reply_comes_back_without_a_subscription(world: World) {
             ("destination", request.expect_header("reply-to")),
             ("correlation-id", request.expect_header("correlation-id")),
         ];
-        service.send_confirmed("SEND", &reply, "answer").await;
+        service.send_confirmed_alone("SEND", &reply, "answer").await;
         let reply = client.expect("MESSAGE").await;
         assert_eq!(reply.expect_header("subscription"), "/temp-queue/replies");
         assert_eq!((reply.expect_header("correlation-id"), &reply.body[..]), (n, &b"answer"[..]));
