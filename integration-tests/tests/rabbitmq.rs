@@ -352,6 +352,7 @@ async fn a_killed_broker_leaves_no_receipt_unaccounted_for() {
     let gateway = TestGateway::rabbitmq(&vhost).start().await;
     let mut publisher = log_in(&gateway, &vhost).await;
     publish(&mut publisher, QUEUE, "0").await;
+    node.sync().await;
     let headers = [("destination", QUEUE), ("persistent", "true")];
     for n in 1..=500 {
         publisher.request("SEND", &headers, n.to_string()).await;

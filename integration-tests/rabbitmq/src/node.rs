@@ -162,6 +162,15 @@ impl Node {
         written.expect("the pipe to the broker is ours");
     }
 
+    /// Waits until what was declared is on disk. RabbitMQ confirms messages in a durable queue before
+    /// Mnesia has written that there is such a queue: a node that is killed right then has lost both.
+    pub async fn sync(&self) {
+        let done = self.directory.join("synced");
+        let written = format!("file:write_file({:?}, <<>>)", done.display().to_string());
+        self.evaluate(&format!("ok = mnesia:sync_log(), {written}"));
+        eventually("the log on disk", async || fs::remove_file(&done).ok()).await;
+    }
+
     /// A new virtual host with a new user who may do everything in it.
     pub async fn vhost(&self) -> Vhost {
         let number = self.vhosts.fetch_add(1, Ordering::Relaxed);
