@@ -78,6 +78,11 @@ pub trait Link: Send {
     /// when the owner has submitted all it has for now. An adapter that acts at once needs none.
     fn flush(&mut self) {}
 
+    /// Sees to what concerns others, while the owner has no use for events: that another link goes on with
+    /// the resumable session of this one, which has to let go of what it has. Wakes when there is such a
+    /// thing. A link without such a session has nothing to see to.
+    fn attend(&mut self, _: &mut Context<'_>) {}
+
     /// The next thing the broker reports, in order. While it is pending, an answer to a command
     /// wakes like everything else, even if the command is carried out inside
     /// [`submit`](Self::submit).

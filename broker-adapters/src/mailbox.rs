@@ -125,10 +125,7 @@ impl<T: Weight> Mailbox<T> {
         let mut state = lock(&self.state);
         state.taken = 0;
         if state.items.is_empty() && !state.refused {
-            match &mut state.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
+            state.wait(cx);
             return Poll::Pending;
         }
         mem::swap(&mut state.items, batch);
@@ -138,6 +135,18 @@ impl<T: Weight> Mailbox<T> {
             state.refused = false;
         }
         Poll::Ready(Taken { has_room_again })
+    }
+
+    /// Whether anything that waits is `wanted`. If not, the receiver waits for whatever comes next.
+    ///
+    /// *Cost.* O(n) in what waits.
+    pub fn poll_any(&self, cx: &Context<'_>, wanted: impl FnMut(&T) -> bool) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.items.iter().any(wanted) {
+            return Poll::Ready(());
+        }
+        state.wait(cx);
+        Poll::Pending
     }
 
     /// The receiver, if it waits: to wake it for something that did not come through here.
@@ -170,6 +179,15 @@ impl<T: Weight> Mailbox<T> {
         state.waiting = 0;
         state.waker = None;
         mem::take(&mut state.items)
+    }
+}
+
+impl<T> State<T> {
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
     }
 }
 

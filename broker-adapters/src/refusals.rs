@@ -36,6 +36,22 @@ pub(crate) fn no_inbox(id: u64) -> BrokerError {
     not_found(format!("there is no inbox {id}"))
 }
 
+pub(crate) fn not_lasting() -> BrokerError {
+    precondition_failed("only a subscription to a topic or an exchange can be resumed")
+}
+
+pub(crate) fn no_session() -> BrokerError {
+    precondition_failed("there is no session that could be resumed")
+}
+
+pub(crate) fn session_exists() -> BrokerError {
+    precondition_failed("there is a session that can be resumed already")
+}
+
+pub(crate) fn session_taken_over() -> BrokerError {
+    resource_locked("another connection goes on with this session")
+}
+
 pub(crate) fn text_too_long(what: &str, bytes: usize) -> BrokerError {
     precondition_failed(format!("{what} has {bytes} bytes, more than {MAX_NAME}"))
 }

@@ -10,6 +10,7 @@ mod embedded_only;
 mod inbox;
 mod named;
 mod rabbitmq_only;
+mod resume;
 mod support;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use protocols::broker::{
     BrokerErrorKind, Command, Event, Message, Outcome, Properties, QueueOptions, Value, Verdict,
 };
 use protocols::text::Text;
+use resume::*;
 use support::{
     Client, Delivery, Fixture, auto_delete, credentials, exchange, exclusive, existing, message,
     queue, topic,
@@ -731,6 +733,19 @@ macro_rules! contract {
             an_inbox_goes_with_its_subscription_or_its_link,
             a_subscriber_is_served_only_after_it_was_told_so,
             what_is_published_after_a_subscription_was_asked_for_reaches_it,
+            a_session_that_is_not_known_begins,
+            what_was_published_meanwhile_is_there_in_order,
+            what_was_not_settled_comes_again_and_what_was_does_not,
+            a_link_that_goes_on_cancels_the_session_of_the_one_before,
+            a_lasting_subscription_goes_on_once_the_one_before_has_left,
+            a_link_that_takes_no_events_lets_go_all_the_same,
+            a_link_has_one_session_and_a_session_its_own_name,
+            only_a_topic_or_an_exchange_in_a_session_lasts,
+            an_unsubscribed_lasting_queue_goes_on_to_collect,
+            a_lasting_queue_that_was_deleted_begins_anew,
+            a_session_that_was_ended_is_not_there,
+            a_lasting_subscription_takes_what_fits_its_pattern_or_binding,
+            lasting_subscriptions_of_one_session_are_independent,
         ]);
     };
 }

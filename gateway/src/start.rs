@@ -201,6 +201,8 @@ impl Backend {
             memory_limit: settings.memory_limit.0,
             link_buffer: settings.link_buffer.0,
             private_queue_bytes: settings.private_queue_bytes.0,
+            resume_messages: settings.resume_messages,
+            resume_bytes: settings.resume_bytes.0,
             max_queues: settings.max_queues,
             max_private_queues: settings.max_private_queues,
             max_topic_words: settings.max_topic_words,

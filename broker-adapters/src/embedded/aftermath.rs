@@ -31,7 +31,11 @@ impl Vhost {
         let mut effects = Effects::default();
         queue.look_again(&mut effects);
         if queue.is_expired() {
-            self.delete_if_expired(queue);
+            if queue.role.is_resumable() {
+                self.end_if_expired(queue, &mut effects);
+            } else {
+                self.delete_if_expired(queue);
+            }
         }
         self.conclude(&mut effects);
     }

@@ -126,6 +126,17 @@ impl Arguments {
         Ok(read)
     }
 
+    /// Of the queue that stands for a resumable session.
+    pub(super) fn of_session(lifetime: Duration) -> Self {
+        Self { expires: Some(lifetime), ..Self::default() }
+    }
+
+    /// Of a lasting queue, which keeps so many messages, for so long without a consumer.
+    pub(super) fn of_lasting(messages: usize, lifetime: Duration) -> Self {
+        let (max_length, single_active_consumer) = (Some(messages), true);
+        Self { max_length, single_active_consumer, ..Self::of_session(lifetime) }
+    }
+
     /// AMQP 0-9-1 `queue.declare`, rule *equivalent*: what is asked for must be what is there.
     pub(super) fn check_equivalence(
         &self,

@@ -72,13 +72,21 @@ impl Consumers {
         id
     }
 
-    pub(super) fn remove(&mut self, id: ConsumerId) {
-        self.all.remove(&id);
+    /// Whether it was there.
+    pub(super) fn remove(&mut self, id: ConsumerId) -> bool {
+        let was_there = self.all.remove(&id).is_some();
         self.waiting.retain(|(_, waiting)| *waiting != id);
         if self.active == Some(id) {
             self.active = None;
             self.activate();
         }
+        was_there
+    }
+
+    /// The single active consumer, if there is one.
+    pub(super) fn active(&self) -> Option<(ConsumerId, &Consumer)> {
+        let id = self.active?;
+        self.all.get(&id).map(|served| (id, &served.consumer))
     }
 
     /// Removes all of them.

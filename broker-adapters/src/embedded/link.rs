@@ -23,6 +23,7 @@ use super::effects::{Effects, Reason};
 use super::notice::{Consumer, Entry, Notice};
 use super::owned::Owned;
 use super::queue::Queue;
+use super::resume::{Asked, Resumed};
 use super::vhost::{Routed, Vhost};
 use super::{LinkId, refusals};
 use crate::Link;
@@ -42,6 +43,9 @@ pub(super) struct EmbeddedLink {
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     /// Exclusive queues, which go with this link.
     owned: Owned,
+    /// The subscription that stands for the resumable session it has, until that is over or
+    /// another link goes on with the session.
+    session: Option<SubscriptionId>,
     /// The subscription that was given something last when the mailbox had room again. Any at first.
     resumed_last: SubscriptionId,
     next_tag: u64,
@@ -83,6 +87,7 @@ impl EmbeddedLink {
             answers: VecDeque::new(),
             subscriptions: BTreeMap::new(),
             owned: Owned::by(id),
+            session: None,
             resumed_last: SubscriptionId(0),
             next_tag: 1,
             is_parked: false,
@@ -113,25 +118,38 @@ impl EmbeddedLink {
     ) -> Result<(), BrokerError> {
         let priority = self.priority(arguments, named(&from, options))?;
         let consumer = self.new_consumer(id, prefetch, priority)?;
-        let (queue, running) = self.vhost.subscribe(
-            &mut self.owned,
-            from,
-            options,
-            consumer.clone(),
-            &mut self.effects,
-        )?;
-        let running = Some(running);
-        let outstanding = VecDeque::new();
-        self.subscriptions.insert(id, Subscription { queue, consumer, running, outstanding });
+        let (queue, running) = if let Some(lasting) = &options.lasting {
+            let session = self.session.and_then(|id| self.subscriptions.get(&id));
+            let session = &session.ok_or_else(refusals::no_session)?.queue;
+            let (options, own) = ((options, lasting), consumer.clone());
+            self.vhost.subscribe_lasting(self.id, session, from, options, own, &mut self.effects)?
+        } else {
+            let (owned, own) = (&mut self.owned, consumer.clone());
+            self.vhost.subscribe(owned, from, options, own, &mut self.effects)?
+        };
+        self.subscriptions.insert(id, Subscription::new(queue, consumer, running));
         Ok(())
+    }
+
+    /// Whether the session was there.
+    fn resume_session(&mut self, id: SubscriptionId, asked: Asked) -> Result<bool, BrokerError> {
+        if self.session.is_some() {
+            return Err(refusals::session_held());
+        }
+        let consumer = self.new_consumer(id, 1, 0)?;
+        let own = consumer.clone();
+        let Resumed { queue, consumer: running, found } =
+            self.vhost.resume_session(self.id, asked, own, &mut self.effects)?;
+        self.subscriptions.insert(id, Subscription::new(queue, consumer, running));
+        self.session = Some(id);
+        Ok(found)
     }
 
     fn open_inbox(&mut self, id: SubscriptionId, prefetch: u16) -> Result<(), BrokerError> {
         let consumer = self.new_consumer(id, prefetch, 0)?;
         let (queue, running) =
             self.vhost.open_inbox(self.id, consumer.clone(), &mut self.effects)?;
-        let (running, outstanding) = (Some(running), VecDeque::new());
-        self.subscriptions.insert(id, Subscription { queue, consumer, running, outstanding });
+        self.subscriptions.insert(id, Subscription::new(queue, consumer, running));
         Ok(())
     }
 
@@ -183,17 +201,19 @@ impl EmbeddedLink {
         let Some(running) = subscription.running.take() else {
             return;
         };
-        let batch = mem::take(&mut self.batch).into_iter();
-        let (own, others): (VecDeque<_>, VecDeque<_>) = batch.partition(|n| n.subscription() == id);
-        self.batch = others;
-        let mut returned = own.into_iter().filter_map(Notice::into_entry).collect();
+        let mut returned = take_of(&mut self.batch, id).collect();
         let Subscription { queue, consumer, .. } = subscription;
         queue.detach(running, consumer, &mut returned, &mut self.effects);
-        if delete {
+        if delete && queue.role.is_resumable() {
+            self.vhost.end(self.id, queue, &mut self.effects);
+        } else if delete {
             self.vhost.delete_for_all(queue, &mut self.effects);
             self.owned.forget(queue);
         } else if queue.traits.auto_delete {
             self.vhost.delete_if_unused(queue);
+        }
+        if self.session == Some(id) {
+            self.session = None;
         }
         if subscription.outstanding.is_empty() {
             self.subscriptions.remove(&id);
@@ -216,9 +236,13 @@ impl EmbeddedLink {
             return;
         }
         let Subscription { queue, running, .. } = subscription;
+        if queue.role.is_lasting() && verdict != Verdict::Requeue {
+            let places = settled.iter().map(|settled| settled.entry.place);
+            queue.close_gaps(places, verdict != Verdict::Skip);
+        }
         let mut returned = Vec::new();
         match verdict {
-            Verdict::Accept => {}
+            Verdict::Accept | Verdict::Skip => {}
             Verdict::Requeue => returned.extend(settled.drain(..).map(Outstanding::seen)),
             Verdict::Discard => {
                 for Outstanding { entry, .. } in settled.drain(..) {
@@ -244,13 +268,41 @@ impl EmbeddedLink {
                 subscription.outstanding.push_back(Outstanding { tag, entry });
                 Some(Event::Delivery { subscription: id, tag, redelivered, publication })
             }
+            Notice::Gap { subscription } => self
+                .subscriptions
+                .contains_key(&subscription)
+                .then_some(Event::Gap { subscription }),
             Notice::Canceled { subscription: id, error } => {
+                if self.session == Some(id) {
+                    self.session = None;
+                    self.leave_lasting();
+                }
                 // Its queue is no more: there is nothing that what is outstanding could go back to.
                 let subscription = self.subscriptions.remove(&id)?;
                 subscription.running?;
                 Some(Event::Canceled { subscription: id, error })
             }
         }
+    }
+
+    /// Another link has the session: its lasting subscriptions end, and what they have goes back at once.
+    fn leave_lasting(&mut self) {
+        let lasting = self.subscriptions.iter().filter(|(_, it)| it.queue.role.is_lasting());
+        for id in lasting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let Some(lost) = self.subscriptions.remove(&id) else {
+                continue;
+            };
+            let Subscription { queue, consumer, running, outstanding } = lost;
+            let mut returned: Vec<_> = outstanding.into_iter().map(Outstanding::seen).collect();
+            returned.extend(take_of(&mut self.batch, id));
+            match running {
+                Some(running) => {
+                    queue.detach(running, &consumer, &mut returned, &mut self.effects);
+                }
+                None => queue.settle(None, 0, &mut returned, &mut self.effects),
+            }
+        }
+        self.vhost.conclude(&mut self.effects);
     }
 
     /// The mailbox has room again: queues may go on, in turns. A deep queue takes all the room there
@@ -302,6 +354,13 @@ impl Link for EmbeddedLink {
                 let outcome = self.open_inbox(subscription, prefetch);
                 Some(answered(outcome, token, Event::Subscribed { token }))
             }
+            Command::Resume { token, subscription, known, fresh, lifetime } => {
+                let asked = Asked { known, fresh, lifetime };
+                Some(match self.resume_session(subscription, asked) {
+                    Ok(found) => Event::Resumed { token, found },
+                    Err(error) => Event::Failed { token, error },
+                })
+            }
             Command::Bind { token, inbox, topic } => {
                 let outcome =
                     self.inbox(inbox).and_then(|queue| self.vhost.bind(inbox, queue, topic));
@@ -328,6 +387,15 @@ impl Link for EmbeddedLink {
             }
         }
         self.vhost.conclude(&mut self.effects);
+    }
+
+    fn attend(&mut self, cx: &mut Context<'_>) {
+        let Some(session) = self.session else { return };
+        let is_loss = |notice: &Notice| matches!(notice, Notice::Canceled { subscription, .. } if *subscription == session);
+        if self.batch.iter().any(is_loss) || self.mailbox.poll_any(cx, is_loss).is_ready() {
+            self.session = None;
+            self.leave_lasting();
+        }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -396,6 +464,10 @@ impl Leaving {
 }
 
 impl Subscription {
+    fn new(queue: Arc<Queue>, consumer: Consumer, running: ConsumerId) -> Self {
+        Self { queue, consumer, running: Some(running), outstanding: VecDeque::new() }
+    }
+
     /// Takes one delivery, or all up to one, out of the ledger.
     fn take(&mut self, up_to: DeliveryTag, cumulative: bool) -> SmallVec<[Outstanding; 1]> {
         if cumulative {
@@ -414,6 +486,17 @@ impl Outstanding {
     fn seen(self) -> Entry {
         Entry { redelivered: true, ..self.entry.compacted() }
     }
+}
+
+/// Takes the entries of one subscription out.
+fn take_of(
+    batch: &mut VecDeque<Notice>,
+    id: SubscriptionId,
+) -> impl Iterator<Item = Entry> + use<> {
+    let all = mem::take(batch).into_iter();
+    let (own, others): (VecDeque<_>, VecDeque<_>) = all.partition(|it| it.subscription() == id);
+    *batch = others;
+    own.into_iter().filter_map(Notice::into_entry)
 }
 
 /// What the client calls the queue, if it does.

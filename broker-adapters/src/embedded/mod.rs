@@ -21,8 +21,12 @@
 //!   queues, or go to other consumers.
 //! - Messages in the private queue of one subscription: [`Settings::private_queue_bytes`]. Above it
 //!   the subscription is canceled, so that one slow reader cannot make every publisher wait.
+//! - Messages in the queue of one lasting subscription: [`Settings::resume_messages`] and
+//!   [`Settings::resume_bytes`]. Above either the oldest go, for nobody may be there who could be told to hurry;
+//!   whoever goes on learns that they are missing.
 //! - Queues: [`Settings::max_queues`] for those that clients name, together with their bindings, and, apart from them, so that no
 //!   one who makes up names keeps others from subscribing, [`Settings::max_private_queues`].
+//!   A resumable session counts as a private queue, and so does each of its lasting ones, until they go.
 //! - Bindings: those of a private queue count as private queues but for the first, those of others as
 //!   queues. A binding
 //!   costs routing about 300 bytes for each word of its key.
@@ -44,6 +48,12 @@
 //! dead-lettered as there, with the same `x-death`. Quorum queues, streams and what belongs to them
 //! are refused by name.
 //!
+//! # Resumable sessions
+//! What a lasting subscription has not been given, and what it had and did not settle, is there for the
+//! link that goes on with the session, in order (`resume.rs`). Whatever had to make room is told of
+//! before the next delivery behind it, until that is settled (`gap.rs`); messages whose time was over
+//! are not missing. Like everything here, sessions end with the process.
+//!
 //! # Deviations from AMQP 0-9-1 and RabbitMQ
 //! - Nothing survives the process: `durable` and `persistent` are kept, compared and passed on.
 //! - Exchanges are the predeclared ones and those of [`Settings::exchanges`].
@@ -60,6 +70,7 @@ mod consumers;
 mod deaths;
 mod effects;
 mod exchange;
+mod gap;
 mod held;
 mod link;
 mod matcher;
@@ -70,6 +81,9 @@ mod owned;
 mod queue;
 mod ready;
 mod refusals;
+mod resume;
+mod role;
+mod shared;
 mod timers;
 mod topology;
 mod users;
@@ -89,8 +103,9 @@ use protocols::text::Text;
 use crate::{Broker, Identity, Link};
 use exchange::Exchange;
 use link::EmbeddedLink;
+use shared::Shared;
 use users::Users;
-use vhost::{Shared, Vhost};
+use vhost::Vhost;
 
 pub use exchange::ExchangeKind;
 pub use users::User;
@@ -118,10 +133,16 @@ pub struct Settings {
     /// as too slow, counted with 536 bytes for each message beside its own: with the default,
     /// 64 MiB, some 100,000 messages of 100 bytes.
     pub private_queue_bytes: usize,
+    /// Most messages that wait in the queue of one lasting subscription: with one more the oldest makes
+    /// room, and the subscriber is told. Default 10,000.
+    pub resume_messages: usize,
+    /// Most bytes of such messages, likewise, counted as in a private queue. Default 4 MiB: nobody may
+    /// come for them, and what waits in all queues holds publishers back.
+    pub resume_bytes: usize,
     /// Most queues at a time that clients have named, in all virtual hosts. Default 100,000.
     pub max_queues: usize,
-    /// Most private queues at a time, in all virtual hosts: subscriptions to topics and exchanges.
-    /// Default 100,000.
+    /// Most private queues at a time, in all virtual hosts: subscriptions to topics and exchanges, lasting
+    /// ones and resumable sessions themselves included. Default 100,000.
     pub max_private_queues: usize,
     /// Most words of a routing key or pattern of a topic exchange. Default 32.
     pub max_topic_words: usize,
@@ -154,6 +175,8 @@ impl Default for Settings {
             memory_limit: 256 << 20,
             link_buffer: 1 << 20,
             private_queue_bytes: 64 << 20,
+            resume_messages: 10_000,
+            resume_bytes: 4 << 20,
             max_queues: 100_000,
             max_private_queues: 100_000,
             max_topic_words: 32,
@@ -177,6 +200,11 @@ struct Inner {
 /// Names a link. Unique in its broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct LinkId(u64);
+
+impl LinkId {
+    /// No link is that.
+    const NONE: Self = Self(u64::MAX);
+}
 
 impl Embedded {
     /// A broker with nothing in it but the exchanges of each virtual host.

@@ -23,8 +23,18 @@ pub(super) struct Entry {
 /// What comes to a link from queues.
 #[derive(Debug)]
 pub(super) enum Notice {
-    Delivery { subscription: SubscriptionId, entry: Entry },
-    Canceled { subscription: SubscriptionId, error: BrokerError },
+    Delivery {
+        subscription: SubscriptionId,
+        entry: Entry,
+    },
+    /// Messages were lost before the next delivery. At most one for each delivery, and one more.
+    Gap {
+        subscription: SubscriptionId,
+    },
+    Canceled {
+        subscription: SubscriptionId,
+        error: BrokerError,
+    },
 }
 
 /// Someone who takes from a queue.
@@ -57,16 +67,16 @@ impl Entry {
 impl Notice {
     pub(super) const fn subscription(&self) -> SubscriptionId {
         match self {
-            Self::Delivery { subscription, .. } | Self::Canceled { subscription, .. } => {
-                *subscription
-            }
+            Self::Delivery { subscription, .. }
+            | Self::Gap { subscription }
+            | Self::Canceled { subscription, .. } => *subscription,
         }
     }
 
     pub(super) fn into_entry(self) -> Option<Entry> {
         match self {
             Self::Delivery { entry, .. } => Some(entry),
-            Self::Canceled { .. } => None,
+            Self::Gap { .. } | Self::Canceled { .. } => None,
         }
     }
 }
@@ -75,7 +85,7 @@ impl Weight for Notice {
     fn weight(&self) -> usize {
         match self {
             Self::Delivery { entry, .. } => entry.held.size(),
-            Self::Canceled { .. } => 0,
+            Self::Gap { .. } | Self::Canceled { .. } => 0,
         }
     }
 }

@@ -51,6 +51,7 @@ mod tests {
 
     use super::super::arguments::Arguments;
     use super::super::queue::Traits;
+    use super::super::role::Role;
     use super::*;
 
     #[test]
@@ -59,7 +60,7 @@ mod tests {
         let traits = Traits { durable: false, auto_delete: true, owner: Some(LinkId(1)) };
         let queue = |id| {
             let name = Text::from_static("mine");
-            Arc::new(Queue::new(id, name, traits, Arguments::default(), None))
+            Arc::new(Queue::new(id, name, traits, Arguments::default(), Role::Named))
         };
         let staying = queue(0);
         owned.add(&staying);

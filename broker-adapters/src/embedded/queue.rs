@@ -9,6 +9,8 @@
 //! what a link has been handed, and has not taken from its mailbox, expires no more unless it comes
 //! back. A queue asks to be looked at again ([`Effects::timers`]) when the next of its deadlines
 //! comes.
+//!
+//! *Losses.* A lasting queue that is full lets go of its oldest messages, and remembers that (`gap.rs`).
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::HashSet;
@@ -29,9 +31,11 @@ use super::arguments::{Arguments, Overflow};
 use super::consumers::{ConsumerId, Consumers};
 use super::effects::{Effects, Reason};
 use super::exchange::TOPIC;
+use super::gap::Gap;
 use super::held::Held;
 use super::notice::{Consumer, Entry};
 use super::ready::Ready;
+use super::role::Role;
 use crate::lock::lock;
 
 /// Most messages that expire under one lock when a timer looks, or a message is left. The timer sees
@@ -44,12 +48,9 @@ pub(super) struct Queue {
     pub(super) name: Text,
     pub(super) traits: Traits,
     pub(super) arguments: Arguments,
-    /// It is for one subscription, and goes with it.
-    pub(super) is_private: bool,
+    pub(super) role: Role,
     /// Changed while the topology is locked.
     bindings: Mutex<HashSet<Binding, RandomState>>,
-    /// Most bytes ready at a time, where that is bounded: in a private queue.
-    limit: Option<usize>,
     state: Mutex<State>,
     /// The queue was deleted: it takes nothing more, nor anything back. Changed while the state is
     /// locked, once.
@@ -88,6 +89,10 @@ struct State {
     ready: Ready,
     next_place: u64,
     consumers: Consumers,
+    /// What a lasting queue has lost.
+    gap: Gap,
+    /// How long it stays without a consumer, where that is bounded.
+    expires: Option<Duration>,
     /// Since when nobody consumes, where that is bounded.
     unused_since: Option<Instant>,
     /// When the queue asked last to be looked at again.
@@ -133,18 +138,19 @@ impl Queue {
         name: Text,
         traits: Traits,
         arguments: Arguments,
-        limit: Option<usize>,
+        role: Role,
     ) -> Self {
         let state = State {
             ready: Ready::new(arguments.max_priority),
             next_place: 0,
             consumers: Consumers::new(arguments.single_active_consumer),
+            gap: Gap::default(),
+            expires: arguments.expires,
             unused_since: arguments.expires.map(|_| Instant::now()),
             armed: None,
         };
-        let (is_private, state) = (limit.is_some(), Mutex::new(state));
-        let (bindings, ended) = (Mutex::default(), AtomicBool::new(false));
-        Self { id, name, traits, arguments, limit, is_private, bindings, state, ended }
+        let (bindings, state) = (Mutex::default(), Mutex::new(state));
+        Self { id, name, traits, arguments, role, bindings, state, ended: AtomicBool::new(false) }
     }
 
     /// Notes a binding; false if it was there.
@@ -205,8 +211,8 @@ impl Queue {
             locked.expire_some(EXPIRED_AT_ONCE);
             locked.trim();
         }
-        match self.limit {
-            Some(limit) if locked.state.ready.held_bytes() > limit => {
+        match self.role {
+            Role::Private { limit } if locked.state.ready.held_bytes() > limit => {
                 Kept::Beyond(locked.state.ready.held_bytes())
             }
             _ => Kept::Within,
@@ -226,6 +232,23 @@ impl Queue {
         locked.state.unused_since = None;
         locked.dispatch();
         id
+    }
+
+    /// The session that the queue stands for goes to another consumer, and stays for `lifetime`
+    /// without one. Returns who had it.
+    ///
+    /// *Order.* As with [`attach`](Self::attach).
+    pub(super) fn pass_on(
+        self: &Arc<Self>,
+        consumer: Consumer,
+        lifetime: Duration,
+        effects: &mut Effects,
+    ) -> (Vec<Consumer>, ConsumerId) {
+        let mut locked = self.locked(effects);
+        let before = locked.state.consumers.take();
+        locked.state.expires = Some(lifetime);
+        locked.state.unused_since = None;
+        (before, locked.state.consumers.add(consumer))
     }
 
     /// Ends a consumer and takes `returned` back, along with what still waits in its mailbox, in
@@ -276,6 +299,23 @@ impl Queue {
         locked.dispatch();
     }
 
+    /// A new queue takes the place of one that was lost, with all that was in it.
+    pub(super) fn open_gap(&self) {
+        let mut state = lock(&self.state);
+        let place = state.next_place;
+        state.next_place += 1;
+        state.gap.open(place);
+    }
+
+    /// The messages at these places of a lasting queue are done with. If they `are_seen`, who was told of
+    /// a loss before one of them has gone on from there.
+    pub(super) fn close_gaps(&self, places: impl Iterator<Item = u64>, are_seen: bool) {
+        let mut state = lock(&self.state);
+        for place in places {
+            if are_seen { state.gap.close(place) } else { state.gap.skip(place) }
+        }
+    }
+
     /// The consumer's link has room again. Returns whether anything was delivered.
     pub(super) fn resume(self: &Arc<Self>, id: ConsumerId, effects: &mut Effects) -> bool {
         let mut locked = self.locked(effects);
@@ -301,7 +341,7 @@ impl Queue {
     /// Whether nobody has consumed for as long as a queue with `x-expires` stays.
     pub(super) fn is_expired(&self) -> bool {
         let state = lock(&self.state);
-        state.unused_until(self.arguments.expires).is_some_and(|until| until <= Instant::now())
+        state.unused_until().is_some_and(|until| until <= Instant::now())
     }
 
     /// Ends the queue. Returns who still consumed from it, and what was ready, to be dropped once
@@ -321,8 +361,8 @@ impl Queue {
 
 impl State {
     /// When it goes if nobody comes.
-    fn unused_until(&self, expires: Option<Duration>) -> Option<Instant> {
-        Some(self.unused_since? + expires?)
+    fn unused_until(&self) -> Option<Instant> {
+        self.unused_since?.checked_add(self.expires?)
     }
 }
 
@@ -351,28 +391,44 @@ impl Locked<'_> {
     fn overflows(&self, messages: usize, bytes: usize) -> bool {
         let Arguments { max_length, max_length_bytes, .. } = self.queue.arguments;
         let ready = &self.state.ready;
+        if let Role::Lasting { limit, .. } = self.queue.role
+            && ready.held_bytes() + bytes > limit
+        {
+            return true;
+        }
         max_length.is_some_and(|max| ready.len() + messages > max)
             || max_length_bytes.is_some_and(|max| ready.body_bytes() + bytes > max)
     }
 
     fn remove(&mut self, id: ConsumerId) {
-        self.state.consumers.remove(id);
-        // Who leaves a queue that has ended starts nothing: it would expire for ever.
-        if !self.queue.is_ended()
+        // Who leaves a queue that has ended starts nothing: it would expire for ever. Nor does who was
+        // there no more.
+        if self.state.consumers.remove(id)
+            && !self.queue.is_ended()
             && self.state.consumers.is_empty()
-            && self.queue.arguments.expires.is_some()
+            && self.state.expires.is_some()
         {
             self.state.unused_since = Some(Instant::now());
         }
     }
 
     fn give(&mut self, entry: Entry) -> Result<(), Entry> {
-        self.state.consumers.give(entry, self.effects)
+        let place = entry.place;
+        self.state.consumers.give(entry, self.effects)?;
+        self.state.gap.given(place);
+        Ok(())
+    }
+
+    /// Has whoever is served next know of what was lost.
+    fn tell(&mut self) {
+        let State { gap, consumers, .. } = &mut *self.state;
+        gap.tell(consumers, self.effects);
     }
 
     /// Gives what is ready to those who wait for it. How many messages that were.
     fn dispatch(&mut self) -> usize {
         let mut given = 0;
+        self.tell();
         self.expire();
         while self.state.consumers.is_waiting() {
             let Some(entry) = self.state.ready.pop_front() else {
@@ -394,26 +450,39 @@ impl Locked<'_> {
 
     fn expire_some(&mut self, most: usize) {
         for _ in 0..most {
-            let next = self.state.ready.front().and_then(|entry| entry.expires);
-            if next.is_none_or(|expires| expires > Instant::now()) {
+            if !self.is_next_expired() {
                 return;
             }
             self.drop_head(Reason::Expired);
         }
     }
 
+    fn is_next_expired(&self) -> bool {
+        let next = self.state.ready.front().and_then(|entry| entry.expires);
+        next.is_some_and(|expires| expires <= Instant::now())
+    }
+
     /// Lets go of the oldest that are too many.
     fn trim(&mut self) {
         let Arguments { overflow, .. } = self.queue.arguments;
         while overflow == Overflow::DropHead && self.overflows(0, 0) {
-            self.drop_head(Reason::MaxLen);
+            if self.is_next_expired() {
+                self.drop_head(Reason::Expired);
+                continue;
+            }
+            let dropped = self.drop_head(Reason::MaxLen);
+            if let Some(place) = dropped.filter(|_| self.queue.role.is_lasting()) {
+                self.state.gap.open(place);
+            }
         }
+        self.tell();
     }
 
-    fn drop_head(&mut self, reason: Reason) {
-        if let Some(entry) = self.state.ready.pop_front() {
-            self.effects.drop(self.queue, reason, entry.held);
-        }
+    /// The place of what was the next one.
+    fn drop_head(&mut self, reason: Reason) -> Option<u64> {
+        let Entry { place, held, .. } = self.state.ready.pop_front()?;
+        self.effects.drop(self.queue, reason, held);
+        Some(place)
     }
 
     /// Puts compacted copies of `returned` at their places; the originals stay where they are, for
@@ -426,6 +495,7 @@ impl Locked<'_> {
         returned.sort_unstable_by_key(|entry| Reverse(entry.place));
         for &mut Entry { place, redelivered, expires, ref held } in returned {
             let held = held.compacted();
+            self.state.gap.reopen(place);
             self.state.ready.insert(Entry { place, redelivered, expires, held });
         }
         self.trim();
@@ -441,7 +511,7 @@ impl Drop for Locked<'_> {
         }
         let state = &mut *self.state;
         let message = state.ready.front().and_then(|entry| entry.expires);
-        let unused = state.unused_until(self.queue.arguments.expires);
+        let unused = state.unused_until();
         let Some(next) = [message, unused].into_iter().flatten().min() else {
             return;
         };
@@ -495,7 +565,7 @@ mod tests {
         let given = [(Text::from_static("x-message-ttl"), Value::Integer(1_000))];
         let arguments = Arguments::read(&given, "q", "/").unwrap();
         let traits = Traits { durable: false, auto_delete: false, owner: None };
-        let queue = Arc::new(Queue::new(0, Text::from_static("q"), traits, arguments, None));
+        let queue = Arc::new(Queue::new(0, Text::from_static("q"), traits, arguments, Role::Named));
         let mut effects = Effects::default();
         let keep = |effects: &mut Effects| {
             let (exchange, routing_key) = (Text::EMPTY, Text::from_static("q"));

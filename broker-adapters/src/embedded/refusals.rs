@@ -12,6 +12,7 @@ pub(super) use crate::refusals::{
 };
 use crate::refusals::{
     access_refused, not_found, not_implemented, precondition_failed, resource_error,
+    resource_locked,
 };
 
 pub(super) fn no_queue(name: &str, vhost: &str) -> BrokerError {
@@ -105,6 +106,32 @@ pub(super) fn too_many_private_queues(
         "cannot declare a private queue {purpose} in vhost '{vhost}': \
          there are {current} of {max} private queues"
     ))
+}
+
+pub(super) fn session_taken() -> BrokerError {
+    resource_locked("another connection goes on with this session")
+}
+
+/// It also means the end of one of its subscriptions.
+pub(super) fn session_ended() -> BrokerError {
+    not_found("the resumable session, or this subscription of it, was ended")
+}
+
+/// Without the name: whoever knows it can have the session.
+pub(super) fn session_exists() -> BrokerError {
+    precondition_failed("there is a resumable session of this name already")
+}
+
+pub(super) fn session_held() -> BrokerError {
+    precondition_failed("this connection has a resumable session already")
+}
+
+pub(super) fn no_session() -> BrokerError {
+    precondition_failed("a lasting subscription needs a resumable session")
+}
+
+pub(super) fn lasting_queue() -> BrokerError {
+    precondition_failed("only the queue behind a topic or an exchange can be lasting")
 }
 
 pub(super) fn too_slow(name: &str, vhost: &str, bytes: usize, max: usize) -> BrokerError {

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::Link;
     use crate::embedded::link::EmbeddedLink;
-    use crate::embedded::vhost::Shared;
+    use crate::embedded::shared::Shared;
     use crate::embedded::{LinkId, Settings};
 
     fn vhost() -> Arc<Vhost> {

@@ -1,4 +1,4 @@
-//! [`Topology`]: the queues, exchanges and bindings of one virtual host.
+//! [`Topology`]: the queues, exchanges, bindings and resumable sessions of one virtual host.
 //!
 //! A table and nothing else: who may change it, and under which lock, is [`super::vhost`]'s.
 
@@ -10,11 +10,14 @@ use protocols::text::Text;
 
 use super::exchange::{Exchange, PREDECLARED};
 use super::queue::{Binding, Queue};
+use super::resume::Sessions;
 
 #[derive(Debug)]
 pub(super) struct Topology {
     queues: HashMap<Text, Arc<Queue>, RandomState>,
     exchanges: HashMap<Text, Exchange, RandomState>,
+    /// Their queues are among the others.
+    pub(super) sessions: Sessions,
 }
 
 impl Topology {
@@ -23,7 +26,8 @@ impl Topology {
         let predeclared = PREDECLARED
             .into_iter()
             .map(|(name, kind)| (Text::from_static(name), Exchange::new(kind, false)));
-        Self { queues: HashMap::default(), exchanges: predeclared.chain(declared).collect() }
+        let exchanges = predeclared.chain(declared).collect();
+        Self { queues: HashMap::default(), exchanges, sessions: Sessions::default() }
     }
 
     pub(super) fn queue(&self, name: &str) -> Option<&Arc<Queue>> {

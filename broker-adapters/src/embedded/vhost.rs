@@ -6,10 +6,7 @@
 //! [`Effects`], which [`Vhost::conclude`] carries out. Publishing reads the topology, so publishers of one
 //! virtual host meet only where they meet in a queue; queues come and go under its write lock.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use protocols::broker::{
@@ -27,12 +24,13 @@ use super::outgoing::Outgoing;
 use super::owned::Owned;
 use super::queue::{Binding, Queue, Traits};
 use super::ready::Ready;
+use super::role::Role;
+use super::shared::Shared;
 use super::timers::Timers;
 use super::topology::Topology;
-use super::{LinkId, Settings, refusals};
+use super::{LinkId, refusals};
 use crate::expiration;
 use crate::lock::{read, write};
-use crate::trie::Bounds;
 
 /// A virtual host. Messages never pass from one to another.
 #[derive(Debug)]
@@ -52,84 +50,6 @@ pub(super) enum Routed {
     Taken,
     /// At least one queue was full and refused it.
     Rejected,
-}
-
-/// What all virtual hosts of a broker share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) memory: Arc<Memory>,
-    /// Queues that clients have named, and the bindings of these. Counted apart, for there are as many names as anyone likes,
-    /// and private queues only as long as someone subscribes.
-    named: Count,
-    /// Queues of one subscription.
-    private: Count,
-    private_queue_bytes: usize,
-    max_argument_bytes: usize,
-    pub(super) topic_bounds: Bounds,
-    next_queue: AtomicU64,
-    /// Makes the names of server-named queues unguessable: a name is what lets one publish to it.
-    names: RandomState,
-}
-
-/// How many there are, in all virtual hosts, and may be.
-#[derive(Debug)]
-struct Count {
-    current: AtomicUsize,
-    max: usize,
-}
-
-impl Shared {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let &Settings { memory_limit, private_queue_bytes, max_argument_bytes, .. } = settings;
-        let (words, hashes) = (settings.max_topic_words, settings.max_topic_hashes);
-        Self {
-            memory: Arc::new(Memory::new(memory_limit)),
-            named: Count::up_to(settings.max_queues),
-            private: Count::up_to(settings.max_private_queues),
-            private_queue_bytes,
-            max_argument_bytes,
-            topic_bounds: Bounds { words, hashes },
-            next_queue: AtomicU64::new(0),
-            names: RandomState::new(),
-        }
-    }
-
-    /// The number of a new queue. Never used twice.
-    fn queue_id(&self) -> u64 {
-        self.next_queue.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn uncount(&self, queue: &Queue, bindings: usize) {
-        if queue.is_private {
-            self.private.subtract(bindings.max(1));
-        } else {
-            self.named.subtract(1 + bindings);
-        }
-    }
-}
-
-impl Count {
-    const fn up_to(max: usize) -> Self {
-        Self { current: AtomicUsize::new(0), max }
-    }
-
-    fn subtract(&self, gone: usize) {
-        self.current.fetch_sub(gone, Ordering::Relaxed);
-    }
-
-    /// Counts so many more in; if there may not be so many, `refuse` is told how many there are, of
-    /// how many.
-    fn add(
-        &self,
-        more: usize,
-        refuse: impl FnOnce(usize, usize) -> BrokerError,
-    ) -> Result<(), BrokerError> {
-        let more = |current: usize| Some(current + more).filter(|sum| *sum <= self.max);
-        self.current
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .map(drop)
-            .map_err(|current| refuse(current, self.max))
-    }
 }
 
 impl Vhost {
@@ -199,9 +119,6 @@ impl Vhost {
                 return self.subscribe_to_queue(owned, &name, None, consumer, effects);
             }
             Address::Topic(pattern) => (Text::from_static(TOPIC), pattern),
-            Address::Exchange { name, .. } if name.is_empty() => {
-                return Err(refusals::default_exchange());
-            }
             Address::Exchange { name, key } => (name, key),
             Address::Private(name) => {
                 check_length(&name)?;
@@ -213,14 +130,9 @@ impl Vhost {
                 return Ok((queue, id));
             }
         };
-        check_length(&exchange)?;
-        check_length(&key)?;
         let mut topology = write(&self.topology);
-        let bound = topology
-            .exchange(&exchange)
-            .ok_or_else(|| refusals::no_exchange(&exchange, &self.name))?;
         let binding = Binding { exchange, key, arguments: options.binding.clone() };
-        let binding = bound.check_binding(binding, self.shared.topic_bounds)?;
+        let binding = self.check_binding(&topology, binding)?;
         let queue = match &options.name {
             Some(name) => self.declare_bound(&mut topology, owned, name, options, &binding)?,
             None => {
@@ -461,7 +373,7 @@ impl Vhost {
         self.count_named(name, 1 + bindings)?;
         let id = self.shared.queue_id();
         let traits = Traits::of_named(owned.link, options);
-        let queue = Arc::new(Queue::new(id, name.detached(), traits, arguments, None));
+        let queue = Arc::new(Queue::new(id, name.detached(), traits, arguments, Role::Named));
         topology.add(&queue);
         if traits.owner.is_some() {
             owned.add(&queue);
@@ -489,20 +401,17 @@ impl Vhost {
             return Err(refusals::locked(name, &self.name));
         }
         let id = self.shared.queue_id();
-        let name = name.map_or_else(
-            || Text::from(format!("amq.gen-{id}-{:016x}", self.shared.names.hash_one(id))),
-            Text::detached,
-        );
+        let name = name.map_or_else(|| self.shared.queue_name("gen", id), Text::detached);
         let arguments = Arguments::read(arguments, &name, &self.name)?;
         self.count_private(purpose)?;
         let traits = Traits { durable: false, auto_delete: true, owner: Some(link) };
-        let limit = Some(self.shared.private_queue_bytes);
-        let queue = Arc::new(Queue::new(id, name, traits, arguments, limit));
+        let role = Role::Private { limit: self.shared.private_queue_bytes };
+        let queue = Arc::new(Queue::new(id, name, traits, arguments, role));
         topology.add(&queue);
         Ok(queue)
     }
 
-    fn count_private(&self, purpose: fmt::Arguments<'_>) -> Result<(), BrokerError> {
+    pub(super) fn count_private(&self, purpose: fmt::Arguments<'_>) -> Result<(), BrokerError> {
         self.shared.private.add(1, |current, max| {
             refusals::too_many_private_queues(purpose, &self.name, current, max)
         })
@@ -537,8 +446,28 @@ impl Vhost {
         if outgoing.is_rejected { Routed::Rejected } else { Routed::Taken }
     }
 
+    /// The binding that a queue is to get, without what means nothing.
+    ///
+    /// *Errors.* Its exchange is not here, or takes none of the kind.
+    pub(super) fn check_binding(
+        &self,
+        topology: &Topology,
+        binding: Binding,
+    ) -> Result<Binding, BrokerError> {
+        let Binding { exchange, key, .. } = &binding;
+        if exchange.is_empty() {
+            return Err(refusals::default_exchange());
+        }
+        check_length(exchange)?;
+        check_length(key)?;
+        let bound = topology
+            .exchange(exchange)
+            .ok_or_else(|| refusals::no_exchange(exchange, &self.name))?;
+        bound.check_binding(binding, self.shared.topic_bounds)
+    }
+
     /// *Errors.* Arguments of a declaration that take more than they may.
-    fn check_size(&self, options: &QueueOptions) -> Result<(), BrokerError> {
+    pub(super) fn check_size(&self, options: &QueueOptions) -> Result<(), BrokerError> {
         let arguments = options.arguments.iter().chain(&options.binding);
         let size =
             |(name, value): &(Text, Value)| Value::ENTRY_OVERHEAD + name.len() + value.size();
@@ -589,7 +518,7 @@ impl Drop for Vhost {
     }
 }
 
-fn check_length(name: &str) -> Result<(), BrokerError> {
+pub(super) fn check_length(name: &str) -> Result<(), BrokerError> {
     if name.len() > refusals::MAX_NAME {
         return Err(refusals::name_too_long(name.len()));
     }

@@ -36,11 +36,15 @@ impl Drop for Held {
         }
         let (amqp, connection) = (self.amqp.clone(), Arc::clone(&self.connection));
         self.connection.runtime().spawn(async move {
-            if amqp.basic_qos(1, BasicQosOptions::default()).await.is_ok() {
-                drop(amqp.close(REPLY_SUCCESS, "OK".into()).await);
-            }
+            close(&amqp).await;
             drop(connection);
         });
+    }
+}
+
+async fn close(amqp: &lapin::Channel) {
+    if amqp.basic_qos(1, BasicQosOptions::default()).await.is_ok() {
+        drop(amqp.close(REPLY_SUCCESS, "OK".into()).await);
     }
 }
 
@@ -58,6 +62,22 @@ impl Channel {
     /// The channel itself.
     pub(super) fn amqp(&self) -> &lapin::Channel {
         &self.0.amqp
+    }
+
+    /// Closes it in order, also for those who have clones. RabbitMQ has seen it when this resolves.
+    pub(super) async fn close(self) {
+        if self.is_open() {
+            close(self.amqp()).await;
+        }
+    }
+
+    /// Closes it in order, and drops `last` only then.
+    pub(super) fn close_before<T: Send + 'static>(self, last: T) {
+        let connection = Arc::clone(&self.0.connection);
+        connection.runtime().spawn(async move {
+            self.close().await;
+            drop(last);
+        });
     }
 
     /// Whether RabbitMQ holds the connection back. *Cost.* One relaxed load.

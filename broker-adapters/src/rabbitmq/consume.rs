@@ -5,8 +5,12 @@
 //! must end one subscription only; and because `basic.ack` with `multiple` then means exactly what
 //! STOMP 1.2 §ACK means by it.
 //!
+//! Those of a resumable session have an order of their own to keep to, see [`resume`].
+//!
 //! Always with a prefetch and with acknowledgements: lapin keeps deliveries in a queue without a
 //! bound, so RabbitMQ's prefetch is the bound.
+
+mod resume;
 
 use std::collections::HashMap;
 use std::mem;
@@ -28,11 +32,12 @@ use super::ledger::Saying;
 use super::link::Events;
 use super::pool::{Channel, Lease};
 use super::properties::publication;
-use super::subscription::{Source, Started, State, Subscription, Unsubscribe, Yield};
+use super::subscription::{News, Source, Started, State, Subscription, Unsubscribe, Yield};
 use super::topology::{self, Plan};
 use super::woken::Woken;
 use crate::lock::lock;
 use crate::refusals;
+use resume::Resuming;
 
 /// Deliveries taken from one consumer before the others have their turn.
 const TURN: usize = 64;
@@ -59,6 +64,8 @@ pub(super) struct Consuming {
     next_tag: u64,
     /// How the exclusive queues of this link were declared: they end with the link.
     owned: Vec<Arc<Plan>>,
+    /// The resumable session of this link, and what waits for that.
+    resuming: Resuming,
 }
 
 /// How starting a consumer ended.
@@ -82,6 +89,7 @@ impl Consuming {
             sayings: Vec::new(),
             next_tag: 1,
             owned: Vec::new(),
+            resuming: Resuming::default(),
         }
     }
 
@@ -134,7 +142,11 @@ impl Consuming {
     }
 
     fn begin(&mut self, id: SubscriptionId, token: Token, source: Source) {
-        self.attach(id, &source, false);
+        if source.lasting().is_some() {
+            self.postpone(id);
+        } else {
+            self.attach(id, &source, false);
+        }
         let subscription = Subscription::new(source, token, self.woken.bell(id));
         self.subscriptions.insert(id, subscription);
     }
@@ -160,7 +172,7 @@ impl Consuming {
     /// it was asked for must reach it, but travels on another connection.
     pub(super) fn is_starting(&self) -> bool {
         self.binder.is_binding()
-            || !self.attaching.is_empty()
+            || !(self.attaching.is_empty() && self.nothing_waits())
                 && self.subscriptions.values().any(Subscription::is_starting)
     }
 
@@ -180,20 +192,27 @@ impl Consuming {
         delete: bool,
         events: &mut Events,
     ) {
+        let asked = Unsubscribe { token, delete };
+        if self.subscriptions.get(&id).is_some_and(|it| it.source.is_resumable()) {
+            return self.unsubscribe_resumable(id, asked, events);
+        }
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             events.push_back(Event::Unsubscribed { token });
             return;
         };
-        let asked = Unsubscribe { token, delete };
         let is_inbox = subscription.source.inbox().is_some();
         match &mut subscription.state {
             State::Starting { unsubscribe, .. } => {
                 *unsubscribe = Some(asked);
                 self.binder.forget(id, events);
             }
-            State::Running | State::Restoring if is_inbox => self.close_inbox(id, token, events),
+            State::Running | State::Restoring { .. } if is_inbox => {
+                self.close_inbox(id, token, events);
+            }
             State::Running => subscription.cancel(asked),
-            State::Restoring | State::Ending { .. } | State::Ended => self.ended(id, asked, events),
+            State::Restoring { .. } | State::Ending { .. } | State::Ended => {
+                self.ended(id, asked, events);
+            }
         }
     }
 
@@ -223,17 +242,19 @@ impl Consuming {
 
     fn delete(&self, source: Source, token: Token) {
         let lease = self.lease.clone();
-        self.deleting.push(Box::pin(async move {
-            match source.delete(&lease).await {
-                Ok(()) => Event::Unsubscribed { token },
-                Err(error) => Event::Failed { token, error },
-            }
-        }));
+        self.deleting.push(Box::pin(async move { answer(token, source.delete(&lease).await) }));
     }
 
-    /// Takes a subscription out that has come to its end by itself.
-    fn abandon(&mut self, id: SubscriptionId, events: &mut Events) {
+    /// Takes a subscription out that has come to its end by itself, which `ending` tells.
+    fn abandon(&mut self, id: SubscriptionId, ending: Event, events: &mut Events) {
         let removed = self.subscriptions.remove(&id);
+        // Why something else fails with it is told by that.
+        events.push_back(ending);
+        match removed.as_ref().map(|it| &it.source) {
+            Some(Source::Session(_)) => self.lose_session(id, events),
+            Some(Source::Lasting(_)) => self.note_rest(),
+            _ => {}
+        }
         if let Some(inbox) = removed.as_ref().and_then(|it| it.source.inbox()).cloned() {
             self.binder.forget(id, events);
             let lease = self.lease.clone();
@@ -254,9 +275,7 @@ impl Consuming {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
-        let verdict = subscription.verdict(verdict);
-        subscription.ledger.settle(up_to, verdict, cumulative, &mut self.sayings);
-        subscription.send(&mut self.sayings);
+        subscription.settle(up_to, verdict, cumulative, &mut self.sayings);
         if subscription.is_newly_unsaid() {
             self.unsaid.push(id);
         }
@@ -268,8 +287,7 @@ impl Consuming {
         for id in mem::take(&mut self.unsaid) {
             if let Some(subscription) = self.subscriptions.get_mut(&id) {
                 subscription.is_unsaid = false;
-                subscription.ledger.say(&mut self.sayings);
-                subscription.send(&mut self.sayings);
+                subscription.say(&mut self.sayings);
             }
             self.forget_if_done(id);
         }
@@ -284,11 +302,22 @@ impl Consuming {
         }
         self.turn = turn;
         // Last: a consumer that ended may be among them now, and nobody else would poll it.
-        while let Poll::Ready(Some(attached)) = Pin::new(&mut self.attaching).poll_next(cx) {
-            self.attached(attached, events);
-        }
-        while let Poll::Ready(Some(deleted)) = Pin::new(&mut self.deleting).poll_next(cx) {
-            events.push_back(deleted);
+        loop {
+            self.begin_postponed();
+            let mut waited = false;
+            while let Poll::Ready(Some(attached)) = Pin::new(&mut self.attaching).poll_next(cx) {
+                waited = true;
+                self.attached(attached, events);
+            }
+            while let Poll::Ready(Some(deleted)) = Pin::new(&mut self.deleting).poll_next(cx) {
+                waited = true;
+                self.deleted(&deleted);
+                events.push_back(deleted);
+            }
+            // Something may have waited for that.
+            if !waited {
+                break;
+            }
         }
         let Self { binder, subscriptions, .. } = self;
         binder.poll(cx, events, |id| subscriptions.get(&id).is_some_and(|it| !it.is_starting()));
@@ -301,9 +330,9 @@ impl Consuming {
         };
         let (subscribe, unsubscribe) = match subscription.state {
             State::Starting { subscribe, unsubscribe } => (Some(subscribe), unsubscribe),
+            State::Restoring { unsubscribe } => (None, unsubscribe),
             // Unsubscribed meanwhile: the channel is dropped, and the consumer with it.
-            state if state != State::Restoring => return,
-            _ => (None, None),
+            State::Running | State::Ending { .. } | State::Ended => return,
         };
         match outcome {
             Ok(started) => {
@@ -312,11 +341,24 @@ impl Consuming {
                 {
                     self.owned.push(Arc::clone(plan));
                 }
+                let news = started.news;
                 subscription.started(started);
                 // The first poll comes by the bell, as do all others.
                 Waker::from(Arc::clone(&subscription.bell)).wake();
-                events.extend(subscribe.map(|token| Event::Subscribed { token }));
+                match news {
+                    Some(News::Resumed { found }) => self.resumed(subscribe, found, events),
+                    _ => events.extend(subscribe.map(|token| Event::Subscribed { token })),
+                }
+                if news == Some(News::Gap) {
+                    events.push_back(Event::Gap { subscription: id });
+                }
+                let Some(subscription) = self.subscriptions.get_mut(&id) else {
+                    return;
+                };
                 match unsubscribe {
+                    Some(asked) if subscription.source.is_resumable() => {
+                        self.close_resumable(id, asked);
+                    }
                     Some(asked) if subscription.source.inbox().is_some() => {
                         self.close_inbox(id, asked.token, events);
                     }
@@ -325,15 +367,18 @@ impl Consuming {
                 }
             }
             Err(error) => {
+                if let (None, Some(asked)) = (subscribe, unsubscribe) {
+                    return self.close_resumable(id, asked);
+                }
                 let exclusive = subscription.source.exclusive().cloned();
-                self.abandon(id, events);
+                let ending = match subscribe {
+                    Some(token) => Event::Failed { token, error },
+                    None => Event::Canceled { subscription: id, error },
+                };
+                self.abandon(id, ending, events);
                 if let Some(plan) = exclusive {
                     self.unclaim(&plan);
                 }
-                events.push_back(match subscribe {
-                    Some(token) => Event::Failed { token, error },
-                    None => Event::Canceled { subscription: id, error },
-                });
                 events.extend(unsubscribe.map(|asked| Event::Unsubscribed { token: asked.token }));
             }
         }
@@ -375,10 +420,16 @@ impl Consuming {
                 return;
             };
             match (yielded, subscription.state) {
+                // Somebody knows the name of its marker. It stays where it is: nothing else comes.
+                (Yield::Delivery(_), _) if subscription.source.is_session() => {}
+                (Yield::Loss, State::Running) if subscription.source.lasting().is_some() => {
+                    subscription.note_gap();
+                    events.push_back(Event::Gap { subscription: id });
+                }
                 (Yield::Delivery(mut delivery), State::Running) => {
                     let tag = DeliveryTag(self.next_tag);
                     self.next_tag += 1;
-                    subscription.ledger.push(tag, delivery.delivery_tag);
+                    subscription.delivered(tag, delivery.delivery_tag);
                     let redelivered = delivery.redelivered;
                     let publication = Arc::new(publication(&mut delivery));
                     let subscription = id;
@@ -398,6 +449,7 @@ impl Consuming {
                 (yielded, _) => return self.consumer_ended(id, yielded, events),
             }
         }
+        subscription.note_many();
         waker.wake();
     }
 
@@ -405,8 +457,7 @@ impl Consuming {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
-        subscription.consumer = None;
-        subscription.losses = None;
+        subscription.lose_consumer();
         let is_open = subscription.channel.as_ref().is_some_and(Channel::is_open);
         if !is_open {
             subscription.lose_channel();
@@ -426,21 +477,25 @@ impl Consuming {
                 let is_gone = refusal.is_none() || matches!(how, Yield::End);
                 match refusal.or_else(|| source.lost_with_connection()) {
                     Some(error) => {
-                        self.abandon(id, events);
+                        let ending = Event::Canceled { subscription: id, error };
+                        self.abandon(id, ending, events);
                         if let Some(plan) = source.exclusive().filter(|_| is_gone) {
                             self.disown(plan);
                         }
-                        events.push_back(Event::Canceled { subscription: id, error });
                     }
                     None => {
                         subscription.lose_channel();
-                        subscription.state = State::Restoring;
-                        self.attach(id, &source, true);
+                        subscription.state = State::Restoring { unsubscribe: None };
+                        if source.lasting().is_some() {
+                            self.postpone(id);
+                        } else {
+                            self.attach(id, &source, true);
+                        }
                     }
                 }
             }
             State::Ending { unsubscribe } => self.ended(id, unsubscribe, events),
-            State::Starting { .. } | State::Restoring | State::Ended => {}
+            State::Starting { .. } | State::Restoring { .. } | State::Ended => {}
         }
     }
 
@@ -457,13 +512,15 @@ impl Consuming {
 
 impl Drop for Consuming {
     /// The channels close, and RabbitMQ takes back what was outstanding. Exclusive queues belong
-    /// to the connection, which goes on, and inboxes to nobody: they are deleted here.
+    /// to the connection, which goes on, and inboxes to nobody: they are deleted here. Of a resumable
+    /// session goes what was asked to.
     fn drop(&mut self) {
         self.flush();
         let mut exclusive = mem::take(&mut self.owned);
         exclusive.extend(self.claims().cloned());
         let inboxes = self.subscriptions.values().filter_map(|it| it.source.inbox());
         let inboxes: Vec<_> = inboxes.cloned().collect();
+        self.finish_resumable();
         self.subscriptions.clear();
         if exclusive.is_empty() && inboxes.is_empty() && self.deleting.is_empty() {
             return;
@@ -484,5 +541,13 @@ impl Drop for Consuming {
             }
             while deleting.next().await.is_some() {}
         });
+    }
+}
+
+/// What there is to say of an unsubscribe.
+fn answer(token: Token, deleted: Result<(), BrokerError>) -> Event {
+    match deleted {
+        Ok(()) => Event::Unsubscribed { token },
+        Err(error) => Event::Failed { token, error },
     }
 }

@@ -1,61 +1,29 @@
 //! [`Inbox`]: a queue for many topics that outlives the connection it was opened on, and never loses
-//! a message without a word.
-//!
-//! | object | what for |
-//! |---|---|
-//! | queue *Q* | collects: durable, bounded, gone when nobody has consumed from it for `inbox_expires` |
-//! | headers exchange *Q* | where RabbitMQ sends what goes from *Q* otherwise than to its consumer |
-//! | fanout exchange *Q*`-gap` | where of that arrives what did not fit into *Q* |
-//! | queue *Q*`-gap` | keeps one such message, until whoever owns the inbox sees it |
+//! a message without a word. It is a [guarded](super::guarded) one; whatever is lost ends it.
 //!
 //! *Names* begin as those of other queues that the gateway makes, so that a user needs no other
 //! rights, and go on with 128 random bits: nobody finds an inbox who was not told. So they are not
 //! told to clients.
 //!
-//! *Losses.* A full *Q* drops its oldest message, through both exchanges into *Q*`-gap`. Messages that
-//! expired by their publisher's wish are dead-lettered likewise, but are no loss: the headers exchange
-//! leads them back to *Q*, where RabbitMQ ends their round for what it is (a "cycle", which it logs
-//! once for each inbox). What has expired elsewhere before is not led back, as it has no expiration any
-//! more. Both exchanges are transient, and nobody declares them a second time: if one of them is missing,
-//! the broker was restarted, and *Q* may have lost what was not persistent. They go with the last of
-//! their bindings, that is, with the queues.
-//!
-//! *Order.* One consumer at a time is active: whoever comes back after a loss of the connection is
-//! served once RabbitMQ has seen the end of the old one, and has put back what that had. An inbox ends
-//! by the deletion of its queue: `basic.cancel` of the active consumer, while another waits for its
-//! turn, would end the process of the queue in RabbitMQ 3.10.
-//!
-//! *Spec.* RabbitMQ: dead lettering, queue length limit, alternate exchanges, `x-expires`,
-//! single active consumer; `all-with-x` of the headers exchange, since 3.10.
+//! *Losses* are looked for soon after every message. Nothing is declared a second time: if one of the
+//! exchanges is missing when the inbox is looked for again, the broker was restarted.
 
-use std::time::Duration;
-
-use lapin::ExchangeKind;
-use lapin::options::{
-    BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
-    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
-};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::FieldTable;
 use protocols::broker::{BrokerError, BrokerErrorKind};
 use protocols::text::Text;
 
 use super::Settings;
 use super::error::broker_error;
+use super::guarded::{Bounds, Guarded, There, find_queue, is_exchange};
 use super::losses::Losses;
 use super::pool::{Channel, Lease, Side};
 use super::subscription::Started;
-use super::topology::CONSUMER_TAG;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    /// Both the queue and the exchange.
-    queue: Text,
-    /// Both the queue and the exchange.
-    gap: Text,
+    guarded: Guarded,
     prefetch: u16,
-    expires: Duration,
-    max_length: i64,
 }
 
 impl Inbox {
@@ -67,25 +35,26 @@ impl Inbox {
             BrokerError::new(BrokerErrorKind::ResourceError, text)
         })?;
         let random = u128::from_ne_bytes(random);
-        let queue = format!("{}inbox-{random:032x}", settings.queue_prefix);
-        Ok(Self {
-            gap: Text::from(format!("{queue}-gap")),
-            queue: Text::from(queue),
-            prefetch: prefetch.max(1),
+        let bounds = Bounds {
+            messages: settings.inbox_messages,
+            bytes: None,
             expires: settings.inbox_expires,
-            max_length: i64::try_from(settings.inbox_messages).unwrap_or(i64::MAX),
-        })
+            gap_expires: settings.inbox_expires,
+        };
+        let queue = format!("{}inbox-{random:032x}", settings.queue_prefix);
+        Ok(Self { guarded: Guarded::new(queue, bounds), prefetch: prefetch.max(1) })
     }
 
     /// The queue that is bound to topics.
     pub(super) const fn queue(&self) -> &Text {
-        &self.queue
+        &self.guarded.queue
     }
 
     /// Declares everything, and starts to consume. Whatever is refused closes no other channel.
     pub(super) async fn open(&self, lease: &Lease) -> Result<Started, BrokerError> {
         let channel = lease.channel(Side::Consume).await?;
-        let declared = self.declare(channel.amqp()).await;
+        let declared =
+            self.guarded.declare(channel.amqp(), There::default(), &mut There::default()).await;
         declared.map_err(|error| broker_error(&error))?;
         self.consume(channel).await
     }
@@ -113,11 +82,11 @@ impl Inbox {
     /// Deletes everything. What is not there any more is no error.
     pub(super) async fn delete(&self, lease: &Lease) -> Result<(), BrokerError> {
         let channel = lease.channel(Side::Consume).await?;
-        let deleted = self.delete_on(channel.amqp()).await;
+        let deleted = self.guarded.delete(channel.amqp()).await;
         deleted.map_err(|error| broker_error(&error))
     }
 
-    /// Why a subscription ends whose inbox is gone.
+    /// Why a subscription ends whose queue is gone that clients are not told the name of.
     pub(super) fn gone() -> BrokerError {
         BrokerError::new(
             BrokerErrorKind::NotFound,
@@ -139,51 +108,23 @@ impl Inbox {
         let text = format!(
             "more than {} messages waited for this subscription, and the oldest were dropped: \
              messages may have been missed; subscribe again",
-            self.max_length
+            self.guarded.max_messages()
         );
         BrokerError::new(BrokerErrorKind::Unavailable, text)
     }
 
-    async fn declare(&self, amqp: &lapin::Channel) -> lapin::Result<()> {
-        let (queue, gap) = (&self.queue, &self.gap);
-        let none = FieldTable::default();
-        // What leads to the losses comes first: there is none without a trace.
-        declare_exchange(amqp, gap, ExchangeKind::Fanout, none.clone()).await?;
-        let mut arguments = self.lifetime();
-        arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
-        declare_queue(amqp, gap, arguments).await?;
-        bind(amqp, gap, none).await?;
-        let arguments = table([("alternate-exchange", text(gap))]);
-        declare_exchange(amqp, queue, ExchangeKind::Headers, arguments).await?;
-        let mut arguments = self.lifetime();
-        for (name, value) in [
-            ("x-max-length", AMQPValue::LongLongInt(self.max_length)),
-            ("x-overflow", text("drop-head")),
-            ("x-dead-letter-exchange", text(queue)),
-            ("x-single-active-consumer", AMQPValue::Boolean(true)),
-        ] {
-            arguments.insert(name.into(), value);
-        }
-        declare_queue(amqp, queue, arguments).await?;
-        let expired_here = table([
-            ("x-match", text("all-with-x")),
-            ("x-first-death-queue", text(queue)),
-            ("x-first-death-reason", text("expired")),
-        ]);
-        bind(amqp, queue, expired_here).await
-    }
-
     /// Whether messages may have been lost, and why.
     async fn find_loss(&self, amqp: &lapin::Channel) -> lapin::Result<Option<BrokerError>> {
-        if find_queue(amqp, &self.queue).await?.is_none() {
+        let Guarded { queue, gap, .. } = &self.guarded;
+        if find_queue(amqp, queue).await?.is_none() {
             return Ok(Some(Self::gone()));
         }
-        for name in [&self.queue, &self.gap] {
+        for name in [queue, gap] {
             if !is_exchange(amqp, name).await? {
                 return Ok(Some(Self::restarted()));
             }
         }
-        Ok(match find_queue(amqp, &self.gap).await? {
+        Ok(match find_queue(amqp, gap).await? {
             None => Some(Self::gone()),
             Some(0) => None,
             Some(_) => Some(self.overflowed()),
@@ -191,95 +132,12 @@ impl Inbox {
     }
 
     async fn consume(&self, channel: Channel) -> Result<Started, BrokerError> {
-        let amqp = channel.amqp();
-        let started = async {
-            amqp.basic_qos(self.prefetch, BasicQosOptions::default()).await?;
-            let (queue, tag) = (self.queue.as_str().into(), CONSUMER_TAG.into());
-            let options = BasicConsumeOptions::default();
-            amqp.basic_consume(queue, tag, options, FieldTable::default()).await
-        };
-        let consumer = started.await.map_err(|error| broker_error(&error))?;
-        let losses = Losses::new(channel.clone(), self.gap.clone(), self.expires);
-        Ok(Started { channel, consumer, losses: Some(losses) })
+        let Self { guarded, prefetch } = self;
+        let consumer = guarded.consume(&channel, *prefetch, FieldTable::default()).await;
+        let consumer = consumer.map_err(|error| broker_error(&error))?;
+        let losses = Losses::new(channel.clone(), guarded, None);
+        Ok(Started { channel, consumer, losses: Some(losses), news: None })
     }
-
-    async fn delete_on(&self, amqp: &lapin::Channel) -> lapin::Result<()> {
-        for name in [&self.queue, &self.gap] {
-            amqp.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
-        }
-        // They have gone with the queues, unless they were never bound.
-        for name in [&self.queue, &self.gap] {
-            amqp.exchange_delete(name.as_str().into(), ExchangeDeleteOptions::default()).await?;
-        }
-        Ok(())
-    }
-
-    /// How long the queues stay that nobody consumes from.
-    fn lifetime(&self) -> FieldTable {
-        let milliseconds = i64::try_from(self.expires.as_millis()).unwrap_or(i64::MAX);
-        table([("x-expires", AMQPValue::LongLongInt(milliseconds))])
-    }
-}
-
-async fn declare_exchange(
-    amqp: &lapin::Channel,
-    name: &Text,
-    kind: ExchangeKind,
-    arguments: FieldTable,
-) -> lapin::Result<()> {
-    let options = ExchangeDeclareOptions { auto_delete: true, ..Default::default() };
-    amqp.exchange_declare(name.as_str().into(), kind, options, arguments).await
-}
-
-async fn declare_queue(
-    amqp: &lapin::Channel,
-    name: &Text,
-    arguments: FieldTable,
-) -> lapin::Result<()> {
-    let options = QueueDeclareOptions { durable: true, ..Default::default() };
-    amqp.queue_declare(name.as_str().into(), options, arguments).await.map(drop)
-}
-
-/// How many messages wait in a queue, if it is there. If not, the channel is closed.
-async fn find_queue(amqp: &lapin::Channel, name: &Text) -> lapin::Result<Option<u32>> {
-    let options = QueueDeclareOptions { passive: true, ..Default::default() };
-    let found = amqp.queue_declare(name.as_str().into(), options, FieldTable::default()).await;
-    Ok(unless_missing(found)?.map(|queue| queue.message_count()))
-}
-
-/// Whether there is an exchange of this name. If not, the channel is closed.
-async fn is_exchange(amqp: &lapin::Channel, name: &Text) -> lapin::Result<bool> {
-    let options = ExchangeDeclareOptions { passive: true, ..Default::default() };
-    // RabbitMQ does not compare what it is not to declare.
-    let (kind, none) = (ExchangeKind::default(), FieldTable::default());
-    let found = amqp.exchange_declare(name.as_str().into(), kind, options, none).await;
-    Ok(unless_missing(found)?.is_some())
-}
-
-fn unless_missing<T>(found: lapin::Result<T>) -> lapin::Result<Option<T>> {
-    match found {
-        Err(error) if broker_error(&error).kind == BrokerErrorKind::NotFound => Ok(None),
-        found => found.map(Some),
-    }
-}
-
-/// Binds a queue to the exchange of the same name.
-async fn bind(amqp: &lapin::Channel, name: &Text, arguments: FieldTable) -> lapin::Result<()> {
-    let name = ShortString::from(name.as_str());
-    let options = QueueBindOptions::default();
-    amqp.queue_bind(name.clone(), name, ShortString::default(), options, arguments).await
-}
-
-fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
-    let mut table = FieldTable::default();
-    for (name, value) in entries {
-        table.insert(name.into(), value);
-    }
-    table
-}
-
-fn text(text: &str) -> AMQPValue {
-    AMQPValue::LongString(text.into())
 }
 
 #[cfg(test)]
@@ -293,8 +151,8 @@ mod tests {
         let names: std::collections::BTreeSet<_> = inboxes.iter().map(Inbox::queue).collect();
         assert_eq!(names.len(), 100);
         for inbox in inboxes {
-            assert!(inbox.queue.starts_with(&format!("{}inbox-", settings.queue_prefix)));
-            assert!(inbox.gap.len() <= crate::refusals::MAX_NAME);
+            assert!(inbox.queue().starts_with(&format!("{}inbox-", settings.queue_prefix)));
+            assert!(inbox.guarded.gap.len() <= crate::refusals::MAX_NAME);
         }
     }
 }

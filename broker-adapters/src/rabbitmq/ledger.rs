@@ -44,6 +44,26 @@ impl Ledger {
         self.entries.is_empty()
     }
 
+    /// How many deliveries RabbitMQ takes for outstanding.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether RabbitMQ takes this delivery for outstanding.
+    pub(super) fn contains(&self, tag: DeliveryTag) -> bool {
+        self.find(tag).is_some()
+    }
+
+    /// Whether nothing was said of this delivery yet, not even here.
+    pub(super) fn is_outstanding(&self, tag: DeliveryTag) -> bool {
+        self.find(tag).is_some_and(|entry| !entry.accepted)
+    }
+
+    fn find(&self, tag: DeliveryTag) -> Option<&Entry> {
+        let at = self.entries.binary_search_by_key(&tag, |entry| entry.tag).ok()?;
+        self.entries.get(at)
+    }
+
     /// How many accepted deliveries RabbitMQ has not been told about.
     pub(super) fn unsaid(&self) -> usize {
         self.unsaid

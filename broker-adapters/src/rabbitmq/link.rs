@@ -12,8 +12,10 @@ use protocols::broker::{BrokerError, Command, Event, SubscriptionId};
 
 use super::binder::Asked;
 use super::consume::Consuming;
+use super::lasting::Lasting;
 use super::pool::Lease;
 use super::publish::{Publish, Publishing};
+use super::session::Session;
 use super::topology::{Plan, Target};
 use crate::Link;
 
@@ -89,6 +91,15 @@ impl RabbitLink {
             } => {
                 let failed = |error: BrokerError| Event::Failed { token, error };
                 let consumer = (arguments.as_slice(), prefetch);
+                if let Some(asked) = &queue.lasting {
+                    let session = self.consuming.session().map_err(failed)?;
+                    let of = (session, &**settings);
+                    let lasting = Lasting::new(from, &queue, asked, consumer, of);
+                    let lasting = lasting.map_err(failed)?;
+                    let begun = self.consuming.subscribe_lasting(subscription, token, lasting);
+                    begun.map_err(failed)?;
+                    return Ok(true);
+                }
                 let plan = Plan::new(from, &queue, consumer, settings).map_err(failed)?;
                 self.consuming.subscribe(subscription, token, plan).map_err(failed)?;
                 Ok(true)
@@ -96,6 +107,13 @@ impl RabbitLink {
             Command::OpenInbox { token, subscription, prefetch } => {
                 let opened = self.consuming.open_inbox(subscription, token, prefetch);
                 opened.map_err(|error| Event::Failed { token, error })?;
+                Ok(true)
+            }
+            Command::Resume { token, subscription, known, fresh, lifetime } => {
+                let failed = |error: BrokerError| Event::Failed { token, error };
+                let session = Session::new(known.as_ref(), &fresh, lifetime, settings);
+                let session = session.map_err(failed)?;
+                self.consuming.resume(subscription, token, session).map_err(failed)?;
                 Ok(true)
             }
             Command::Bind { token, inbox, topic } => {
@@ -159,6 +177,13 @@ impl Link for RabbitLink {
 
     fn flush(&mut self) {
         self.consuming.flush();
+    }
+
+    fn attend(&mut self, cx: &mut Context<'_>) {
+        // There are no more events by it than the prefetches allow.
+        if self.consuming.session().is_ok() {
+            self.advance(cx);
+        }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {

@@ -4,12 +4,15 @@ mod binder;
 mod channel;
 mod connection;
 mod consume;
+mod consumer;
 mod endpoint;
 mod error;
 mod flight;
+mod guarded;
 mod health;
 mod in_flight;
 mod inbox;
+mod lasting;
 mod lease;
 mod ledger;
 mod link;
@@ -22,6 +25,7 @@ mod recover;
 mod returns;
 mod screen;
 mod screened;
+mod session;
 mod subscription;
 mod tls;
 mod topology;
@@ -120,6 +124,11 @@ pub struct Settings {
     /// Messages that wait in an inbox at most; with one more its subscription ends. Those that were
     /// delivered and are not settled yet do not count.
     pub inbox_messages: usize,
+    /// Messages that wait for a lasting subscription at most; with one more the oldest goes, and its
+    /// owner is told of a gap.
+    pub resume_messages: usize,
+    /// Bytes of their bodies that wait at most, likewise.
+    pub resume_bytes: usize,
     /// The exchange that topics live in.
     pub topic_exchange: Text,
     /// What the names of queues begin with that the gateway makes.
@@ -143,6 +152,8 @@ impl Default for Settings {
             recovery_timeout: Duration::from_secs(60),
             inbox_expires: Duration::from_secs(60),
             inbox_messages: 100_000,
+            resume_messages: 10_000,
+            resume_bytes: 64 << 20,
             topic_exchange: Text::from_static("amq.topic"),
             queue_prefix: Text::from_static("stomp-subscription-gw-"),
         }

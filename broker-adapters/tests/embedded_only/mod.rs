@@ -3,6 +3,8 @@
 mod declared;
 mod gone;
 mod limits;
+mod losses;
 mod model;
+mod resume;
 mod stress;
 mod time;

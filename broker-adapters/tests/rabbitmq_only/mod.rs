@@ -1,6 +1,7 @@
 //! What the contract does not say, and RabbitMQ's ways make easy to get wrong.
 
 mod inbox;
+mod resume;
 
 use broker_adapters::rabbitmq::{RabbitMq, Settings};
 use broker_adapters::{Broker, Identity};

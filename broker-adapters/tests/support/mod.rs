@@ -1,5 +1,7 @@
 //! What the suites share: a broker to test, and a client of it that waits for what it expects.
 
+pub(crate) mod resume;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -231,6 +233,7 @@ impl Client {
                 Event::Confirmed { token: of, .. }
                 | Event::Subscribed { token: of }
                 | Event::Unsubscribed { token: of }
+                | Event::Resumed { token: of, .. }
                 | Event::Failed { token: of, .. }
                     if *of == token =>
                 {

@@ -41,6 +41,10 @@ pub struct Embedded {
     /// Bytes waiting in the private queue of one topic subscription before that subscription is
     /// ended as too slow. Default 64 MiB.
     pub private_queue_bytes: ByteSize,
+    /// Messages that wait at most for a subscription of a session that can be resumed. Default 10,000.
+    pub resume_messages: usize,
+    /// Bytes of such messages. Default 4 MiB.
+    pub resume_bytes: ByteSize,
     /// Most queues at a time that clients have named. Default 100,000.
     pub max_queues: usize,
     /// Most private queues at a time, each of one subscription to a topic or an exchange. Default
@@ -69,6 +73,8 @@ impl Default for Embedded {
             memory_limit: ByteSize(256 << 20),
             link_buffer: ByteSize(1 << 20),
             private_queue_bytes: ByteSize(64 << 20),
+            resume_messages: 10_000,
+            resume_bytes: ByteSize(4 << 20),
             max_queues: 100_000,
             max_private_queues: 100_000,
             max_topic_words: 32,
@@ -169,6 +175,10 @@ pub struct Rabbitmq {
     pub inbox_expires: Millis,
     /// Messages that wait in an inbox at most, before its subscribers are told that some are lost.
     pub inbox_messages: usize,
+    /// Messages that wait at most for a subscription of a session that can be resumed.
+    pub resume_messages: usize,
+    /// Bytes of their bodies, likewise.
+    pub resume_bytes: ByteSize,
     /// The exchange that topics live in.
     pub topic_exchange: String,
     /// What the names of queues begin with that the gateway makes.
@@ -194,8 +204,11 @@ impl Default for Rabbitmq {
             recovery_timeout,
             inbox_expires,
             inbox_messages,
+            resume_messages,
+            resume_bytes,
             topic_exchange,
             queue_prefix,
+            ..
         } = rabbitmq::Settings::default();
         Self {
             url: endpoints,
@@ -213,6 +226,8 @@ impl Default for Rabbitmq {
             inbox_prefetch: 1_000,
             inbox_expires: Millis(inbox_expires),
             inbox_messages,
+            resume_messages,
+            resume_bytes: ByteSize(resume_bytes),
             topic_exchange: topic_exchange.as_str().to_owned(),
             queue_prefix: queue_prefix.as_str().to_owned(),
             loopback_users: loopback_users(),
@@ -237,6 +252,8 @@ impl From<&Rabbitmq> for rabbitmq::Settings {
             recovery_timeout: broker.recovery_timeout.0,
             inbox_expires: broker.inbox_expires.0,
             inbox_messages: broker.inbox_messages,
+            resume_messages: broker.resume_messages,
+            resume_bytes: broker.resume_bytes.0,
             topic_exchange: Text::from(broker.topic_exchange.as_str()),
             queue_prefix: Text::from(broker.queue_prefix.as_str()),
         }
@@ -263,6 +280,8 @@ mod tests {
             window_bytes: ByteSize(77),
             inbox_expires: Millis::seconds(8),
             inbox_messages: 9,
+            resume_messages: 10,
+            resume_bytes: ByteSize(11),
             queue_prefix: "mine-".to_owned(),
             ..Rabbitmq::default()
         };
@@ -273,6 +292,8 @@ mod tests {
             window_bytes: 77,
             inbox_expires: Duration::from_secs(8),
             inbox_messages: 9,
+            resume_messages: 10,
+            resume_bytes: 11,
             queue_prefix: Text::from_static("mine-"),
             ..rabbitmq::Settings::default()
         };

@@ -107,6 +107,7 @@ fn describe(command: &Command) -> String {
         Command::OpenInbox { .. } | Command::Bind { .. } | Command::Unbind { .. } => {
             "of an inbox".to_owned()
         }
+        Command::Resume { token, .. } => format!("resume {}", token.0),
     }
 }
 

@@ -270,7 +270,8 @@ impl Worker<'_> {
                 None => {}
             },
             Event::Canceled { error, .. } | Event::Down { error } => return Err(error),
-            Event::Confirmed { .. } => {}
+            // Nothing of the kind was asked for.
+            Event::Confirmed { .. } | Event::Resumed { .. } | Event::Gap { .. } => {}
         }
         Ok(())
     }

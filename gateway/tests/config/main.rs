@@ -164,7 +164,7 @@ const BAD_LINES: &[(&str, &str)] = &[
         "[broker.b]\nkind = 'embedded'\nspool = 5",
         "gateway.toml:3: broker.b.spool: unknown key; \
          known: exchange, link_buffer, loopback_users, max_argument_bytes, max_private_queues, \
-         max_queues, max_topic_hashes, max_topic_words, memory_limit, private_queue_bytes, user, vhosts",
+         max_queues, max_topic_hashes, max_topic_words, memory_limit, private_queue_bytes, resume_bytes, resume_messages, user, vhosts",
     ),
     (
         "[broker.b]\nkind = 'embedded'\n[broker.b.exchange.x]\nkind = 'topics'",

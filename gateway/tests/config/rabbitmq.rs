@@ -95,6 +95,8 @@ const BAD_KEYS: &[(&str, &str)] = &[
     ),
     ("inbox_prefetch = 0\nurl = 'amqp://a'", "inbox_prefetch: expected at least 1, got 0"),
     ("inbox_messages = 0\nurl = 'amqp://a'", "inbox_messages: expected at least 1, got 0"),
+    ("resume_messages = 0\nurl = 'amqp://a'", "resume_messages: expected at least 1, got 0"),
+    ("resume_bytes = 0\nurl = 'amqp://a'", "resume_bytes: expected at least 1 byte, got 0"),
     ("topic_exchange = ''\nurl = 'amqp://a'", "topic_exchange: expected a name, got an empty text"),
     ("queue_prefix = ''\nurl = 'amqp://a'", "queue_prefix: expected a name, got an empty text"),
     (
@@ -110,7 +112,7 @@ const BAD_KEYS: &[(&str, &str)] = &[
         "vhosts = ['/']\nurl = 'amqp://a'",
         "vhosts: unknown key; known: connect_timeout, heartbeat, \
          idle_timeout, inbox_expires, inbox_messages, inbox_prefetch, login_cache, loopback_users, max_identities, publish_frame_size, \
-         queue_prefix, recovery_timeout, shared_channels, tls_ca, \
+         queue_prefix, recovery_timeout, resume_bytes, resume_messages, shared_channels, tls_ca, \
          topic_exchange, url, window_bytes, window_messages",
     ),
 ];
@@ -218,6 +220,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("inbox_expires", "11s"),
     ("inbox_messages", "12"),
     ("inbox_prefetch", "15"),
+    ("resume_messages", "16"),
+    ("resume_bytes", "17"),
     ("topic_exchange", "13"),
     ("queue_prefix", "14"),
     ("loopback_users", "[]"),
@@ -245,6 +249,8 @@ fn variables_and_flags_reach_every_key_of_a_rabbitmq() {
         inbox_expires: Millis::seconds(11),
         inbox_messages: 12,
         inbox_prefetch: 15,
+        resume_messages: 16,
+        resume_bytes: ByteSize(17),
         topic_exchange: "13".to_owned(),
         queue_prefix: "14".to_owned(),
         loopback_users: Vec::new(),

@@ -316,6 +316,7 @@ impl World {
             Command::OpenInbox { .. } | Command::Bind { .. } | Command::Unbind { .. } => {
                 panic!("inboxes are not a session's");
             }
+            Command::Resume { .. } => panic!("no client asks for it"),
         }
     }
 

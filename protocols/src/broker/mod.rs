@@ -9,6 +9,7 @@ pub mod user;
 mod value;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::text::Text;
 
@@ -69,7 +70,8 @@ pub enum Command {
         /// Who settles the deliveries, and when.
         settle: SettleMode,
     },
-    /// Stop a consumer. Its outstanding deliveries stay outstanding and can still be settled.
+    /// Stop a consumer. Its outstanding deliveries stay outstanding and can still be settled; those of a
+    /// lasting subscription may go back.
     Unsubscribe {
         /// Answered by [`Event::Unsubscribed`], or by [`Event::Failed`] if the queue may not be
         /// deleted.
@@ -110,6 +112,27 @@ pub enum Command {
         inbox: SubscriptionId,
         /// As it was bound.
         topic: Text,
+    },
+    /// Go on with a *resumable session* that another link has begun, or begin one. Its lasting
+    /// subscriptions ([`QueueOptions::lasting`]) collect while nobody has them, and it stays for as long
+    /// as a link has it and `lifetime` longer. A link has one at most, and before its lasting
+    /// subscriptions.
+    ///
+    /// One link at a time has it: the subscription named here gets no deliveries, and is canceled when
+    /// another link goes on. That ends the lasting subscriptions too, without a word about each, and what
+    /// they have outstanding goes back. To unsubscribe it with `delete` ends the session.
+    Resume {
+        /// Answered by [`Event::Resumed`] or [`Event::Failed`].
+        token: Token,
+        /// The name of the new subscription.
+        subscription: SubscriptionId,
+        /// What the links of this virtual host know the session by that is to be gone on with, if it is
+        /// there. Whoever knows it can have it.
+        known: Option<Text>,
+        /// What one that begins is to be known by. No other is known by that.
+        fresh: Text,
+        /// How long it stays without a link.
+        lifetime: Duration,
     },
     /// Settle one delivery, or all of a subscription up to one. Has no answer.
     Settle {
@@ -172,6 +195,22 @@ pub struct QueueOptions {
     pub arguments: Vec<(Text, Value)>,
     /// Arguments of the binding to an exchange: what a headers exchange matches. Names are unique.
     pub binding: Vec<(Text, Value)>,
+    /// The queue outlasts its link; then nothing above but `binding` is set. Only behind a topic or an
+    /// exchange, in a resumable session.
+    pub lasting: Option<Lasting>,
+}
+
+/// A queue of a resumable session, behind a topic or an exchange. It goes on to collect while nobody
+/// consumes, up to a bound of the broker's; whoever subscribes under its name again goes on where the last
+/// one was. Only one consumer at a time is served, and an unsubscribe with `delete` ends it. Losses are told
+/// by [`Event::Gap`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lasting {
+    /// What the links of a virtual host know it by. Always asked for with the same address, binding and
+    /// lifetime.
+    pub name: Text,
+    /// How long it stays without a consumer, at least.
+    pub lifetime: Duration,
 }
 
 impl QueueOptions {
@@ -180,7 +219,9 @@ impl QueueOptions {
         let entries = self.arguments.iter().chain(&self.binding);
         let entries =
             entries.map(|(name, value)| Value::ENTRY_OVERHEAD + name.len() + value.size());
-        size_of::<Self>() + self.name.as_ref().map_or(0, |name| name.len()) + entries.sum::<usize>()
+        let names = [self.name.as_ref(), self.lasting.as_ref().map(|it| &it.name)];
+        let names = names.into_iter().flatten().map(|name| name.len());
+        size_of::<Self>() + names.sum::<usize>() + entries.sum::<usize>()
     }
 }
 
@@ -189,7 +230,7 @@ impl QueueOptions {
 pub enum SettleMode {
     /// The peer, by an explicit acknowledgement.
     Manual,
-    /// The driver, once the delivery has been written to the peer's socket.
+    /// The driver, once the delivery has been written to the peer's socket, or the peer has received it.
     WhenWritten,
 }
 
@@ -202,6 +243,8 @@ pub enum Verdict {
     Requeue,
     /// Dead-lettered, or dropped where nothing is set up for that.
     Discard,
+    /// As `Accept`, of what the peer has not seen: a [gap](Event::Gap) before it stays to be told.
+    Skip,
 }
 
 /// What a broker link reports.
@@ -223,6 +266,19 @@ pub enum Event {
     Unsubscribed {
         /// The unsubscribe.
         token: Token,
+    },
+    /// The link has a resumable session.
+    Resumed {
+        /// The resume.
+        token: Token,
+        /// The one that was known was there; otherwise one has begun.
+        found: bool,
+    },
+    /// Messages of a lasting subscription may have been lost, some time before its next delivery. Whoever
+    /// goes on with it is told again until that is settled for good.
+    Gap {
+        /// Which one.
+        subscription: SubscriptionId,
     },
     /// A message for a subscription.
     Delivery {

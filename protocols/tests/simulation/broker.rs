@@ -18,7 +18,7 @@ pub(crate) enum Said {
 impl From<Verdict> for Said {
     fn from(verdict: Verdict) -> Self {
         match verdict {
-            Verdict::Accept => Self::Accept,
+            Verdict::Accept | Verdict::Skip => Self::Accept,
             Verdict::Requeue => Self::Requeue,
             Verdict::Discard => Self::Discard,
         }
@@ -93,6 +93,7 @@ impl Broker {
             Command::OpenInbox { .. } | Command::Bind { .. } | Command::Unbind { .. } => {
                 panic!("inboxes are not a session's");
             }
+            Command::Resume { .. } => panic!("no client asks for it"),
             Command::Settle { subscription, up_to, verdict, cumulative } => {
                 return self.settle(subscription, up_to, verdict, cumulative);
             }

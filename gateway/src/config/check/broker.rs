@@ -164,6 +164,8 @@ impl<'a> Check<'a> {
             self.add(at.join("inbox_expires"), problem);
         }
         self.count(at.join("inbox_messages"), broker.inbox_messages);
+        self.count(at.join("resume_messages"), broker.resume_messages);
+        self.size(at.join("resume_bytes"), broker.resume_bytes);
         self.count(at.join("inbox_prefetch"), usize::from(broker.inbox_prefetch));
         self.name(at.join("topic_exchange"), &broker.topic_exchange, LONGEST_NAME);
         self.name(at.join("queue_prefix"), &broker.queue_prefix, LONGEST_PREFIX);
@@ -222,6 +224,8 @@ impl<'a> Check<'a> {
         self.size(at.join("memory_limit"), broker.memory_limit);
         self.size(at.join("link_buffer"), broker.link_buffer);
         self.size(at.join("private_queue_bytes"), broker.private_queue_bytes);
+        self.count(at.join("resume_messages"), broker.resume_messages);
+        self.size(at.join("resume_bytes"), broker.resume_bytes);
         self.count(at.join("max_queues"), broker.max_queues);
         self.count(at.join("max_private_queues"), broker.max_private_queues);
         self.count(at.join("max_topic_words"), broker.max_topic_words);

@@ -41,6 +41,8 @@ impl StompSession {
             Event::Canceled { subscription, error } => {
                 self.on_canceled(subscription, &error, actions);
             }
+            // Nothing of the kind was asked for.
+            Event::Resumed { .. } | Event::Gap { .. } => {}
             Event::Down { error } => self.fail_broker(error.kind.report(), &error.text, actions),
         }
     }
