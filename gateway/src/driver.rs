@@ -15,6 +15,7 @@
 //!   cannot see.
 
 mod closing;
+mod settling;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -29,10 +30,11 @@ use broker_adapters::Link;
 use closing::{Closing, End};
 use futures_core::future::BoxFuture;
 use protocols::auth::{AuthReply, AuthRequest, Denial};
-use protocols::broker::{BrokerError, BrokerErrorKind, Command, Event, Verdict};
-use protocols::session::{OutFrame, Settled};
+use protocols::broker::{BrokerError, BrokerErrorKind, Command, Event};
+use protocols::session::OutFrame;
 use protocols::violation::Violation;
 use protocols::{Actions, Session};
+use settling::Settling;
 use tokio::time::Sleep;
 use tracing::{debug, info};
 
@@ -95,8 +97,8 @@ struct Driver<T> {
     /// The peer broke a rule below the protocol: there is no more input, only what the session has
     /// to say.
     input_broken: bool,
-    /// Deliveries to accept once the output is flushed.
-    settling: Vec<Settled>,
+    /// Deliveries to accept without a word of the peer's.
+    settling: Settling,
     /// What the session was last told about reading.
     reading: bool,
     /// Something was left alone in this turn because too much output is buffered.
@@ -143,7 +145,7 @@ impl<T: Transport> Driver<T> {
             untaken_since: None,
             more_input: false,
             input_broken: false,
-            settling: Vec::new(),
+            settling: Settling::default(),
             reading: true,
             throttled: false,
             stalled: None,
@@ -194,7 +196,7 @@ impl<T: Transport> Driver<T> {
         match self.transport.poll_flush(cx) {
             Poll::Ready(Ok(())) => {
                 self.stalled = None;
-                self.settle_written();
+                self.settle_written(now, cx);
             }
             Poll::Ready(Err(TransportError::Io(error))) => return Err(End::Broken(error)),
             Poll::Ready(Err(TransportError::Violation(violation))) => {
@@ -216,20 +218,22 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    fn settle_written(&mut self) {
-        let Some(link) = &mut self.link else { return };
-        // Deliveries of one subscription are written in order: the last of a run stands for all.
-        for run in self.settling.chunk_by(|a, b| a.subscription == b.subscription) {
-            if let Some(&Settled { subscription, tag }) = run.last() {
-                link.submit(Command::Settle {
-                    subscription,
-                    up_to: tag,
-                    verdict: Verdict::Accept,
-                    cumulative: true,
-                });
-            }
+    fn settle_written(&mut self, now: Instant, cx: &mut Context<'_>) {
+        if let Some(link) = &mut self.link {
+            self.settling.on_written(|command| link.submit(command));
+            self.ask(now, cx);
         }
-        self.settling.clear();
+    }
+
+    /// Asks the peer what it has received, where that is to be known.
+    fn ask(&mut self, now: Instant, cx: &mut Context<'_>) {
+        // Behind what is buffered the question would come too early.
+        let is_written = self.transport.buffered() == 0;
+        if is_written && self.settling.wants_to_ask() && self.transport.ask() {
+            self.settling.on_asked(now);
+            // The question itself is to be written.
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// The drain signal, and the answer to a login.
@@ -267,13 +271,16 @@ impl<T: Transport> Driver<T> {
             if self.closing.is_some() {
                 return false;
             }
-            if self.is_above_high_water() {
-                self.throttled = true;
-                return false;
-            }
+            let is_throttled = self.is_above_high_water();
             let Some(link) = &mut self.link else {
                 return false;
             };
+            if is_throttled {
+                self.throttled = true;
+                // Another connection may want what this one cannot get rid of.
+                link.attend(cx);
+                return false;
+            }
             let Poll::Ready(event) = link.poll_event(cx) else {
                 return false;
             };
@@ -358,6 +365,12 @@ impl<T: Transport> Driver<T> {
         {
             probe.heard(now);
         }
+        if self.transport.take_confirmed()
+            && let Some(link) = &mut self.link
+        {
+            self.settling.on_confirmed(|command| link.submit(command));
+            self.ask(now, cx);
+        }
         match ready!(received) {
             Some(Ok(unit)) => self.session.handle_input(now, unit, &mut self.actions),
             Some(Err(TransportError::Violation(violation))) => {
@@ -376,6 +389,7 @@ impl<T: Transport> Driver<T> {
         }
         self.reading = reading;
         self.session.set_reading(now, reading);
+        self.settling.set_reading(now, reading);
         if let Some(probe) = &mut self.probe {
             probe.set_reading(now, reading);
         }
@@ -400,6 +414,13 @@ impl<T: Transport> Driver<T> {
                 self.dispatch(now, cx);
             }
         }
+        if self.answer_deadline().is_some_and(|deadline| deadline <= now) {
+            self.settling.give_up();
+            let timeout = self.tuning.write_timeout.as_millis();
+            let millis = u64::try_from(timeout).unwrap_or(u64::MAX);
+            self.session.handle_violation(now, Violation::Unanswered { millis }, &mut self.actions);
+            self.dispatch(now, cx);
+        }
         if self.publish_deadline().is_some_and(|deadline| deadline <= now) {
             self.give_up_publishing(now, cx);
         }
@@ -408,6 +429,12 @@ impl<T: Transport> Driver<T> {
         }
         self.arm(cx);
         Ok(())
+    }
+
+    /// When the peer must have answered what it was asked. An end of the connection that takes nothing, and
+    /// one that says nothing of what it has taken, are given up alike.
+    fn answer_deadline(&self) -> Option<Instant> {
+        Some(self.settling.asked_since()? + self.tuning.write_timeout)
     }
 
     fn write_deadline(&self) -> Option<Instant> {
@@ -442,6 +469,7 @@ impl<T: Transport> Driver<T> {
             self.session.next_timeout(),
             self.probe.as_ref().and_then(Probe::next_deadline),
             self.write_deadline(),
+            self.answer_deadline(),
             self.publish_deadline(),
             self.closing.as_ref().map(|closing| closing.deadline),
         ];
@@ -468,7 +496,7 @@ impl<T: Transport> Driver<T> {
     /// The one place that acts on what a session decided. Called after every call to it.
     fn dispatch(&mut self, now: Instant, cx: &mut Context<'_>) {
         for frame in self.actions.frames.drain(..) {
-            self.settling.extend(frame.settles);
+            self.settling.add(frame.settles);
             self.transport.queue(frame);
         }
         self.actions.frames.shrink_to(KEPT_ROOM);
@@ -484,7 +512,11 @@ impl<T: Transport> Driver<T> {
         self.held.extend(self.actions.commands.drain(..));
         self.actions.commands.shrink_to(KEPT_ROOM);
         self.release_held(now, cx);
-        self.more_input |= mem::take(&mut self.actions.more_input);
+        if mem::take(&mut self.actions.more_input) {
+            self.more_input = true;
+            // The turn may be past the input already.
+            cx.waker().wake_by_ref();
+        }
         if let Some(request) = self.actions.auth.take() {
             self.start_login(request);
             // The new future has no waker yet; the turn that follows polls it.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use protocols::auth::Secret;
 use protocols::text::Text;
 use protocols::{Session, SessionSetup, Subprotocol};
 use tokio::time::Instant;
@@ -21,20 +22,43 @@ pub(crate) struct Opening {
     pub(crate) protocol: Arc<dyn Subprotocol>,
     /// The name it was negotiated by, if it was.
     pub(crate) name: Option<&'static str>,
-    /// Its name on this node.
-    pub(crate) session_id: Text,
+    /// What was made up for it.
+    pub(crate) ids: Ids,
     /// When the connection was accepted.
     pub(crate) opened: Instant,
     /// The client.
     pub(crate) peer: SocketAddr,
 }
 
+/// What a session is given that nobody can guess.
+pub(crate) struct Ids {
+    /// Its name on this node.
+    session_id: Text,
+    /// For a token of its client's.
+    secret: Secret,
+}
+
+impl Ids {
+    /// *Errors.* The operating system gives no random bytes.
+    pub(crate) fn new() -> Result<Self, getrandom::Error> {
+        let mut random = [[0; 16]; 2];
+        getrandom::fill(random.as_flattened_mut())?;
+        let [session, secret] = random;
+        Ok(Self {
+            session_id: format!("session-{:032x}", u128::from_ne_bytes(session)).into(),
+            secret: Secret::new(&format!("{:032x}", u128::from_ne_bytes(secret))),
+        })
+    }
+}
+
 impl Opening {
-    /// A session that has heard nothing yet.
-    pub(crate) fn session(&self) -> Box<dyn Session> {
+    /// A session that has heard nothing yet. `can_confirm` is said of its transport.
+    pub(crate) fn session(&self, can_confirm: bool) -> Box<dyn Session> {
         self.protocol.open(SessionSetup {
             name: self.name,
-            session_id: self.session_id.clone(),
+            session_id: self.ids.session_id.clone(),
+            secret: self.ids.secret.clone(),
+            can_confirm,
             policy: Arc::clone(&self.route.policy),
             now: self.opened.into_std(),
         })
@@ -43,8 +67,8 @@ impl Opening {
 
 /// Opens a session and runs it until it has ended.
 pub(crate) async fn run<T: Transport>(transport: T, opening: Opening, state: &ListenerState) {
-    let session = opening.session();
-    let Opening { route, protocol, name, session_id, peer, .. } = opening;
+    let session = opening.session(transport.can_probe());
+    let Opening { route, protocol, name, ids: Ids { session_id, .. }, peer, .. } = opening;
     let protocol = name.unwrap_or_else(|| protocol.id());
     let span =
         tracing::info_span!("session", id = %session_id, route = route.name, protocol, %peer);
@@ -56,13 +80,4 @@ pub(crate) async fn run<T: Transport>(transport: T, opening: Opening, state: &Li
         drain: state.drain.clone(),
     };
     driver::drive(transport, connection).instrument(span).await;
-}
-
-/// A name for a session that nobody can guess.
-///
-/// *Errors.* The operating system gives no random bytes.
-pub(crate) fn session_id() -> Result<Text, getrandom::Error> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)?;
-    Ok(format!("session-{:032x}", u128::from_ne_bytes(random)).into())
 }

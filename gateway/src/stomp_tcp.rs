@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use crate::listener::ListenerState;
-use crate::opening::{self, Opening};
+use crate::opening::{self, Ids, Opening};
 use crate::transport::linger::linger;
 use crate::transport::tcp::Tcp;
 
@@ -29,7 +29,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let Some(opening) = only_route(state, peer) else { return };
-    let (mut session, now) = (opening.session(), opening.opened.into_std());
+    let (mut session, now) = (opening.session(false), opening.opened.into_std());
     let mut actions = Actions::default();
     let limit = state.max_connections;
     session.handle_violation(now, Violation::TooManyConnections { limit }, &mut actions);
@@ -44,12 +44,12 @@ where
 fn only_route(state: &ListenerState, peer: SocketAddr) -> Option<Opening> {
     let route = state.routes.first()?.clone();
     let protocol = route.protocols.first()?.clone();
-    let session_id = match opening::session_id() {
-        Ok(session_id) => session_id,
+    let ids = match Ids::new() {
+        Ok(ids) => ids,
         Err(error) => {
             tracing::error!(%error, "the operating system gives no random bytes");
             return None;
         }
     };
-    Some(Opening { route, protocol, name: None, session_id, opened: Instant::now(), peer })
+    Some(Opening { route, protocol, name: None, ids, opened: Instant::now(), peer })
 }

@@ -23,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 5] = [
 const FOR_TESTS: [&str; 1] = ["rabbitmq-node"];
 
 /// All that the pure crate may use besides the standard library.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "bytes",
     "bytestring",
     "data-encoding",
@@ -31,6 +31,7 @@ const PURE: [&str; 10] = [
     "memchr",
     "nom",
     "serde_json",
+    "sha2",
     "smallvec",
     "subtle",
     "thiserror",

@@ -29,6 +29,8 @@ impl Connected {
         let session = Stomp.open(SessionSetup {
             name: Some("v12.stomp"),
             session_id: "0123456789abcdef".into(),
+            secret: protocols::auth::Secret::new("secret"),
+            can_confirm: true,
             policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,
         });

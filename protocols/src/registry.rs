@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::auth::Secret;
 use crate::policy::Policy;
 use crate::session::Session;
 use crate::stomp::Stomp;
@@ -31,6 +32,10 @@ pub struct SessionSetup {
     pub name: Option<&'static str>,
     /// Names this session on this node; no two are alike, and none can be guessed.
     pub session_id: Text,
+    /// 128 random bits that nobody else knows, as text: for a session that gives its peer a token.
+    pub secret: Secret,
+    /// Whether the transport can tell when the peer has received something.
+    pub can_confirm: bool,
     /// What the session works under.
     pub policy: Arc<Policy>,
     /// When the connection was opened; the login deadline counts from here.

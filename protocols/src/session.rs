@@ -155,7 +155,7 @@ pub struct OutFrame {
     pub kind: FrameKind,
     /// The encoded frame.
     pub bytes: Bytes,
-    /// A delivery to accept at the broker once these bytes were written to the socket.
+    /// A delivery to accept at the broker once these bytes have left.
     pub settles: Option<Settled>,
 }
 
@@ -166,13 +166,26 @@ impl OutFrame {
     }
 }
 
-/// A delivery that counts as accepted once it has been written (automatic acknowledgement).
+/// A delivery that counts as accepted without a word of the peer's (automatic acknowledgement).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
     /// Whose delivery it was.
     pub subscription: SubscriptionId,
     /// Which one.
     pub tag: DeliveryTag,
+    /// When that is.
+    pub once: Once,
+}
+
+/// When a delivery counts as accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Once {
+    /// Its frame was written to the socket: if the connection breaks, it may be lost.
+    Written,
+    /// The peer's end of the connection has received its frame (RFC 6455 §5.5.3: it has answered a ping
+    /// that was sent behind it). If the connection breaks before that is known, it comes again. Only
+    /// where [`SessionSetup::can_confirm`](crate::SessionSetup::can_confirm) is set.
+    Received,
 }
 
 /// What changes for the driver when a login has succeeded.

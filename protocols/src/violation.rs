@@ -51,6 +51,16 @@ pub enum Violation {
         millis: u64,
     },
 
+    /// The peer answers no question about what it has received.
+    #[error(
+        "a WebSocket ping was not answered for {millis} ms (RFC 6455 §5.5.3): it cannot be known what \
+         has been received; acknowledge messages instead (ack:client)"
+    )]
+    Unanswered {
+        /// How long.
+        millis: u64,
+    },
+
     // --- the framing ---
     /// A frame longer than allowed, by its `content-length` or by what has come of it.
     #[error("a frame may have {limit} bytes, this one has at least {got}")]
@@ -349,6 +359,7 @@ impl Violation {
                 report("Connection limit reached", TryAgainLater, "too_many_connections")
             }
             Self::Silent { .. } => report("Connection timeout", Policy, "silent"),
+            Self::Unanswered { .. } => report("Connection timeout", Policy, "unanswered"),
             Self::FrameTooLarge { .. } => report("Frame too large", TooBig, "frame_too_large"),
             Self::VerbTooLong { .. } => report("Bad command", Protocol, "verb_too_long"),
             Self::UnknownVerb { .. } => report("Bad command", Protocol, "unknown_verb"),

@@ -22,6 +22,9 @@ const MAX_COUNT: usize = 0xFFFF_FFFF;
 /// The largest buffer of a socket: the operating system counts it in an `int`, and doubles it.
 const MAX_SOCKET_BUFFER: ByteSize = ByteSize(1 << 29);
 
+/// What `x-expires` can say, twice over: the longest that a route may have sessions stay.
+const LONGEST_RESUME: Millis = Millis::seconds(7 * 24 * 3_600);
+
 /// The shortest heart-beat interval that may be agreed to: below it, heart-beats are the load.
 const SHORTEST_HEARTBEAT: Millis = Millis(Duration::from_millis(100));
 
@@ -200,6 +203,10 @@ impl<'a> Check<'a> {
         if stomp.max_prefetch < stomp.prefetch {
             let problem = Problem::at_least(named("prefetch", stomp.prefetch), stomp.max_prefetch);
             self.add(at.join("max_prefetch"), problem);
+        }
+        if stomp.max_resume > LONGEST_RESUME {
+            let problem = Problem::at_most(LONGEST_RESUME, stomp.max_resume);
+            self.add(at.join("max_resume"), problem);
         }
     }
 

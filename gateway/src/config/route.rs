@@ -256,6 +256,9 @@ pub struct Stomp {
     pub server_header: bool,
     /// Logins that may send to the destinations of users.
     pub send_to_users: Vec<String>,
+    /// The longest time that a session stays for a client that has lost its connection, if the client
+    /// asked for that; zero: none stays.
+    pub max_resume: Millis,
 }
 
 impl Default for Stomp {
@@ -267,6 +270,7 @@ impl Default for Stomp {
             nack_requeue,
             outgoing,
             server,
+            max_resume,
             ..
         } = stomp::Settings::default();
         Self {
@@ -279,6 +283,7 @@ impl Default for Stomp {
             outgoing: outgoing.into(),
             server_header: server.is_some(),
             send_to_users: Vec::new(),
+            max_resume: Millis(max_resume),
         }
     }
 }
@@ -297,6 +302,7 @@ impl From<&Stomp> for stomp::Settings {
             outgoing: stomp.outgoing.into(),
             server: stomp.server_header.then_some(Text::from_static(SERVER)),
             send_to_users: stomp.send_to_users.iter().map(|it| Text::from(it.as_str())).collect(),
+            max_resume: stomp.max_resume.0,
             ..Self::default()
         }
     }
@@ -355,6 +361,7 @@ mod tests {
         route.stomp.heartbeat_max = Millis::seconds(70);
         route.stomp.outgoing = Outgoing::Binary;
         route.stomp.nack_requeue = false;
+        route.stomp.max_resume = Millis::seconds(9);
         route.compat = Compat::NONE.with(Switch::Escapes);
         route.stomp.server_header = true;
         let policy = route.policy();
@@ -363,6 +370,7 @@ mod tests {
         assert_eq!(policy.stomp.heartbeat.max.as_secs(), 70);
         assert_eq!(policy.stomp.outgoing, stomp::OutgoingKind::Binary);
         assert!(!policy.stomp.nack_requeue && policy.stomp.compat == route.compat);
+        assert_eq!(policy.stomp.max_resume.as_secs(), 9);
         assert_eq!(policy.stomp.server.as_deref(), Some(SERVER));
     }
 }

@@ -107,6 +107,9 @@ impl<T: Transport> Driver<T> {
     /// Hands over what is held, writes what is buffered, lets go of the link, says goodbye.
     pub(super) fn drive_close(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), End> {
         self.release_held(now, cx);
+        if let Some(link) = &mut self.link {
+            link.attend(cx);
+        }
         let withholds_goodbye = self.withholds_goodbye(cx);
         self.untaken_since = withholds_goodbye.then(|| self.untaken_since.unwrap_or(now));
         let Some(mut closing) = self.closing.take() else {

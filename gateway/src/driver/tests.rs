@@ -1,5 +1,7 @@
 //! The driver between a scripted transport, session and broker, in virtual time.
 
+mod settling;
+
 use std::sync::{Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
@@ -11,7 +13,9 @@ use protocols::broker::{
     Address, DeliveryTag, Message, Outcome, Publication, SubscriptionId, Token,
 };
 use protocols::policy::Policy;
-use protocols::session::{Close, CloseCause, CloseCode, Established, FrameKind, Unit};
+use protocols::session::{
+    Close, CloseCause, CloseCode, Established, FrameKind, Once, Settled, Unit,
+};
 use protocols::text::Text;
 use tokio::task::JoinHandle;
 
@@ -36,6 +40,11 @@ struct World {
     output: Vec<String>,
     goodbye: Option<CloseCode>,
     probes: usize,
+    /// How often the peer was asked what it has received, and whether it has answered.
+    questions: usize,
+    confirmed: bool,
+    /// The link saw to others.
+    attended: usize,
     established: bool,
     /// The broker's side.
     refusing: bool,
@@ -171,6 +180,17 @@ impl Transport for Shared {
         self.lock().probes += 1;
     }
 
+    fn ask(&mut self) -> bool {
+        let mut world = self.lock();
+        world.questions += 1;
+        world.buffered += 1;
+        true
+    }
+
+    fn take_confirmed(&mut self) -> bool {
+        mem::take(&mut self.lock().confirmed)
+    }
+
     fn take_heard(&mut self) -> bool {
         false
     }
@@ -228,9 +248,14 @@ impl Session for Shared {
             actions.frames.push(OutFrame::new(FrameKind::Text, bytes));
             actions.close = Some(close(CloseCode::TryAgainLater, CloseCause::Broker));
         }
+        if let Event::Confirmed { token, .. } = &event {
+            self.lock().left = token.0;
+            actions.more_input = true;
+        }
         if let Event::Delivery { subscription, tag, .. } = event {
             let bytes = Bytes::from(format!("delivery {}", tag.0));
-            let settles = Some(Settled { subscription, tag });
+            let once = if subscription.0 == 1 { Once::Written } else { Once::Received };
+            let settles = Some(Settled { subscription, tag, once });
             actions.frames.push(OutFrame { kind: FrameKind::Text, bytes, settles });
         }
     }
@@ -341,6 +366,10 @@ impl Link for FakeLink {
         self.0.lock().submitted.push(command);
     }
 
+    fn attend(&mut self, _: &mut Context<'_>) {
+        self.0.lock().attended += 1;
+    }
+
     fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.lock().keeping {
             self.0.wait(cx);
@@ -414,13 +443,18 @@ async fn logged_in() -> (Shared, JoinHandle<End>, Drain) {
 }
 
 fn delivery(tag: u64) -> Event {
+    delivery_of(1, tag)
+}
+
+/// Those of subscription 1 are settled once written, all others once received.
+fn delivery_of(subscription: u64, tag: u64) -> Event {
     let publication = Publication {
         exchange: Text::EMPTY,
         routing_key: Text::EMPTY,
         message: Message::default(),
     };
     Event::Delivery {
-        subscription: SubscriptionId(1),
+        subscription: SubscriptionId(subscription),
         tag: DeliveryTag(tag),
         redelivered: false,
         publication: Arc::new(publication),

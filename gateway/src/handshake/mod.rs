@@ -205,14 +205,14 @@ async fn open<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    let Granted { route, negotiated, session_id, .. } = granted;
+    let Granted { route, negotiated, ids, .. } = granted;
     let limits = InputLimits {
         before_login: route.policy.limits.frame_size_before_login,
         message_size: route.max_message_size,
     };
     let Negotiated { protocol, name } = negotiated;
     let transport = Ws::new(io, read_ahead, limits).await;
-    let opening = Opening { route, protocol, name, session_id, opened, peer };
+    let opening = Opening { route, protocol, name, ids, opened, peer };
     opening::run(transport, opening, state).await;
 }
 

@@ -13,20 +13,19 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 use protocols::registry::{Negotiated, negotiate};
-use protocols::text::Text;
 use protocols::violation::shown;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::Refusal;
-use crate::opening;
+use crate::opening::Ids;
 use crate::route::Route;
 
 /// A handshake that may be completed.
 pub(super) struct Granted {
     pub(super) route: Arc<Route>,
     pub(super) negotiated: Negotiated,
-    /// Names the session; 128 random bits make it unique and impossible to guess.
-    pub(super) session_id: Text,
+    /// What is made up for the session.
+    pub(super) ids: Ids,
     /// The value of `Sec-WebSocket-Accept`.
     accept: HeaderValue,
 }
@@ -59,7 +58,7 @@ pub(super) fn decide<B: Body>(
     check_upgrade(request.headers())?;
     let accept = accept(request.headers())?;
     let negotiated = choose(request.headers(), route)?;
-    Ok(Granted { route: route.clone(), negotiated, session_id: session_id()?, accept })
+    Ok(Granted { route: route.clone(), negotiated, ids: ids()?, accept })
 }
 
 fn find<'a>(path: &str, routes: &'a [Arc<Route>]) -> Result<&'a Arc<Route>, Refusal> {
@@ -140,8 +139,8 @@ fn choose(headers: &HeaderMap, route: &Route) -> Result<Negotiated, Refusal> {
     })
 }
 
-fn session_id() -> Result<Text, Refusal> {
-    opening::session_id().map_err(|error| {
+fn ids() -> Result<Ids, Refusal> {
+    Ids::new().map_err(|error| {
         tracing::error!(%error, "the operating system gives no random bytes");
         let text = "The server cannot name the session: it has no random bytes.";
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)

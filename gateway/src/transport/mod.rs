@@ -40,13 +40,20 @@ pub trait Transport: Send + Unpin {
     /// Lifts the bound on input that holds before a login.
     fn establish(&mut self);
 
-    /// Whether a peer that is alive answers [`probe`](Self::probe).
+    /// Whether a peer that is alive answers [`probe`](Self::probe), and [`ask`](Self::ask).
     fn can_probe(&self) -> bool {
         true
     }
 
     /// Asks the peer for a sign of life (WebSocket ping).
     fn probe(&mut self);
+
+    /// Asks the peer to confirm that it has received everything queued before. *Order.* With nothing
+    /// buffered, and not again before it has. `false`: there is no room for the question now.
+    fn ask(&mut self) -> bool;
+
+    /// Whether the peer has confirmed since the last call.
+    fn take_confirmed(&mut self) -> bool;
 
     /// Whether anything at all was received since the last call, signs of life included.
     fn take_heard(&mut self) -> bool;

@@ -135,6 +135,14 @@ where
 
     fn probe(&mut self) {}
 
+    fn ask(&mut self) -> bool {
+        false
+    }
+
+    fn take_confirmed(&mut self) -> bool {
+        false
+    }
+
     fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)
     }

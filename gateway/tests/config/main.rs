@@ -342,6 +342,7 @@ const BAD_ASSIGNMENTS: &[(&str, &str)] = &[
     ("route.stomp.stomp.prefetch=0", "expected at least 1, got 0"),
     ("route.stomp.stomp.prefetch=70000", "expected a whole number up to 65535, got 70000"),
     ("route.stomp.stomp.max_prefetch=99", "expected at least prefetch (100), got 99"),
+    ("route.stomp.stomp.max_resume=169h", "expected at most 168h, got 169h"),
     ("route.stomp.stomp.outgoing=txt", "expected \"auto\" or \"text\" or \"binary\", got \"txt\""),
     ("route.stomp.stomp.server_header=yes", "expected true or false, got \"yes\""),
     ("listener.web.max_connections=many", "expected a whole number, got \"many\""),

@@ -44,7 +44,7 @@ pub fn stomp_session(data: &[u8]) {
 const OPERATIONS: u8 = 16;
 
 /// What a client may say, for operands to choose from; `@` is the last `message-id`.
-const PHRASES: [&str; 39] = [
+const PHRASES: [&str; 42] = [
     "CONNECT\n\n\0",
     "CONNECT\naccept-version:1.1\nheart-beat:5000,5000\n\n\0",
     "STOMP\naccept-version:1.2\nheart-beat:5000,5000\n\n\0",
@@ -59,6 +59,9 @@ const PHRASES: [&str; 39] = [
     "SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\nreceipt:sub\n\n\0",
     "SUBSCRIBE\nid:1\ndestination:/topic/#\nack:client-individual\nprefetch-count:2\n\n\0",
     "CONNECT\naccept-version:1.2\nsoft-errors:true\n\n\0",
+    "CONNECT\naccept-version:1.2\nresume:60000\n\n\0",
+    "CONNECT\naccept-version:1.2\nresume:1\nresume-token:x\nsoft-errors:true\n\n\0",
+    "SUBSCRIBE\nid:5\ndestination:/topic/a\nack:client\nreceipt:lasting\n\n\0",
     "SEND\ndestination:/nowhere\nreceipt:s\ntransaction:t\n\n\0",
     "SEND\ndestination:/user/bob/queue/a\nmandatory:true\n\n\0",
     "SUBSCRIBE\nid:3\ndestination:/gateway/errors\n\n\0",
@@ -98,6 +101,8 @@ struct World {
     tokens: BTreeSet<Token>,
     subscriptions: BTreeMap<SubscriptionId, (SettleMode, BTreeSet<DeliveryTag>)>,
     shared: BTreeSet<SubscriptionId>,
+    /// It has asked for a session that can be resumed, and not given it up.
+    resumable: bool,
     last_tag: u64,
 }
 
@@ -118,6 +123,8 @@ impl World {
         let session = Stomp.open(SessionSetup {
             name: None,
             session_id: "s".into(),
+            secret: protocols::auth::Secret::new("secret"),
+            can_confirm: true,
             policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,
         });
@@ -132,6 +139,7 @@ impl World {
             tokens: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             shared: BTreeSet::new(),
+            resumable: false,
             last_tag: 0,
         }
     }
@@ -182,7 +190,8 @@ impl World {
             0 => Event::Failed { token, error: error() },
             1 => Event::Confirmed { token, outcome: Outcome::Rejected },
             2 | 3 => Event::Subscribed { token },
-            4 | 5 => Event::Unsubscribed { token },
+            4 => Event::Unsubscribed { token },
+            5 => Event::Resumed { token, found: operand.is_multiple_of(16) },
             _ => Event::Confirmed { token, outcome: Outcome::Accepted },
         });
     }
@@ -227,7 +236,11 @@ impl World {
     }
 
     fn disturb(&mut self, operand: u8) {
-        match operand % 4 {
+        match operand % 5 {
+            4 => {
+                let subscription = SubscriptionId(u64::from(operand / 4));
+                self.event(Event::Gap { subscription });
+            }
             0 => self.session.start_drain(self.now, &mut self.actions),
             1 => self.event(Event::Down { error: error() }),
             2 => {
@@ -300,8 +313,15 @@ impl World {
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Publish { token, confirm, .. } => self.note(token, confirm),
-            Command::Unsubscribe { token, subscription, .. } => {
-                assert!(self.subscriptions.contains_key(&subscription));
+            Command::Unsubscribe { token, subscription, delete } => {
+                let ends = subscription == SubscriptionId(0) && delete && self.resumable;
+                self.resumable &= !ends;
+                assert!(ends || self.subscriptions.contains_key(&subscription));
+                self.note(token, true);
+            }
+            Command::Resume { token, subscription, .. } => {
+                assert_eq!(subscription, SubscriptionId(0));
+                assert!(!std::mem::replace(&mut self.resumable, true), "one session");
                 self.note(token, true);
             }
             Command::Subscribe { token, subscription, prefetch, settle, .. } => {
@@ -316,7 +336,6 @@ impl World {
             Command::OpenInbox { .. } | Command::Bind { .. } | Command::Unbind { .. } => {
                 panic!("inboxes are not a session's");
             }
-            Command::Resume { .. } => panic!("no client asks for it"),
         }
     }
 

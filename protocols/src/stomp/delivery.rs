@@ -41,8 +41,9 @@ impl MessageEncoder {
         publication: &Publication,
     ) -> Bytes {
         let has_ack = self.version >= Version::V12 && subscription.mode != AckMode::Auto;
+        let has_gap = std::mem::take(&mut subscription.has_gap);
         let (header, message_id) = subscription.names(tag);
-        let envelope = Envelope { subscription: header, message_id, has_ack, redelivered };
+        let envelope = Envelope { subscription: header, message_id, has_ack, redelivered, has_gap };
         message(self.escaping, &envelope, publication, &mut self.destination)
     }
 }
@@ -56,6 +57,8 @@ pub(super) struct Envelope<'a> {
     /// Whether the client is to acknowledge it by `ack`.
     pub(super) has_ack: bool,
     pub(super) redelivered: bool,
+    /// Whether messages may have been lost before it.
+    pub(super) has_gap: bool,
 }
 
 /// The MESSAGE frame; `destination` is a buffer.
@@ -65,7 +68,7 @@ pub(super) fn message(
     publication: &Publication,
     destination: &mut String,
 ) -> Bytes {
-    let Envelope { subscription, message_id, has_ack, redelivered } = *envelope;
+    let Envelope { subscription, message_id, has_ack, redelivered, has_gap } = *envelope;
     let message = &publication.message;
     let mut frame = Encoder::new(Verb::Message, escaping, message.body.len());
     if let Some(id) = subscription {
@@ -79,6 +82,9 @@ pub(super) fn message(
         frame.header("ack", message_id);
     }
     frame.header("redelivered", if redelivered { "true" } else { "false" });
+    if has_gap {
+        frame.header("x-gap", "true");
+    }
     frame.body_length(message.body.len());
     properties::write(&message.properties, &mut frame);
     frame.finish(&message.body)

@@ -13,6 +13,7 @@
 //! | DISCONNECT, ERROR, Connection Lingering | `session/leave.rs`, `output.rs` |
 //! | MESSAGE | `session/events.rs`, `delivery.rs`, `properties.rs`, `typed.rs` |
 //! | RECEIPT | `receipts.rs` |
+//! | sessions that outlast a connection (not in the specification) | `resume.rs` |
 //! | destinations (the server's to define) | `destination.rs` |
 //!
 //! What 1.0 and 1.1 do otherwise is said where it is done. The states are Connecting →
@@ -69,6 +70,7 @@
 //! - `/user/queue/…` and `/user/USER/queue/…` are destinations (`user.rs`), `mandatory:true` on SEND asks
 //!   for an ERROR where the message reaches no queue, and `soft-errors:true` in CONNECT turns ERRORs that
 //!   leave everything else as it was into MESSAGEs (`output.rs`).
+//! - `resume` in CONNECT makes a session that another connection can go on with (`resume.rs`).
 //! - NACK is of 1.1 and later.
 //! - Heart-beats are clamped, and a client that sends none is probed ([`HeartbeatSettings`]).
 //! - BEGIN of an open transaction is an ERROR instead of a silent restart.
@@ -89,6 +91,7 @@ pub mod parse;
 mod properties;
 mod queue;
 mod receipts;
+mod resume;
 mod session;
 mod shared;
 mod subscription;
@@ -179,6 +182,9 @@ pub struct Settings {
     pub server: Option<Text>,
     /// Logins that may send to `/user/<name>/queue/…`, whoever that is. Default none.
     pub send_to_users: Vec<Text>,
+    /// The longest time that a session stays for a client that has lost its connection, and asked for
+    /// that. Zero: none stays. Default 10 minutes.
+    pub max_resume: Duration,
     /// What is done as RabbitMQ's plugin does it. Default [`Compat::NONE`].
     pub compat: Compat,
 }
@@ -201,6 +207,7 @@ impl Default for Settings {
             queue_prefix: Text::from_static("stomp-subscription-gw-"),
             server: None,
             send_to_users: Vec::new(),
+            max_resume: Duration::from_secs(600),
             compat: Compat::NONE,
         }
     }

@@ -139,6 +139,7 @@ fn is_set_by_server(name: &str) -> bool {
             | "priority"
             | "timestamp"
             | "x-dropped"
+            | "x-gap"
     )
 }
 

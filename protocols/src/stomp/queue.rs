@@ -256,6 +256,12 @@ fn named_by(hash: Md5) -> Text {
     Text::from(format!("stomp-subscription-{}", BASE64URL_NOPAD.encode(&hash.finalize())))
 }
 
+/// The header that an argument of a queue or a consumer comes from.
+pub(super) fn header(argument: &str) -> Option<&'static str> {
+    let known = kind(&ARGUMENTS, argument).or_else(|| kind(&CONSUMER_ARGUMENTS, argument));
+    known.map(|(name, _)| name).or_else(|| (argument == STREAM_OFFSET).then_some(STREAM_OFFSET))
+}
+
 fn kind(known: &[(&'static str, Kind)], name: &str) -> Option<(&'static str, Kind)> {
     if !name.starts_with("x-") {
         return None;

@@ -69,6 +69,7 @@ impl DeliveryEncoder for SharedEncoder {
             message_id: &message_id,
             has_ack: false,
             redelivered,
+            has_gap: false,
         };
         let bytes = message(self.escaping, &envelope, publication, &mut String::new());
         (kind(self.wants_text, &publication.message.body), bytes)

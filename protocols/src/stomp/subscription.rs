@@ -33,11 +33,13 @@ pub(super) struct Subscription {
     pub(super) is_users: bool,
     /// It is to a queue by its name.
     pub(super) is_queue: bool,
+    /// Messages may have been lost that the client has not been told of.
+    pub(super) has_gap: bool,
     state: State,
     message_id: MessageId,
 }
 
-/// A queue behind a topic that may outlast its subscription.
+/// A queue behind a topic or an exchange that may outlast its subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outlasting {
     /// There is none.
@@ -46,6 +48,8 @@ pub(super) enum Outlasting {
     Own,
     /// The client has given it this name, and others may use it too.
     Named(Text),
+    /// It is this subscription's own, for as long as the session can be resumed.
+    Session,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +166,7 @@ impl Subscriptions {
             shares: None,
             is_users: false,
             is_queue: false,
+            has_gap: false,
             state: State::Active,
             message_id: MessageId::new(&tag, session_id),
         };
@@ -176,6 +181,12 @@ impl Subscriptions {
     /// *Cost.* Looks at each.
     pub(super) fn sharing(&self, topic: &Text) -> usize {
         self.all.values().filter(|it| it.shares.as_ref() == Some(topic)).count()
+    }
+
+    /// Those whose queues last for as long as the session can be resumed.
+    pub(super) fn lasting(&self) -> impl Iterator<Item = SubscriptionId> {
+        let active = self.all.iter().filter(|(_, it)| it.is_active());
+        active.filter(|(_, it)| it.outlasting == Outlasting::Session).map(|(id, _)| *id)
     }
 
     /// The subscription with this id.
@@ -283,7 +294,8 @@ pub(super) enum ConsumerName<'a> {
 }
 
 impl<'a> ConsumerName<'a> {
-    fn tag(self) -> String {
+    /// What it is known by within the session.
+    pub(super) fn tag(self) -> String {
         match self {
             Self::Id(id) => ["T_", id].concat(),
             Self::Destination(destination) => ["Q_", destination].concat(),

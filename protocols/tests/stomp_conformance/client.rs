@@ -49,6 +49,12 @@ impl Client {
         client
     }
 
+    /// Connects with these headers; the CONNECTED that follows.
+    pub(crate) fn connect(&mut self, headers: &[(&str, &str)]) -> WireFrame {
+        self.send("CONNECT", headers);
+        self.granted()
+    }
+
     /// Sends a frame without a body, as text.
     pub(crate) fn send(&mut self, verb: &str, headers: &[(&str, &str)]) {
         self.send_body(verb, headers, b"");

@@ -21,6 +21,7 @@ mod login;
 mod message;
 mod queue;
 mod receipt;
+mod resume;
 mod send;
 mod shared;
 mod soft;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protocols::broker::{DeliveryTag, Event, Message, Properties, Publication, Value};
 use protocols::policy::Policy;
-use protocols::session::{FrameKind, Settled};
+use protocols::session::{FrameKind, Once, Settled};
 use protocols::stomp::{OutgoingKind, Settings};
 use protocols::text::Text;
 
@@ -294,7 +294,7 @@ fn server_an_auto_subscription_is_settled_when_written_and_another_is_not() {
         let mut client = Client::connected("1.2");
         let subscription = client.subscribe("0", ack);
         client.event_delivery(subscription, 5, Message::default());
-        let settled = Settled { subscription, tag: DeliveryTag(5) };
+        let settled = Settled { subscription, tag: DeliveryTag(5), once: Once::Written };
         assert_eq!(client.pair.frames[0].settles, expected.then_some(settled));
         assert_eq!(client.commands(), [], "the driver settles");
     }

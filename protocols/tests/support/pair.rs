@@ -40,10 +40,17 @@ pub(crate) struct Pair {
 impl Pair {
     /// A session that was just opened.
     pub(crate) fn open(name: Option<&'static str>, policy: Policy) -> Self {
+        Self::open_on(name, policy, true)
+    }
+
+    /// As [`open`](Self::open), on a transport that can tell what the peer has received, or not.
+    pub(crate) fn open_on(name: Option<&'static str>, policy: Policy, can_confirm: bool) -> Self {
         let now = start();
         let session = Stomp.open(SessionSetup {
             name,
             session_id: Text::from_static(SESSION_ID),
+            secret: protocols::auth::Secret::new("secret"),
+            can_confirm,
             policy: Arc::new(policy),
             now,
         });

@@ -49,6 +49,10 @@ const REASON_SIZE: usize = 123;
 /// A ping without payload.
 const PING: [u8; 2] = [0x89, 0];
 
+/// The header of a ping with the number of a question, whose pong says that what was sent before it has
+/// been received.
+const QUESTION: [u8; 2] = [0x89, 4];
+
 /// How much a peer may send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InputLimits {
@@ -64,6 +68,12 @@ pub(crate) struct Ws<S> {
     stream: WebSocketStream<Wire<S>>,
     share: Share,
     input: Input,
+    /// The last question.
+    question: u32,
+    /// The peer has yet to answer it.
+    is_asked: bool,
+    /// The peer has answered it.
+    is_confirmed: bool,
     goodbye: Goodbye,
 }
 
@@ -110,7 +120,10 @@ where
             .max_message_size(Some(limits.message_size))
             .max_frame_size(Some(limits.message_size));
         let stream = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
-        Self { stream, share: Share::default(), input: Input::Open, goodbye: Goodbye::Unsaid }
+        let (input, goodbye) = (Input::Open, Goodbye::Unsaid);
+        let (question, is_asked, is_confirmed) = (0, false, false);
+        let share = Share::default();
+        Self { stream, share, input, question, is_asked, is_confirmed, goodbye }
     }
 
     fn wire(&mut self) -> &mut Wire<S> {
@@ -171,6 +184,13 @@ where
         error
     }
 
+    fn push_question(&mut self) -> bool {
+        let mut ping = [0; 6];
+        ping[..2].copy_from_slice(&QUESTION);
+        ping[2..].copy_from_slice(&self.question.to_be_bytes());
+        self.wire().output.push_control(&ping)
+    }
+
     /// Hands the close frame to tungstenite, which from then on answers no pings and takes the
     /// peer's close frame for the answer. After the peer's own, tungstenite has an answer ready.
     fn say_goodbye(&mut self, close: &Close) {
@@ -205,7 +225,13 @@ where
                     self.collect_control(cx);
                     continue;
                 }
-                Poll::Ready(Some(Ok(Message::Pong(_) | Message::Frame(_)))) => continue,
+                Poll::Ready(Some(Ok(Message::Pong(payload)))) => {
+                    if self.is_asked && payload[..] == self.question.to_be_bytes() {
+                        (self.is_asked, self.is_confirmed) = (false, true);
+                    }
+                    continue;
+                }
+                Poll::Ready(Some(Ok(Message::Frame(_)))) => continue,
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(self.end_input(error).map(Err));
                 }
@@ -285,8 +311,23 @@ where
     }
 
     fn probe(&mut self) {
+        // A peer may answer the last of several pings only (RFC 6455 §5.5.3): the question is repeated.
         // Without room there are pings or pongs waiting already; they serve as well.
-        let _ = self.wire().output.push_control(&PING);
+        let _ = if self.is_asked {
+            self.push_question()
+        } else {
+            self.wire().output.push_control(&PING)
+        };
+    }
+
+    fn ask(&mut self) -> bool {
+        self.question = self.question.wrapping_add(1);
+        self.is_asked = self.push_question();
+        self.is_asked
+    }
+
+    fn take_confirmed(&mut self) -> bool {
+        std::mem::take(&mut self.is_confirmed)
     }
 
     fn take_heard(&mut self) -> bool {

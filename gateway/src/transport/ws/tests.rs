@@ -212,6 +212,39 @@ async fn a_probe_is_a_ping_and_its_answer_is_heard() {
 }
 
 #[tokio::test]
+async fn a_question_is_confirmed_by_its_own_answer() {
+    let (mut ws, mut client) = pair(1 << 10).await;
+    assert!(ws.ask());
+    ws.flush().await;
+    expect(&mut client, b"\x89\x04\0\0\0\x01").await;
+    for other in [&b""[..], b"\0\0\0\0", b"\0\0\0\x02", b"\0\0\0\x01more"] {
+        client.write_all(&frame(0x8a, other)).await.unwrap();
+        assert!(ws.is_idle() && !ws.take_confirmed(), "{other:?}");
+    }
+    client.write_all(&frame(0x8a, b"\0\0\0\x01")).await.unwrap();
+    assert!(ws.is_idle() && ws.take_confirmed() && !ws.take_confirmed());
+    // What was asked before says nothing of what was sent since.
+    assert!(ws.ask());
+    client.write_all(&frame(0x8a, b"\0\0\0\x01")).await.unwrap();
+    assert!(ws.is_idle() && !ws.take_confirmed());
+}
+
+#[tokio::test]
+async fn a_probe_repeats_the_question_that_is_open() {
+    let (mut ws, mut client) = pair(1 << 10).await;
+    assert!(ws.ask());
+    ws.probe();
+    ws.flush().await;
+    // RFC 6455 §5.5.3: the last of several pings may be the only one that is answered.
+    expect(&mut client, b"\x89\x04\0\0\0\x01\x89\x04\0\0\0\x01").await;
+    client.write_all(&frame(0x8a, b"\0\0\0\x01")).await.unwrap();
+    assert!(ws.is_idle() && ws.take_confirmed());
+    ws.probe();
+    ws.flush().await;
+    expect(&mut client, b"\x89\0").await;
+}
+
+#[tokio::test]
 async fn pings_of_a_peer_that_reads_nothing_take_bounded_memory() {
     let (mut ws, mut client) = pair(64 << 10).await;
     ws.establish();

@@ -2,7 +2,10 @@
 //!
 //! *Spec.* STOMP 1.2 §Connecting, §Protocol Negotiation, §Heart-beating.
 
+use std::time::Instant;
+
 use crate::auth::{AuthReply, AuthRequest, Credentials, Denial, Secret};
+use crate::broker::Command;
 use crate::session::{Actions, CloseCause, Established};
 use crate::stomp::Version;
 use crate::stomp::client_frame::ClientFrame;
@@ -11,6 +14,7 @@ use crate::stomp::delivery::MessageEncoder;
 use crate::stomp::encode::{Encoder, Escaping};
 use crate::stomp::frame::{Frame, Verb};
 use crate::stomp::heartbeat::{Agreement, Wish};
+use crate::stomp::resume::{self, Resuming};
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 
@@ -18,13 +22,15 @@ use super::leave::Failure;
 use super::{Phase, StompSession};
 
 /// What CONNECT has settled, kept until the login is decided.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Connect {
     heartbeat: Agreement,
     /// Whether the client speaks of heart-beats at all: one of 1.0 need not.
     names_heartbeat: bool,
     /// Whether it wants to go on after errors.
     soft_errors: bool,
+    /// Whether it wants to go on after its connection was lost.
+    resume: Option<resume::Wish>,
 }
 
 impl StompSession {
@@ -54,6 +60,7 @@ impl StompSession {
             heartbeat: Agreement::new(wish.unwrap_or_default(), &self.policy.stomp.heartbeat),
             names_heartbeat: wish.is_some() || self.version > Version::V10,
             soft_errors: frame.flag("soft-errors").unwrap_or(false),
+            resume: resume::Wish::parse(frame, self.policy.stomp.max_resume)?,
         };
         self.phase = Phase::Authenticating { deadline, connect };
         actions.auth = Some(auth_request(frame));
@@ -62,15 +69,50 @@ impl StompSession {
 
     /// The answer to the login.
     pub(super) fn on_auth(&mut self, reply: AuthReply, actions: &mut Actions) {
-        let Phase::Authenticating { connect, .. } = self.phase else {
+        let Phase::Authenticating { deadline, connect } = &mut self.phase else {
             return;
         };
         match reply {
             AuthReply::Granted(grant) => {
+                let (deadline, resume) = (*deadline, connect.resume.take());
+                let connect = connect.clone();
                 self.user = grant.user;
-                self.establish(connect, actions);
+                match resume {
+                    None => self.establish(&connect, actions),
+                    Some(wish) => {
+                        let resuming =
+                            Resuming::new(wish, self.secret.clone(), &self.user, &grant.vhost);
+                        self.resume(resuming, deadline, connect, actions);
+                    }
+                }
             }
             AuthReply::Denied(denial) => self.fail_login(&denial, actions),
+        }
+    }
+
+    /// Asks for the session that the client wants, or one that it can go on with later.
+    fn resume(
+        &mut self,
+        resuming: Resuming,
+        deadline: Instant,
+        connect: Connect,
+        actions: &mut Actions,
+    ) {
+        let (known, fresh, lifetime) = resuming.names();
+        let (token, subscription) = (self.next_token(), resume::SESSION);
+        actions.commands.push(Command::Resume { token, subscription, known, fresh, lifetime });
+        self.phase = Phase::Resuming { deadline, connect, resuming };
+    }
+
+    /// The broker has the session.
+    pub(super) fn on_resumed(&mut self, found: bool, actions: &mut Actions) {
+        match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Resuming { connect, resuming, .. } => {
+                self.resumable = Some(resuming.settle(found));
+                self.resumed = found;
+                self.establish(&connect, actions);
+            }
+            phase => self.phase = phase,
         }
     }
 
@@ -101,7 +143,7 @@ impl StompSession {
         Ok(())
     }
 
-    fn establish(&mut self, connect: Connect, actions: &mut Actions) {
+    fn establish(&mut self, connect: &Connect, actions: &mut Actions) {
         self.phase = Phase::Connected;
         self.soft_errors = connect.soft_errors;
         self.decoder.set_frame_size(self.policy.limits.frame_size);
@@ -117,6 +159,11 @@ impl StompSession {
         }
         if self.soft_errors {
             frame.header("soft-errors", "true");
+        }
+        if let Some(resumable) = &self.resumable {
+            for (name, value) in resumable.headers(self.resumed) {
+                frame.header(name, &value);
+            }
         }
         if let Some(server) = &self.policy.stomp.server {
             frame.header("server", server);

@@ -10,10 +10,11 @@ use crate::broker::{
     BrokerError, BrokerErrorKind, Command, DeliveryTag, Event, Outcome, Publication,
     SubscriptionId, Token, Verdict,
 };
-use crate::session::{Actions, CloseCause, Settled};
+use crate::session::{Actions, CloseCause, Once, Settled};
 use crate::stomp::acks::AckMode;
 use crate::stomp::compat::Switch;
 use crate::stomp::receipts::Lost;
+use crate::stomp::resume::SESSION;
 use crate::text::Text;
 use crate::violation::Report;
 
@@ -41,8 +42,12 @@ impl StompSession {
             Event::Canceled { subscription, error } => {
                 self.on_canceled(subscription, &error, actions);
             }
-            // Nothing of the kind was asked for.
-            Event::Resumed { .. } | Event::Gap { .. } => {}
+            Event::Resumed { found, .. } => self.on_resumed(found, actions),
+            Event::Gap { subscription } => {
+                if let Some(subscription) = self.subscriptions.get_mut(subscription) {
+                    subscription.has_gap = true;
+                }
+            }
             Event::Down { error } => self.fail_broker(error.kind.report(), &error.text, actions),
         }
     }
@@ -67,13 +72,18 @@ impl StompSession {
         // What is for one user is for no pattern and no queue of another's.
         let sees_all = || self.policy.stomp.may_send_to_users(&self.user);
         if !subscription.may_see(publication, &self.user, sees_all) {
-            actions.commands.push(settle_one(id, tag, Verdict::Accept));
+            actions.commands.push(settle_one(id, tag, Verdict::Skip));
             return;
         }
         let bytes = self.messages.encode(subscription, tag, redelivered, publication);
         let mut frame = self.output.frame(bytes, &publication.message.body);
         match subscription.mode {
-            AckMode::Auto => frame.settles = Some(Settled { subscription: id, tag }),
+            AckMode::Auto => {
+                // Nothing that a session loses with its connection is to be lost without a word.
+                let is_sure = self.resumable.is_some() && self.can_confirm;
+                let once = if is_sure { Once::Received } else { Once::Written };
+                frame.settles = Some(Settled { subscription: id, tag, once });
+            }
             AckMode::Client | AckMode::ClientIndividual => {
                 self.delivered += 1;
                 subscription.ledger.record(tag, self.delivered);
@@ -97,6 +107,15 @@ impl StompSession {
     }
 
     fn on_canceled(&mut self, id: SubscriptionId, error: &BrokerError, actions: &mut Actions) {
+        if id == SESSION {
+            // Nothing more comes: whoever goes on with it has it all.
+            self.resumable = None;
+            let mut report = error.kind.report();
+            if error.kind == BrokerErrorKind::ResourceLocked {
+                report.message = RESUMED_ELSEWHERE;
+            }
+            return self.fail_broker(report, &error.text, actions);
+        }
         let active = self.subscriptions.get_mut(id).filter(|it| it.is_active());
         let Some(subscription) = active else { return };
         // Without an `id` there is nothing else to tell it by.
@@ -178,7 +197,7 @@ impl StompSession {
         }
     }
 
-    fn fail_broker(&mut self, report: Report, sentence: &str, actions: &mut Actions) {
+    pub(super) fn fail_broker(&mut self, report: Report, sentence: &str, actions: &mut Actions) {
         let (receipt, subscription) = (None, None);
         let cause = CloseCause::Broker;
         self.fail(Failure { report, sentence, receipt, subscription, cause }, actions);
@@ -187,6 +206,9 @@ impl StompSession {
 
 /// The words of RabbitMQ's plugin.
 const CANCELED: &str = "Server cancelled subscription";
+
+/// There is one connection for a session at a time.
+const RESUMED_ELSEWHERE: &str = "Session resumed elsewhere";
 
 /// Ends a delivery that does not go to the client.
 const fn settle_one(subscription: SubscriptionId, tag: DeliveryTag, verdict: Verdict) -> Command {

@@ -6,11 +6,13 @@
 //! is the last frame, unless [`Switch::OpenAfterError`] is set and only one frame was wrong. To a client
 //! that asked for soft errors such a one is told as a MESSAGE instead.
 
+use crate::broker::{Command, Token};
 use crate::session::{Actions, Close, CloseCause, CloseCode, OutFrame, Shared};
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::compat::Switch;
 use crate::stomp::frame::Verb;
 use crate::stomp::output::{ErrorFrame, Notice};
+use crate::stomp::resume::SESSION;
 use crate::text::Text;
 use crate::violation::{Report, Violation};
 
@@ -52,11 +54,27 @@ impl StompSession {
         actions: &mut Actions,
     ) -> Result<(), Violation> {
         let receipt = self.receipt_of(frame)?;
-        self.answer(receipt, actions);
+        match (self.end_resumable(actions), receipt) {
+            (Some(token), Some(receipt)) => self.receipts.wait(token, receipt),
+            (_, receipt) => self.answer(receipt, actions),
+        }
         let (code, cause) = (CloseCode::Normal, CloseCause::Peer);
         let close = Close { code, reason: Text::EMPTY, cause };
         self.leave(Farewell { error: None, close }, actions);
         Ok(())
+    }
+
+    /// Nobody will go on with it. The answer to the command with this token says so.
+    fn end_resumable(&mut self, actions: &mut Actions) -> Option<Token> {
+        self.resumable.take()?;
+        let lasting: Vec<_> = self.subscriptions.lasting().collect();
+        let mut last = None;
+        for subscription in lasting.into_iter().chain([SESSION]) {
+            let (token, delete) = (self.next_token(), true);
+            actions.commands.push(Command::Unsubscribe { token, subscription, delete });
+            last = Some(token);
+        }
+        last
     }
 
     /// The server shuts down.
@@ -67,7 +85,7 @@ impl StompSession {
                 self.leave(farewell, actions);
             }
             // Nobody would understand an ERROR yet.
-            Phase::Connecting { .. } | Phase::Authenticating { .. } => {
+            Phase::Connecting { .. } | Phase::Authenticating { .. } | Phase::Resuming { .. } => {
                 let close = self.farewell(SHUTTING_DOWN).close;
                 self.close(Farewell { error: None, close }, actions);
             }

@@ -1,5 +1,5 @@
 //! The state machine of one STOMP connection: Connecting → Authenticating → Connected → Leaving →
-//! Closed.
+//! Closed; with Resuming before Connected for a client that asks for a session to go on with.
 //!
 //! Each client frame is one method, in the module of its clause; events of the broker are in
 //! [`events`]. A method that returns a [`Violation`] ends the session: the violation becomes an
@@ -23,8 +23,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::auth::AuthReply;
-use crate::broker::{Event, SubscriptionId, Token};
+use crate::auth::{AuthReply, Secret};
+use crate::broker::{BrokerErrorKind, Event, SubscriptionId, Token};
 use crate::policy::Policy;
 use crate::registry::SessionSetup;
 use crate::session::{Actions, Session, Unit};
@@ -40,6 +40,7 @@ use crate::stomp::heartbeat::Heartbeat;
 use crate::stomp::output::Output;
 use crate::stomp::parse::{Decoder, DecoderLimits};
 use crate::stomp::receipts::Receipts;
+use crate::stomp::resume::{Resumable, Resuming};
 use crate::stomp::shared;
 use crate::stomp::subscription::Subscriptions;
 use crate::stomp::transaction::Transactions;
@@ -47,6 +48,9 @@ use crate::text::Text;
 use crate::violation::Violation;
 use connect::Connect;
 use leave::Farewell;
+
+const NO_SESSION_IN_TIME: &str = "the broker has not answered in time whether the session can be \
+                                  resumed; try again later";
 
 /// Frames handled in one call. A unit of the largest size can hold a hundred thousand small ones:
 /// what they lead to is handed over in portions, so that backpressure holds between them.
@@ -58,6 +62,10 @@ pub(super) struct StompSession {
     policy: Arc<Policy>,
     /// Sent as `session`, and part of every `message-id`.
     session_id: Text,
+    /// What it makes a token of.
+    secret: Secret,
+    /// The transport can tell when the client has received something.
+    can_confirm: bool,
     /// The version that the name of the WebSocket sub-protocol stands for.
     named_version: Option<Version>,
     /// The version in force; before one is agreed on, the highest, which changes nothing.
@@ -84,6 +92,10 @@ pub(super) struct StompSession {
     shares: bool,
     /// The queues behind `reply-to:/temp-queue/…`, by that. Each has a subscription.
     reply_queues: BTreeMap<Text, Text>,
+    /// Set if another connection can go on with it.
+    resumable: Option<Resumable>,
+    /// It goes on with what another connection has begun.
+    resumed: bool,
     last_token: u64,
     /// Deliveries that wait, or waited, for an acknowledgement of the client's.
     delivered: u64,
@@ -99,6 +111,8 @@ enum Phase {
     Connecting { deadline: Instant },
     /// Waits for the answer to a login. Input is kept, not read.
     Authenticating { deadline: Instant, connect: Connect },
+    /// Waits for the session that it goes on with. Input is kept, not read.
+    Resuming { deadline: Instant, connect: Connect, resuming: Resuming },
     /// Logged in.
     Connected,
     /// Takes no more input, and says goodbye once every receipt is out, or at the deadline.
@@ -129,10 +143,15 @@ impl Session for StompSession {
 
     fn handle_event(&mut self, now: Instant, event: Event, actions: &mut Actions) {
         self.now = now;
-        if matches!(self.phase, Phase::Connected | Phase::Leaving { .. }) {
-            self.on_event(event, actions);
-            self.note_output(actions);
+        match self.phase {
+            Phase::Connected | Phase::Leaving { .. } => self.on_event(event, actions),
+            Phase::Resuming { .. } => {
+                self.on_event(event, actions);
+                self.read_frames(actions);
+            }
+            Phase::Connecting { .. } | Phase::Authenticating { .. } | Phase::Closed => return,
         }
+        self.note_output(actions);
     }
 
     fn handle_auth(&mut self, now: Instant, reply: AuthReply, actions: &mut Actions) {
@@ -150,8 +169,13 @@ impl Session for StompSession {
                     self.fail_login_timeout(actions);
                 }
             }
+            Phase::Resuming { deadline, .. } if deadline <= now => {
+                // Not the client's fault.
+                let report = BrokerErrorKind::Unavailable.report();
+                self.fail_broker(report, NO_SESSION_IN_TIME, actions);
+            }
             Phase::Leaving { deadline, .. } if deadline <= now => self.say_farewell(actions),
-            Phase::Connected | Phase::Leaving { .. } => {
+            Phase::Connected | Phase::Leaving { .. } | Phase::Resuming { .. } => {
                 if let Err(violation) = self.heartbeat.check(now) {
                     self.fail_violation(violation, None, actions);
                 } else if self.heartbeat.is_due(now) {
@@ -171,9 +195,9 @@ impl Session for StompSession {
 
     fn next_timeout(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Connecting { deadline } | Phase::Authenticating { deadline, .. } => {
-                Some(*deadline)
-            }
+            Phase::Connecting { deadline }
+            | Phase::Authenticating { deadline, .. }
+            | Phase::Resuming { deadline, .. } => Some(*deadline),
             Phase::Connected => self.heartbeat.next_deadline(),
             Phase::Leaving { deadline, .. } => {
                 self.heartbeat.next_deadline().into_iter().chain([*deadline]).min()
@@ -204,7 +228,7 @@ impl Session for StompSession {
 impl StompSession {
     /// A session that waits for CONNECT.
     pub(super) fn new(setup: SessionSetup) -> Self {
-        let SessionSetup { name, session_id, policy, now } = setup;
+        let SessionSetup { name, session_id, secret, can_confirm, policy, now } = setup;
         let limits = &policy.limits;
         let compat = policy.stomp.compat;
         let mut decoder = Decoder::new(DecoderLimits {
@@ -219,6 +243,8 @@ impl StompSession {
             if compat.has(Switch::SlashEscapes) { Escapes::Slashes } else { Escapes::Bytes };
         Self {
             session_id,
+            secret,
+            can_confirm,
             named_version: name.and_then(Version::of_subprotocol),
             version: Version::V12,
             phase: Phase::Connecting { deadline: now + limits.login_timeout },
@@ -237,6 +263,8 @@ impl StompSession {
             errors: Vec::new(),
             shares: false,
             reply_queues: BTreeMap::new(),
+            resumable: None,
+            resumed: false,
             last_token: 0,
             delivered: 0,
             unit_size: 0,
@@ -250,7 +278,7 @@ impl StompSession {
         match self.phase {
             Phase::Connecting { .. } | Phase::Connected => false,
             Phase::Leaving { .. } | Phase::Closed => true,
-            Phase::Authenticating { .. } => {
+            Phase::Authenticating { .. } | Phase::Resuming { .. } => {
                 let limit = self.policy.limits.frame_size_before_login;
                 let got = self.decoder.buffered() + unit.bytes.len();
                 if got > limit {

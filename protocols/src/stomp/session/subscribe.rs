@@ -14,6 +14,7 @@ use crate::stomp::compat::{Switch, UNBOUNDED_PREFETCH};
 use crate::stomp::destination::TEMP_QUEUE;
 use crate::stomp::output::ERRORS;
 use crate::stomp::queue::{self, QUEUE_NAME};
+use crate::stomp::resume;
 use crate::stomp::shared::{self, SharedEncoder};
 use crate::stomp::subscription::{ConsumerName, Outlasting};
 use crate::stomp::user;
@@ -45,6 +46,7 @@ impl StompSession {
         let mode = ack_mode(frame)?;
         if let Address::Topic(topic) = &from
             && mode == AckMode::Auto
+            && self.resumable.is_none()
             && !self.has(Switch::OwnQueues)
             && shared::is_shareable(frame, topic)
             && self.subscriptions.sharing(topic) < shared::MOST_ALIKE
@@ -60,6 +62,18 @@ impl StompSession {
         let may_send = self.policy.stomp.may_send_to_users(&self.user);
         user::check_dead_letters(destination, &from, &queue, may_send)?;
         let arguments = queue::of_consumer(frame)?;
+        if self.resumable.is_some() && mode == AckMode::Auto && !self.can_confirm {
+            let expected = "client or client-individual, in a session with `resume` on plain TCP: \
+                            what it has received is known by its ACK alone";
+            return Err(frame.bad("ack", expected, frame.get("ack").unwrap_or("auto")));
+        }
+        if let Some(resumable) = &self.resumable
+            && resume::lasts(frame, &from, &queue, &arguments)?
+        {
+            queue.lasting = Some(resumable.lasting(name.tag().as_str(), &from, &queue.binding));
+            // Whatever it said, it is what a lasting one is.
+            (queue.durable, queue.exclusive, queue.auto_delete) = (None, None, None);
+        }
         let prefetch = self.prefetch(frame, mode)?;
         self.subscriptions.check_new(name)?;
         let receipt = self.receipt_of(frame)?;
@@ -71,6 +85,7 @@ impl StompSession {
         let subscription = self.subscriptions.add(name, mode, &self.session_id, token);
         if let Some(added) = self.subscriptions.get_mut(subscription) {
             added.outlasting = match (&from, &queue.name) {
+                _ if queue.lasting.is_some() => Outlasting::Session,
                 (Address::Topic(_), Some(name)) if frame.get(QUEUE_NAME).is_some() => {
                     Outlasting::Named(name.clone())
                 }
@@ -147,12 +162,13 @@ impl StompSession {
         }
         let known = self.subscriptions.get_mut(subscription);
         let is_shared = known.as_ref().is_some_and(|it| it.shares.is_some());
+        let lasts = known.as_ref().is_some_and(|it| it.outlasting == Outlasting::Session);
         let is_meant = match (known.map(|it| &it.outlasting), frame.get(QUEUE_NAME)) {
             (Some(Outlasting::Own), None) => true,
             (Some(Outlasting::Named(name)), Some(said)) => *name == *said,
             _ => false,
         };
-        let delete = is_meant && queue::is_durable(frame);
+        let delete = lasts || is_meant && queue::is_durable(frame);
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
         }
