@@ -49,7 +49,10 @@ export function stompjs({ newSocket, cut, login }) {
       },
     };
     const connected = new Promise((resolve, reject) => {
-      client.onConnect = () => resolve(connection);
+      client.onConnect = ({ headers }) => {
+        connection.connected = headers;
+        resolve(connection);
+      };
       error.then(async (frame) => {
         await closed;
         reject(frame);
@@ -141,6 +144,33 @@ export function stompjs({ newSocket, cut, login }) {
       const unfinished = await rest.message('unfinished', true);
       await confirmed(client, (receipt) => unfinished.ack(receipt));
       await client.disconnect();
+    },
+
+    async resumes_by_headers_alone() {
+      const [publisher, topic] = [await open({}), `/topic/js-${crypto.randomUUID()}`];
+      const connectHeaders = { ...login, resume: '600000' };
+      const client = await open({ reconnectDelay: 50, connectHeaders });
+      const headers = { id: 'orders', ack: 'client-individual' };
+      const before = await subscribed(client, topic, headers);
+      for (const body of ['one', 'two']) {
+        await confirmed(publisher, (receipt) => publisher.send(topic, body, receipt));
+      }
+      const one = await before.message('one', false);
+      await confirmed(client, (receipt) => one.ack(receipt));
+      await before.message('two', false);
+      client.client.connectHeaders['resume-token'] = client.connected['resume-token'];
+      const resumed = new Promise((resolve) => (client.client.onConnect = resolve));
+      client.cut();
+      await confirmed(publisher, (receipt) => publisher.send(topic, 'three', receipt));
+      equal((await within('CONNECTED again', resumed)).headers.resumed, 'true');
+      const after = await subscribed(client, topic, headers);
+      const rest = [await after.message('two', true), await after.message('three')];
+      for (const message of rest) {
+        equal(message.headers['x-gap'], undefined);
+        await confirmed(client, (receipt) => message.ack(receipt));
+      }
+      await client.disconnect();
+      await publisher.disconnect();
     },
   };
 

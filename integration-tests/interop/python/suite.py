@@ -22,7 +22,13 @@ class Client(stomp.ConnectionListener):
     """A connection and what came over it."""
 
     def __init__(
-        self, login="guest", passcode="guest", vhost="/", heartbeats=(0, 0), binary=False
+        self,
+        login="guest",
+        passcode="guest",
+        vhost="/",
+        heartbeats=(0, 0),
+        binary=False,
+        headers=None,
     ):
         self.messages = queue.Queue()
         self.receipts = queue.Queue()
@@ -38,7 +44,7 @@ class Client(stomp.ConnectionListener):
                 [(URL.hostname, URL.port)], ws_path=URL.path, binary_mode=binary, **settings
             )
         self.connection.set_listener("client", self)
-        self.connection.connect(login, passcode)
+        self.connection.connect(login, passcode, headers=headers)
 
     def on_connected(self, frame):
         self.connected.put(frame)
@@ -59,8 +65,8 @@ class Client(stomp.ConnectionListener):
         self.lost.set()
 
     def logged_in(self):
-        frame = self.connected.get(timeout=CEILING)
-        equal(frame.headers["version"], "1.2")
+        self.greeting = self.connected.get(timeout=CEILING)
+        equal(self.greeting.headers["version"], "1.2")
         return self
 
     def send(self, destination, body, **headers):
