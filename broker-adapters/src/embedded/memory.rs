@@ -99,6 +99,11 @@ impl Memory {
         wakers.into_values().for_each(Waker::wake);
     }
 
+    /// Whether so much is held that what nobody may ever come for is to grow no more: half of the limit.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.limit / 2
+    }
+
     fn is_low(&self, used: usize) -> bool {
         used < self.limit - self.limit / 10
     }

@@ -22,7 +22,8 @@
 //! - Messages in the private queue of one subscription: [`Settings::private_queue_bytes`]. Above it
 //!   the subscription is canceled, so that one slow reader cannot make every publisher wait.
 //! - Messages in the queue of one lasting subscription: [`Settings::resume_messages`] and
-//!   [`Settings::resume_bytes`]. Above either the oldest go, for nobody may be there who could be told to hurry;
+//!   [`Settings::resume_bytes`]. Above either, and if nobody
+//!   consumes while half of the memory is in use, the oldest go, for nobody may be there who could be told to hurry;
 //!   whoever goes on learns that they are missing.
 //! - Queues: [`Settings::max_queues`] for those that clients name, together with their bindings, and, apart from them, so that no
 //!   one who makes up names keeps others from subscribing, [`Settings::max_private_queues`].

@@ -13,6 +13,7 @@ use super::queue::{Kept, Queue};
 /// A message on its way to queues.
 pub(super) struct Outgoing<'a> {
     original: Arc<Held>,
+    memory: &'a Memory,
     /// Made for the first queue it has to wait in, and shared by all others.
     compacted: Option<Arc<Held>>,
     /// Queues that hold more than they may now.
@@ -25,19 +26,19 @@ pub(super) struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     pub(super) fn new(
         publication: Arc<Publication>,
-        memory: &Arc<Memory>,
+        memory: &'a Arc<Memory>,
         effects: &'a mut Effects,
     ) -> Self {
         let original = Held::new(publication, memory);
         let beyond = SmallVec::new();
-        Self { original, compacted: None, beyond, is_rejected: false, effects }
+        Self { original, memory, compacted: None, beyond, is_rejected: false, effects }
     }
 
     /// Hands the message over, or leaves a compacted copy.
     pub(super) fn deliver(&mut self, queue: &Arc<Queue>) {
         let kept = queue.hand_over(&self.original, self.effects).unwrap_or_else(|| {
             let compacted = self.compacted.get_or_insert_with(|| self.original.compacted());
-            queue.keep(Arc::clone(compacted), self.effects)
+            queue.keep(Arc::clone(compacted), self.memory.is_scarce(), self.effects)
         });
         match kept {
             Kept::Within => {}

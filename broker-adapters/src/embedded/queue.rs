@@ -197,7 +197,15 @@ impl Queue {
 
     /// Takes a message, compacted, at the end of the queue. Once the queue has ended it takes none,
     /// for there it would stay for ever.
-    pub(super) fn keep(self: &Arc<Self>, held: Arc<Held>, effects: &mut Effects) -> Kept {
+    ///
+    /// Where memory `is_scarce`, a lasting queue that nobody consumes from grows no more, lest clients
+    /// that are away hold publishers back: its oldest messages make room.
+    pub(super) fn keep(
+        self: &Arc<Self>,
+        held: Arc<Held>,
+        is_scarce: bool,
+        effects: &mut Effects,
+    ) -> Kept {
         let mut locked = self.locked(effects);
         if locked.queue.is_ended() {
             return Kept::Within;
@@ -207,9 +215,11 @@ impl Queue {
         }
         let entry = locked.enter(held);
         if let Err(entry) = locked.give(entry) {
+            let before = locked.state.ready.held_bytes();
             locked.state.ready.insert(entry);
             locked.expire_some(EXPIRED_AT_ONCE);
-            locked.trim();
+            let is_away = self.role.is_lasting() && locked.state.consumers.is_empty();
+            locked.trim(if is_scarce && is_away { before } else { usize::MAX });
         }
         match self.role {
             Role::Private { limit } if locked.state.ready.held_bytes() > limit => {
@@ -462,10 +472,12 @@ impl Locked<'_> {
         next.is_some_and(|expires| expires <= Instant::now())
     }
 
-    /// Lets go of the oldest that are too many.
-    fn trim(&mut self) {
+    /// Lets go of the oldest that are too many, or take more than so many bytes.
+    fn trim(&mut self, bytes: usize) {
         let Arguments { overflow, .. } = self.queue.arguments;
-        while overflow == Overflow::DropHead && self.overflows(0, 0) {
+        while overflow == Overflow::DropHead
+            && (self.overflows(0, 0) || self.state.ready.held_bytes() > bytes)
+        {
             if self.is_next_expired() {
                 self.drop_head(Reason::Expired);
                 continue;
@@ -498,7 +510,7 @@ impl Locked<'_> {
             self.state.gap.reopen(place);
             self.state.ready.insert(Entry { place, redelivered, expires, held });
         }
-        self.trim();
+        self.trim(usize::MAX);
     }
 }
 
@@ -570,7 +582,7 @@ mod tests {
         let keep = |effects: &mut Effects| {
             let (exchange, routing_key) = (Text::EMPTY, Text::from_static("q"));
             let publication = Publication { exchange, routing_key, message: Message::default() };
-            queue.keep(Held::new(Arc::new(publication), &memory), effects);
+            queue.keep(Held::new(Arc::new(publication), &memory), false, effects);
         };
         for _ in 0..EXPIRED_AT_ONCE + 1 {
             keep(&mut effects);

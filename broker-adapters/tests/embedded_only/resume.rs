@@ -366,6 +366,29 @@ async fn bytes_bound_a_lasting_queue_too_and_cancel_nobody() {
 }
 
 #[tokio::test]
+async fn clients_that_are_away_hold_no_publisher_back() {
+    let settings = Settings { memory_limit: 400 * KIB, ..Settings::default() };
+    let fixture = Fixture::embedded_with(settings);
+    drop(one_by_one(&fixture).await);
+    let mut publisher = fixture.client().await;
+    for n in 0..1_000 {
+        publisher.publish(topic("news"), format!("{n} {}", "m".repeat(KIB))).await;
+        assert!(publisher.is_ready(), "held back by {n}");
+    }
+    let (mut client, news) = next_one(&fixture).await;
+    client.gap(news).await;
+    let first = client.delivery().await;
+    let number = first.body().split(' ').next().unwrap().parse::<usize>().unwrap();
+    // About half of the memory, a message taking more than its own bytes.
+    assert!((750..900).contains(&number), "{number}");
+    client.accept(&first);
+    for _ in number + 1..1_000 {
+        accepted(&mut client).await;
+    }
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
 async fn what_comes_back_to_a_full_queue_is_lost_and_that_is_told() {
     let fixture = small();
     let mut publisher = fixture.client().await;
