@@ -23,13 +23,17 @@ const ARROWS: [(&str, &[&str]); 5] = [
 const FOR_TESTS: [&str; 1] = ["rabbitmq-node"];
 
 /// All that the pure crate may use besides the standard library.
-const PURE: [&str; 11] = [
+const PURE: [&str; 15] = [
     "bytes",
     "bytestring",
+    "cbor4ii",
     "data-encoding",
     "md-5",
     "memchr",
     "nom",
+    "rmp-serde",
+    "serde",
+    "serde-transcode",
     "serde_json",
     "sha2",
     "smallvec",

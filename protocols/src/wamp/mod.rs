@@ -2,3 +2,5 @@
 //! registered.
 
 pub mod id;
+#[allow(dead_code, unused_imports, reason = "the messages will use it")]
+pub mod serializer;
