@@ -4,3 +4,5 @@
 pub mod id;
 #[allow(dead_code, unused_imports, reason = "the messages will use it")]
 pub mod serializer;
+#[allow(dead_code, reason = "the messages will use it")]
+pub mod transcode;

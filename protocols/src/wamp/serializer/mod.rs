@@ -13,7 +13,7 @@
 //! message is checked, its payload too: that texts are UTF-8, that JSON has no half of a surrogate
 //! pair (no text could hold it), that lists and dictionaries are as long as they say.
 //! Extensions of MessagePack, tags and undefined simple values of CBOR, and integers of any size
-//! are let through: only transcoding cannot carry them.
+//! are let through: only [transcoding](super::transcode) cannot carry them.
 
 pub(super) mod cbor;
 pub(super) mod json;
