@@ -1,8 +1,28 @@
-//! WAMP v2, router side: so far parts of the codec. There is no session yet, and no sub-protocol is
+//! WAMP v2, router side: so far the codec. There is no session yet, and no sub-protocol is
 //! registered.
+//!
+//! | clause (WAMP) | where |
+//! |---|---|
+//! | §Messages, of both profiles | [`message`], `envelope.rs`; what is wrong with one: [`error`] |
+//! | §Serializers (JSON, MessagePack, CBOR) | [`serializer`] |
+//! | §Binary support in JSON | [`transcode`] |
+//! | `Arguments`, `ArgumentsKw`, dictionaries between the peers | [`payload`] |
+//! | §Feature Announcement | [`message::Roles`] |
+//! | §IDs | [`id`] |
+//! | §Sessions, §Protocol Errors (what may come when) | not yet |
+//! | §Publish and Subscribe, §Remote Procedure Calls | not yet |
+//! | §Authentication, §Authorization | not yet |
+//! | §Meta API, §Event History, §Testament | not yet |
+//!
+//! # What is not touched
+//! What peers say to each other passes through as the bytes that came: arguments are recognized,
+//! so that nobody gets what is malformed, but not decoded. Only for a receiver of another serializer
+//! are they [transcoded](payload::Payload::transcoded).
 
+mod envelope;
+pub mod error;
 pub mod id;
-#[allow(dead_code, unused_imports, reason = "the messages will use it")]
+pub mod message;
+pub mod payload;
 pub mod serializer;
-#[allow(dead_code, reason = "the messages will use it")]
 pub mod transcode;

@@ -1,0 +1,298 @@
+//! Options and details: dictionaries of which a router reads some keys.
+//!
+//! *Spec.* WAMP §Messages: keys that are not known are ignored; those that begin with `_` are for
+//! private use. Left open there, and done so here: of a key that is there twice, the last one
+//! counts; a key whose value is null is as one that is not there.
+
+use crate::text::Text;
+use crate::wamp::envelope::Value;
+use crate::wamp::id::Id;
+use crate::wamp::payload::{self, Dictionary};
+use crate::wamp::serializer::{Limits, Writer};
+use crate::wamp::transcode::TranscodeError;
+
+/// What a key can say.
+pub(in crate::wamp) trait Entry: Sized {
+    /// In words, for who sent something else.
+    const EXPECTED: &'static str;
+
+    /// `None` if the value is something else.
+    fn read(value: Value<'_>) -> Option<Self>;
+
+    fn write(&self, writer: &mut Writer, limits: &Limits) -> Result<(), TranscodeError>;
+
+    /// Bytes that it takes, roughly.
+    fn size(&self) -> usize;
+}
+
+/// A dictionary with a fixed set of keys.
+pub(in crate::wamp) trait Entries: Default {
+    /// Reads a pair, if the key is known.
+    ///
+    /// *Errors.* The key, and what must be there.
+    fn read_entry(
+        &mut self,
+        key: &str,
+        value: Value<'_>,
+    ) -> Result<(), (&'static str, &'static str)>;
+
+    /// Pairs that are written.
+    fn count(&self) -> usize;
+
+    fn write_entries(&self, writer: &mut Writer, limits: &Limits) -> Result<(), TranscodeError>;
+
+    /// Bytes that it takes, roughly.
+    fn size(&self) -> usize;
+}
+
+/// Makes a structure of options of the keys that are read and written. `..` includes another one.
+macro_rules! entries {
+    ($(
+        $(#[$about:meta])*
+        $name:ident {
+            $($(#[$doc:meta])* $key:literal $field:ident: $type:ty,)*
+            $(.. $(#[$included_doc:meta])* $included:ident: $included_type:ty,)?
+        }
+    )*) => {$(
+        $(#[$about])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$doc])* pub $field: Option<$type>,)*
+            $($(#[$included_doc])* pub $included: $included_type,)?
+        }
+
+        impl Entries for $name {
+            fn read_entry(
+                &mut self,
+                key: &str,
+                #[allow(unused_variables, reason = "there may be no keys")]
+                value: Value<'_>,
+            ) -> Result<(), (&'static str, &'static str)> {
+                match key {
+                    $($key => {
+                        self.$field = if value.scalar() == Scalar::Null {
+                            None
+                        } else {
+                            let expected = <$type as Entry>::EXPECTED;
+                            Some(Entry::read(value).ok_or(($key, expected))?)
+                        };
+                    })*
+                    _ => {
+                        $(self.$included.read_entry(key, value)?;)?
+                    }
+                }
+                Ok(())
+            }
+
+            fn count(&self) -> usize {
+                0 $(+ usize::from(self.$field.is_some()))* $(+ self.$included.count())?
+            }
+
+            fn write_entries(
+                &self,
+                writer: &mut Writer,
+                limits: &Limits,
+            ) -> Result<(), TranscodeError> {
+                $(if let Some(value) = &self.$field {
+                    writer.key($key);
+                    value.write(writer, limits)?;
+                })*
+                $(self.$included.write_entries(writer, limits)?;)?
+                Ok(())
+            }
+
+            fn size(&self) -> usize {
+                0 $(+ self.$field.as_ref().map_or(0, |value| $key.len() + 4 + value.size()))*
+                $(+ self.$included.size())?
+            }
+        }
+    )*};
+}
+pub(super) use entries;
+
+impl Entry for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn read(value: Value<'_>) -> Option<Self> {
+        value.bool()
+    }
+
+    fn write(&self, writer: &mut Writer, _: &Limits) -> Result<(), TranscodeError> {
+        writer.bool(*self);
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        5
+    }
+}
+
+impl Entry for u64 {
+    const EXPECTED: &'static str = "an integer of at least 0";
+
+    fn read(value: Value<'_>) -> Option<Self> {
+        value.unsigned()
+    }
+
+    fn write(&self, writer: &mut Writer, _: &Limits) -> Result<(), TranscodeError> {
+        writer.unsigned(*self);
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        20
+    }
+}
+
+impl Entry for Id {
+    const EXPECTED: &'static str = "an ID, from 1 to 2^53";
+
+    fn read(value: Value<'_>) -> Option<Self> {
+        payload::id(value)
+    }
+
+    fn write(&self, writer: &mut Writer, _: &Limits) -> Result<(), TranscodeError> {
+        writer.unsigned(self.get());
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        17
+    }
+}
+
+impl Entry for Text {
+    const EXPECTED: &'static str = "text";
+
+    fn read(value: Value<'_>) -> Option<Self> {
+        value.text()
+    }
+
+    fn write(&self, writer: &mut Writer, _: &Limits) -> Result<(), TranscodeError> {
+        writer.text(self);
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        self.len() + 5
+    }
+}
+
+/// Lists of what `EXPECTED` says of `Vec<Id>` and `Vec<Text>`.
+macro_rules! list {
+    ($type:ty, $expected:literal) => {
+        impl Entry for Vec<$type> {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(value: Value<'_>) -> Option<Self> {
+                value.list()?.map(<$type>::read).collect()
+            }
+
+            fn write(&self, writer: &mut Writer, limits: &Limits) -> Result<(), TranscodeError> {
+                writer.list(self.len());
+                self.iter().try_for_each(|value| value.write(writer, limits))?;
+                writer.end_list();
+                Ok(())
+            }
+
+            fn size(&self) -> usize {
+                5 + self.iter().map(|value| value.size() + 1).sum::<usize>()
+            }
+        }
+    };
+}
+
+list!(Id, "a list of IDs, from 1 to 2^53");
+list!(Text, "a list of texts");
+
+impl Entry for Dictionary {
+    const EXPECTED: &'static str = "a dictionary";
+
+    fn read(value: Value<'_>) -> Option<Self> {
+        Self::read(value)
+    }
+
+    fn write(&self, writer: &mut Writer, limits: &Limits) -> Result<(), TranscodeError> {
+        self.write(writer, limits)
+    }
+
+    fn size(&self) -> usize {
+        self.bytes().len()
+    }
+}
+
+/// A word that stands for one of a few things, or for one that is not known here.
+///
+/// What is not known may be the feature of another router: to refuse the request is the session's
+/// business, and no reason to end it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice<T> {
+    /// One of those that the specification has.
+    Known(T),
+    /// Any other word.
+    Other(Text),
+}
+
+/// What the words of a [`Choice`] stand for.
+pub(in crate::wamp) trait Word: Copy + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+
+    fn as_str(self) -> &'static str;
+}
+
+/// Makes an enumeration of the words that an option may have.
+macro_rules! words {
+    ($(
+        $(#[$about:meta])*
+        $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }
+    )*) => {$(
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl $name {
+            /// As it is written.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
+        impl Word for $name {
+            const WORDS: &'static [(&'static str, Self)] = &[$(($word, Self::$variant)),*];
+
+            fn as_str(self) -> &'static str {
+                self.as_str()
+            }
+        }
+    )*};
+}
+pub(super) use words;
+
+impl<T: Word> Entry for Choice<T> {
+    const EXPECTED: &'static str = "text";
+
+    fn read(value: Value<'_>) -> Option<Self> {
+        let text = value.text()?;
+        let known = T::WORDS.iter().find(|(word, _)| text == **word);
+        Some(known.map_or(Self::Other(text), |(_, known)| Self::Known(*known)))
+    }
+
+    fn write(&self, writer: &mut Writer, _: &Limits) -> Result<(), TranscodeError> {
+        writer.text(match self {
+            Self::Known(known) => known.as_str(),
+            Self::Other(word) => word,
+        });
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Known(_) => 16,
+            Self::Other(word) => word.len() + 5,
+        }
+    }
+}
