@@ -9,6 +9,7 @@
 //! | `Arguments`, `ArgumentsKw`, dictionaries between the peers | [`payload`] |
 //! | §Feature Announcement | [`message::Roles`] |
 //! | §IDs | [`id`] |
+//! | §URIs, §Pattern-based Subscription (matching), routing keys | [`uri`] |
 //! | §Sessions, §Protocol Errors (what may come when) | not yet |
 //! | §Publish and Subscribe, §Remote Procedure Calls | not yet |
 //! | §Authentication, §Authorization | not yet |
@@ -26,3 +27,4 @@ pub mod message;
 pub mod payload;
 pub mod serializer;
 pub mod transcode;
+pub mod uri;
