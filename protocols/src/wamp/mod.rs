@@ -10,6 +10,7 @@
 //! | §Feature Announcement | [`message::Roles`] |
 //! | §IDs | [`id`] |
 //! | §URIs, §Pattern-based Subscription (matching), routing keys | [`uri`] |
+//! | §RawSocket Transport | [`rawsocket`] |
 //! | §Sessions, §Protocol Errors (what may come when) | not yet |
 //! | §Publish and Subscribe, §Remote Procedure Calls | not yet |
 //! | §Authentication, §Authorization | not yet |
@@ -25,6 +26,7 @@ pub mod error;
 pub mod id;
 pub mod message;
 pub mod payload;
+pub mod rawsocket;
 pub mod serializer;
 pub mod transcode;
 pub mod uri;
