@@ -27,7 +27,7 @@ use cbor4ii::core::utils::SliceReader;
 use serde::de::Deserializer;
 use serde::ser::Error;
 
-use guard::Guard;
+use guard::{Guard, Stop};
 
 use super::serializer::{Budget, Limits, Serializer, Syntax};
 use crate::violation::shown;
@@ -149,11 +149,11 @@ impl Rules {
         TranscodeError::Unrepresentable { from: self.from, to: self.to, value }
     }
 
-    /// Notes why, and makes an error for the encoder to pass on.
-    fn refuse<E: Error>(&self, value: String) -> E {
+    /// Notes why, and makes an error to pass on.
+    fn refuse(&self, value: String) -> Stop {
         let error = self.unrepresentable(value);
         self.refused.borrow_mut().get_or_insert(error);
-        E::custom("refused")
+        Stop::custom("refused")
     }
 }
 
@@ -327,6 +327,30 @@ mod tests {
                 let input = [open.repeat(100), inner.to_vec(), close.repeat(100)].concat();
                 let limits = Limits { depth: 1000, ..Limits::DEFAULT };
                 assert_eq!(transcode(from, &input, to, &limits, &mut BytesMut::new()), Ok(()));
+            }
+        }
+    }
+    #[test]
+    fn a_refusal_is_as_long_from_deep_inside() {
+        for (from, inner, to) in [
+            (Json, &br#""\u0000\"""#[..], MsgPack),
+            (Json, b"1e400", Cbor),
+            (MsgPack, b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", Json),
+            (MsgPack, b"\xa1\0", Json),
+            (Cbor, b"\xf9\x7e\0", Json),
+            (Cbor, b"\x3b\xff\xff\xff\xff\xff\xff\xff\xff", MsgPack),
+        ] {
+            let (open, close): (&[u8], &[u8]) = match from {
+                Json => (br#"{"a":["#, b"]}"),
+                MsgPack => (b"\x81\xa1a\x91", b""),
+                Cbor => (b"\xa1\x61a\x81", b""),
+            };
+            let deep = [&open.repeat(30), inner, &close.repeat(30)].concat();
+            let (shallow, deep) = (run(from, inner, to), run(from, &deep, to));
+            if inner == b"1e400" {
+                assert!(deep.unwrap_err().to_string().len() < 200);
+            } else {
+                assert_eq!(deep, shallow);
             }
         }
     }
