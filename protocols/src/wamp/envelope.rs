@@ -58,7 +58,7 @@ impl<'a> Value<'a> {
 
     pub(super) fn unsigned(self) -> Option<u64> {
         match self.scalar() {
-            Scalar::Integer(value) => u64::try_from(value).ok(),
+            Scalar::Unsigned(value) => Some(value),
             _ => None,
         }
     }

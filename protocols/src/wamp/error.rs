@@ -90,7 +90,8 @@ pub(super) fn describe(scalar: &Scalar<'_>) -> String {
     match scalar {
         Scalar::Null => "null".to_owned(),
         Scalar::Bool(value) => value.to_string(),
-        Scalar::Integer(value) => format!("the number {value}"),
+        Scalar::Unsigned(value) => format!("the number {value}"),
+        Scalar::Negative(value) => format!("the number {}", -1 - i128::from(*value)),
         Scalar::Number => "a number that is no integer of 64 bits".to_owned(),
         Scalar::Text(text) => format!("the text {:?}", shown(text)),
         Scalar::Binary => "binary data".to_owned(),

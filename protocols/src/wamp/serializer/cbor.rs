@@ -23,6 +23,7 @@ const DICT: u8 = 5;
 const TAG: u8 = 6;
 
 /// All of a scalar, or the length of a list or dictionary.
+#[inline]
 pub(super) fn head(input: &[u8]) -> Parsed<'_, Head<'_>> {
     let (rest, initial) = be_u8(input)?;
     let (major, info) = (initial >> 5, initial & 0x1f);
@@ -31,8 +32,8 @@ pub(super) fn head(input: &[u8]) -> Parsed<'_, Head<'_>> {
     }
     let (rest, argument) = argument(input, rest, info)?;
     let (rest, head) = match (major, argument) {
-        (UNSIGNED, Some(value)) => (rest, Head::Scalar(Scalar::Integer(value.into()))),
-        (NEGATIVE, Some(value)) => (rest, Head::Scalar(Scalar::Integer(-1 - i128::from(value)))),
+        (UNSIGNED, Some(value)) => (rest, Head::Scalar(Scalar::Unsigned(value))),
+        (NEGATIVE, Some(value)) => (rest, Head::Scalar(Scalar::Negative(value))),
         (BINARY, length) => string(rest, BINARY, length).map(binary)?,
         (TEXT, length) => string(rest, TEXT, length).and_then(text)?,
         (LIST, count) => (rest, Head::List(count)),
@@ -189,13 +190,13 @@ mod tests {
 
     #[test]
     fn integers_are_read_in_every_width() {
-        assert_eq!(scalar(b"\x17"), Scalar::Integer(23));
-        assert_eq!(scalar(b"\x18\x18"), Scalar::Integer(24));
-        assert_eq!(scalar(b"\x3b\xff\xff\xff\xff\xff\xff\xff\xff"), Scalar::Integer(-(1 << 64)));
+        assert_eq!(scalar(b"\x17"), Scalar::Unsigned(23));
+        assert_eq!(scalar(b"\x18\x18"), Scalar::Unsigned(24));
+        assert_eq!(scalar(b"\x3b\xff\xff\xff\xff\xff\xff\xff\xff"), Scalar::Negative(u64::MAX));
         for value in [0, 23, 24, 255, 256, 65_535, 65_536, 1 << 32, 1 << 53, u64::MAX] {
             let mut out = BytesMut::new();
             put_unsigned(&mut out, value);
-            assert_eq!(scalar(&out), Scalar::Integer(value.into()));
+            assert_eq!(scalar(&out), Scalar::Unsigned(value));
         }
     }
 

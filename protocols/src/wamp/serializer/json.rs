@@ -137,7 +137,7 @@ pub(super) fn scalar(input: &[u8]) -> Parsed<'_, Scalar<'_>> {
         Some(b'-' | b'0'..=b'9') => {
             let (rest, (digits, is_integer)) = number(input)?;
             let integer = if is_integer { integer(digits) } else { None };
-            Ok((rest, integer.map_or(Scalar::Number, Scalar::Integer)))
+            Ok((rest, integer.unwrap_or(Scalar::Number)))
         }
         Some(b'[') => Ok((&input[1..], Scalar::List)),
         Some(b'{') => Ok((&input[1..], Scalar::Dict)),
@@ -162,10 +162,9 @@ fn literal(input: &[u8]) -> Parsed<'_, Scalar<'_>> {
 }
 
 /// The value of an integer if 64 bits have room for it.
-fn integer(digits: &[u8]) -> Option<i128> {
+fn integer(digits: &[u8]) -> Option<Scalar<'static>> {
     let digits = std::str::from_utf8(digits).ok()?;
-    let integer = digits.parse::<i128>().ok()?;
-    (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&integer).then_some(integer)
+    digits.parse().map(Scalar::Unsigned).or_else(|_| digits.parse().map(Scalar::signed)).ok()
 }
 
 /// A number as it is written, and whether it is an integer.
@@ -413,8 +412,8 @@ mod tests {
 
     #[test]
     fn integers_are_told_from_other_numbers() {
-        assert_eq!(decoded("-9223372036854775808"), Scalar::Integer(i64::MIN.into()));
-        assert_eq!(decoded("18446744073709551615"), Scalar::Integer(u64::MAX.into()));
+        assert_eq!(decoded("-9223372036854775808"), Scalar::signed(i64::MIN));
+        assert_eq!(decoded("18446744073709551615"), Scalar::Unsigned(u64::MAX));
         for other in ["18446744073709551616", "1.0", "1e3", "-0.0"] {
             assert_eq!(decoded(other), Scalar::Number, "{other}");
         }

@@ -12,12 +12,13 @@ use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
 use super::scan::{Flaw, Head, Parsed, Scalar, Syntax};
 
 /// All of a scalar, or the length of a list or dictionary.
+#[inline]
 pub(super) fn head(input: &[u8]) -> Parsed<'_, Head<'_>> {
     let (rest, marker) = be_u8(input)?;
     let scalar = |scalar| Ok((rest, Head::Scalar(scalar)));
     match marker {
-        0x00..=0x7f => scalar(Scalar::Integer(i128::from(marker))),
-        0xe0..=0xff => scalar(Scalar::Integer(i128::from(marker.cast_signed()))),
+        0x00..=0x7f => scalar(Scalar::Unsigned(u64::from(marker))),
+        0xe0..=0xff => scalar(Scalar::signed(i64::from(marker.cast_signed()))),
         0x80..=0x8f => Ok((rest, Head::Dict(Some(u64::from(marker & 0x0f))))),
         0x90..=0x9f => Ok((rest, Head::List(Some(u64::from(marker & 0x0f))))),
         0xa0..=0xbf => text(rest, u32::from(marker & 0x1f)),
@@ -29,10 +30,10 @@ pub(super) fn head(input: &[u8]) -> Parsed<'_, Head<'_>> {
         }
         0xca => take(4_usize)(rest).map(|(rest, _)| (rest, Head::Scalar(Scalar::Number))),
         0xcb => take(8_usize)(rest).map(|(rest, _)| (rest, Head::Scalar(Scalar::Number))),
-        0xcc..=0xcf => integer(rest, marker - 0xcc, |value, _| i128::from(value)),
+        0xcc..=0xcf => integer(rest, marker - 0xcc, |value, _| Scalar::Unsigned(value)),
         0xd0..=0xd3 => integer(rest, marker - 0xd0, |value, bits| {
             // The sign is the uppermost of the bits that came.
-            i128::from((value << (64 - bits)).cast_signed() >> (64 - bits))
+            Scalar::signed((value << (64 - bits)).cast_signed() >> (64 - bits))
         }),
         0xd4..=0xd8 => extension(rest, 1 << (marker - 0xd4)),
         0xd9..=0xdb => length(rest, marker - 0xd9).and_then(|(rest, length)| text(rest, length)),
@@ -54,14 +55,19 @@ fn length(input: &[u8], width: u8) -> Parsed<'_, u32> {
 }
 
 /// An integer of 1, 2, 4 or 8 bytes, which `value` makes of them and of their number of bits.
-fn integer(input: &[u8], width: u8, value: fn(u64, u32) -> i128) -> Parsed<'_, Head<'_>> {
+#[inline]
+fn integer(
+    input: &[u8],
+    width: u8,
+    value: fn(u64, u32) -> Scalar<'static>,
+) -> Parsed<'_, Head<'_>> {
     let (rest, unsigned) = match width {
         0 => be_u8(input).map(|(rest, value)| (rest, value.into()))?,
         1 => be_u16(input).map(|(rest, value)| (rest, value.into()))?,
         2 => be_u32(input).map(|(rest, value)| (rest, value.into()))?,
         _ => be_u64(input)?,
     };
-    Ok((rest, Head::Scalar(Scalar::Integer(value(unsigned, 8 << width)))))
+    Ok((rest, Head::Scalar(value(unsigned, 8 << width))))
 }
 
 fn text(input: &[u8], length: u32) -> Parsed<'_, Head<'_>> {
@@ -160,16 +166,13 @@ mod tests {
 
     #[test]
     fn integers_keep_their_sign_and_size() {
-        assert_eq!(scalar(b"\x7f"), Scalar::Integer(127));
-        assert_eq!(scalar(b"\xe0"), Scalar::Integer(-32));
-        assert_eq!(scalar(b"\xcc\xff"), Scalar::Integer(255));
-        assert_eq!(scalar(b"\xd0\xff"), Scalar::Integer(-1));
-        assert_eq!(scalar(b"\xd1\x80\x00"), Scalar::Integer(-32768));
-        assert_eq!(
-            scalar(b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"),
-            Scalar::Integer(u64::MAX.into())
-        );
-        assert_eq!(scalar(b"\xd3\x80\0\0\0\0\0\0\0"), Scalar::Integer(i64::MIN.into()));
+        assert_eq!(scalar(b"\x7f"), Scalar::Unsigned(127));
+        assert_eq!(scalar(b"\xe0"), Scalar::signed(-32));
+        assert_eq!(scalar(b"\xcc\xff"), Scalar::Unsigned(255));
+        assert_eq!(scalar(b"\xd0\xff"), Scalar::signed(-1));
+        assert_eq!(scalar(b"\xd1\x80\x00"), Scalar::signed(-32768));
+        assert_eq!(scalar(b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), Scalar::Unsigned(u64::MAX));
+        assert_eq!(scalar(b"\xd3\x80\0\0\0\0\0\0\0"), Scalar::signed(i64::MIN));
     }
 
     #[test]
@@ -177,7 +180,7 @@ mod tests {
         for value in [0, 127, 128, 255, 256, 65_535, 65_536, 1 << 32, 1 << 53, u64::MAX] {
             let mut out = BytesMut::new();
             put_unsigned(&mut out, value);
-            assert_eq!(scalar(&out), Scalar::Integer(value.into()));
+            assert_eq!(scalar(&out), Scalar::Unsigned(value));
         }
     }
 

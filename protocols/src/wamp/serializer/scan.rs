@@ -174,7 +174,9 @@ impl Budget {
 pub(in crate::wamp) enum Scalar<'a> {
     Null,
     Bool(bool),
-    Integer(i128),
+    Unsigned(u64),
+    /// -1 less this number, as CBOR has it.
+    Negative(u64),
     /// A number that is no integer of a size at hand.
     Number,
     Text(Cow<'a, str>),
@@ -183,6 +185,15 @@ pub(in crate::wamp) enum Scalar<'a> {
     Dict,
     /// A value that only its format has, in words.
     Foreign(&'static str),
+}
+
+impl Scalar<'_> {
+    pub(super) const fn signed(value: i64) -> Self {
+        match value {
+            0.. => Self::Unsigned(value.cast_unsigned()),
+            ..0 => Self::Negative((!value).cast_unsigned()),
+        }
+    }
 }
 
 /// The beginning of a value in a binary format: all of a scalar, the length of others.
