@@ -6,9 +6,13 @@
 
 mod stomp_decoder;
 mod stomp_session;
+mod wamp_message;
+mod wamp_rawsocket;
 
 pub use stomp_decoder::stomp_decoder;
 pub use stomp_session::stomp_session;
+pub use wamp_message::{wamp_cbor, wamp_json, wamp_msgpack};
+pub use wamp_rawsocket::wamp_rawsocket;
 
 /// A fuzz target.
 #[derive(Debug, Clone, Copy)]
@@ -20,9 +24,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 2] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "stomp_decoder", run: stomp_decoder },
     Target { name: "stomp_session", run: stomp_session },
+    Target { name: "wamp_cbor", run: wamp_cbor },
+    Target { name: "wamp_json", run: wamp_json },
+    Target { name: "wamp_msgpack", run: wamp_msgpack },
+    Target { name: "wamp_rawsocket", run: wamp_rawsocket },
 ];
 
 /// Runs a target on the files that the program's arguments name, so that what libFuzzer found can
