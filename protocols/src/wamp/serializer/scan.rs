@@ -258,15 +258,17 @@ pub(super) fn value<'a>(
     head: impl Fn(&'a [u8]) -> Parsed<'a, Head<'a>>,
     budget: &mut Budget,
 ) -> Parsed<'a, ()> {
-    let mut open: SmallVec<[Open; 8]> = SmallVec::new();
+    // The value itself is as the only one of a list that nobody sees.
+    let mut top = Open { left: Some(1), is_dict: false, is_odd: false };
+    let mut parents: SmallVec<[Open; 8]> = SmallVec::new();
     let mut is_tagged = false;
     loop {
         let (rest, head) = head(input)?;
         let start = std::mem::replace(&mut input, rest);
         let after_tag = std::mem::replace(&mut is_tagged, matches!(head, Head::Tag));
         match head {
-            Head::Break => match open.pop() {
-                Some(top) if top.may_end() && !after_tag => {}
+            Head::Break => match parents.pop() {
+                Some(parent) if top.may_end() && !after_tag => top = parent,
                 _ => return Err(Flaw::at(start, Syntax::UnexpectedBreak)),
             },
             Head::Tag => {
@@ -282,22 +284,19 @@ pub(super) fn value<'a>(
             }
             Head::List(_) | Head::Dict(_) => {
                 budget.take_value(start)?;
-                budget.check_depth(start, open.len())?;
+                budget.check_depth(start, parents.len())?;
                 if let Some(opened) = Open::new(&head, rest)? {
-                    open.push(opened);
+                    parents.push(std::mem::replace(&mut top, opened));
                     continue;
                 }
             }
         }
         // A value is complete, and with it those of which it is the last.
-        loop {
-            let Some(top) = open.last_mut() else {
-                return Ok((input, ()));
-            };
-            if !top.take() {
-                break;
+        while top.take() {
+            match parents.pop() {
+                Some(parent) => top = parent,
+                None => return Ok((input, ())),
             }
-            open.pop();
         }
     }
 }
