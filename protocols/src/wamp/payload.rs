@@ -7,9 +7,9 @@
 use bytes::{Bytes, BytesMut};
 
 use super::envelope::{Elements, Value};
-use super::error::MessageError;
+use super::error::{MessageError, describe};
 use super::id::Id;
-use super::serializer::{Limits, Scalar, Serializer, Writer};
+use super::serializer::{Budget, Flaw, Limits, Scalar, Serializer, Syntax, Writer};
 use super::transcode::{TranscodeError, transcode};
 use crate::text::Text;
 
@@ -43,6 +43,52 @@ impl Payload {
             part.as_ref().map(|part| transcoded(self.serializer, part, to, limits)).transpose()
         };
         Ok(Self { serializer: to, args: part(&self.args)?, kwargs: part(&self.kwargs)? })
+    }
+
+    /// The arguments of which a list of their own consists, as they travel where no message is
+    /// around them: `[]`, `[args]` or `[args, kwargs]`.
+    ///
+    /// *Shape.* What comes out shares the allocation of `body`. *Errors.* What is no such list, or
+    /// goes beyond `limits`.
+    pub fn of_body(
+        serializer: Serializer,
+        body: &Bytes,
+        limits: &Limits,
+    ) -> Result<Self, BodyError> {
+        let malformed = |flaw: Flaw| BodyError::Malformed {
+            serializer,
+            at: body.len() - flaw.left,
+            syntax: flaw.syntax,
+        };
+        serializer.check(body, &mut Budget::new(*limits)).map_err(malformed)?;
+        let whole = Value::whole(serializer, body);
+        let unfit = |expected, value: Value<'_>| BodyError::Unfit {
+            expected,
+            got: describe(&value.scalar()),
+        };
+        let mut parts = whole.list().ok_or_else(|| unfit("a list", whole))?;
+        let mut part = |is_kind: Scalar<'_>, expected| match parts.next() {
+            Some(value) if value.scalar() == is_kind => Ok(Some(value.to_bytes())),
+            Some(value) => Err(unfit(expected, value)),
+            None => Ok(None),
+        };
+        let args = part(Scalar::List, "a list of arguments")?;
+        let kwargs = part(Scalar::Dict, "a dictionary of arguments")?;
+        match parts.next() {
+            Some(value) => Err(unfit("the end after both kinds of arguments", value)),
+            None => Ok(Self { serializer, args, kwargs }),
+        }
+    }
+
+    /// The arguments as a list of their own, which [`of_body`](Self::of_body) reads.
+    ///
+    /// *Cost.* One allocation, one copy.
+    pub fn to_body(&self) -> Bytes {
+        let mut writer = Writer::new(self.serializer, self.size());
+        writer.list(self.count());
+        self.encode(&mut writer, &Limits::DEFAULT).expect("it is in this serializer already");
+        writer.end_list();
+        writer.finish()
     }
 
     /// Elements at the end of a message.
@@ -93,6 +139,30 @@ impl Payload {
             None => Ok(()),
         }
     }
+}
+
+/// Bytes that are not the arguments of a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The bytes are not one value of the serializer.
+    #[error("this is not {serializer}: {syntax}, at byte {at}")]
+    Malformed {
+        /// What they should be.
+        serializer: Serializer,
+        /// Bytes before the fault.
+        at: usize,
+        /// The fault.
+        syntax: Syntax,
+    },
+    /// The value, or a part of it, is something else than it must be.
+    #[error("{expected} must come here, not {got}")]
+    Unfit {
+        /// What must come.
+        expected: &'static str,
+        /// What came, cut to what can be shown.
+        got: String,
+    },
 }
 
 /// A dictionary that is between the peers, undecoded: what a message says in `authextra`, say.
@@ -220,4 +290,45 @@ fn put(
         return Ok(());
     }
     transcode(from, bytes, to, limits, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_body(serializer: Serializer, body: &'static [u8]) -> Result<Payload, BodyError> {
+        Payload::of_body(serializer, &Bytes::from_static(body), &Limits::DEFAULT)
+    }
+
+    #[test]
+    fn arguments_travel_as_a_list_of_their_own() {
+        for (serializer, body) in [
+            (Serializer::Json, &b"[]"[..]),
+            (Serializer::Json, b"[[1,2]]"),
+            (Serializer::Json, br#"[[],{"a":1}]"#),
+            (Serializer::MsgPack, b"\x92\x91\x01\x81\xa1a\x02"),
+            (Serializer::Cbor, b"\x82\x81\x01\xa1\x61a\x02"),
+        ] {
+            assert_eq!(of_body(serializer, body).unwrap().to_body(), body);
+        }
+        let payload = of_body(Serializer::Cbor, b"\x9f\x81\x01\xa0\xff").unwrap();
+        assert_eq!(payload.args.as_deref(), Some(&b"\x81\x01"[..]));
+        assert_eq!(payload.kwargs.as_deref(), Some(&b"\xa0"[..]));
+        let kwargs = Some(Bytes::from_static(b"{}"));
+        let payload = Payload { serializer: Serializer::Json, args: None, kwargs };
+        assert_eq!(payload.to_body(), "[[],{}]");
+    }
+
+    #[test]
+    fn what_is_no_such_list_is_refused() {
+        let sentence = |body| of_body(Serializer::Json, body).unwrap_err().to_string();
+        assert_eq!(sentence(b"{}"), "a list must come here, not a dictionary");
+        assert_eq!(sentence(b"[1]"), "a list of arguments must come here, not the number 1");
+        assert_eq!(sentence(b"[[],[]]"), "a dictionary of arguments must come here, not a list");
+        assert_eq!(
+            sentence(b"[[],{},null]"),
+            "the end after both kinds of arguments must come here, not null"
+        );
+        assert_eq!(sentence(b"[[]"), "this is not JSON: it ends inside a value, at byte 3");
+    }
 }
