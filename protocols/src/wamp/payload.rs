@@ -15,8 +15,9 @@ use crate::text::Text;
 
 /// The arguments of a message, undecoded.
 ///
-/// *Shape.* `args` is a list and `kwargs` a dictionary in the form of `serializer`. Decoded ones are
-/// well-formed and share the allocation of the message. If there are `kwargs`, an encoded message
+/// *Shape.* `args` is a list and `kwargs` a dictionary in the form of `serializer`. Those of a decoded
+/// message, and of [`of_body`](Self::of_body), are well-formed and share its allocation; whoever makes
+/// others vouches for them, since they are written as they are. If there are `kwargs`, an encoded message
 /// has `args` too, empty if need be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
