@@ -76,21 +76,25 @@ impl<'a> Value<'a> {
 
     /// The values of a list.
     pub(super) fn list(self) -> Option<impl Iterator<Item = Self>> {
-        matches!(self.scalar(), Scalar::List).then(|| self.items())
+        let items = self.open().filter(|items| !items.is_dict())?;
+        Some(self.items(items))
     }
 
     /// Keys and values of a dictionary in their order, double keys included.
     pub(super) fn dict(self) -> Option<impl Iterator<Item = (Self, Self)>> {
-        matches!(self.scalar(), Scalar::Dict).then(|| {
-            let mut items = self.items();
-            std::iter::from_fn(move || Some((items.next()?, items.next()?)))
-        })
+        let items = self.open().filter(Items::is_dict)?;
+        let mut items = self.items(items);
+        Some(std::iter::from_fn(move || Some((items.next()?, items.next()?))))
     }
 
-    fn items(self) -> impl Iterator<Item = Self> {
-        let mut items = Items::open(self.serializer, self.bytes).ok().flatten();
+    fn open(self) -> Option<Items<'a>> {
+        Items::open(self.serializer, self.bytes).ok().flatten()
+    }
+
+    fn items(self, mut items: Items<'a>) -> impl Iterator<Item = Self> {
+        let mut budget = Budget::unlimited();
         std::iter::from_fn(move || {
-            let item = items.as_mut()?.next(&mut Budget::unlimited()).ok().flatten()?;
+            let item = items.next(&mut budget).ok().flatten()?;
             Some(self.part(item))
         })
     }
@@ -126,18 +130,15 @@ impl<'a> Elements<'a> {
         let mut budget = Budget::new(*limits);
         serializer.check_text(source).map_err(malformed)?;
         let whole = Value::whole(serializer, source);
-        let (_, scalar) = serializer.scalar(source).map_err(|error| malformed(Flaw::of(error)))?;
-        if scalar != Scalar::List {
+        let items = Items::open(serializer, source).map_err(malformed)?;
+        let Some(mut items) = items.filter(|items| !items.is_dict()) else {
             serializer.check(source, &mut budget).map_err(malformed)?;
-            return Err(MessageError::NotAList { got: describe(&scalar) });
-        }
-        let mut items = Items::open(serializer, source).map_err(malformed)?;
+            return Err(MessageError::NotAList { got: describe(&whole.scalar()) });
+        };
         let mut parts = SmallVec::new();
         let mut first = None;
         let mut count = 0;
-        while let Some(items) = &mut items
-            && let Some(part) = items.next(&mut budget).map_err(malformed)?
-        {
+        while let Some(part) = items.next(&mut budget).map_err(malformed)? {
             count += 1;
             if first.is_none() {
                 first = Some(part);
@@ -145,8 +146,7 @@ impl<'a> Elements<'a> {
                 parts.push(part);
             }
         }
-        let rest = items.map_or(&b""[..], |items| items.rest());
-        serializer.check_end(rest).map_err(malformed)?;
+        serializer.check_end(items.rest()).map_err(malformed)?;
         let kind = whole.part(first.ok_or(MessageError::Empty)?);
         let message = kind.unsigned().and_then(MessageType::of_code);
         let message =

@@ -70,12 +70,11 @@ macro_rules! entries {
             ) -> Result<(), (&'static str, &'static str)> {
                 match key {
                     $($key => {
-                        self.$field = if value.scalar() == Scalar::Null {
-                            None
-                        } else {
-                            let expected = <$type as Entry>::EXPECTED;
-                            Some(Entry::read(value).ok_or(($key, expected))?)
-                        };
+                        let read = Entry::read(value);
+                        if read.is_none() && value.scalar() != Scalar::Null {
+                            return Err(($key, <$type as Entry>::EXPECTED));
+                        }
+                        self.$field = read;
                     })*
                     _ => {
                         $(self.$included.read_entry(key, value)?;)?

@@ -60,6 +60,12 @@ pub(super) struct Place {
     due: Due,
 }
 
+impl Place {
+    pub(super) const fn is_dict(self) -> bool {
+        self.is_dict
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Due {
     /// The first value or key, or the end.

@@ -322,6 +322,7 @@ pub(in crate::wamp) struct Items<'a> {
     serializer: Serializer,
     rest: &'a [u8],
     end: End,
+    is_dict: bool,
 }
 
 /// How the end of a list is told.
@@ -329,7 +330,7 @@ enum End {
     /// By the number of values that are left.
     Counted(u64),
     /// By a break.
-    Break { is_dict: bool, is_odd: bool },
+    Break { is_odd: bool },
     /// By a bracket.
     Bracket(json::Place),
 }
@@ -340,27 +341,27 @@ impl<'a> Items<'a> {
         serializer: Serializer,
         input: &'a [u8],
     ) -> Result<Option<Self>, Flaw> {
-        let (rest, end) = match serializer {
+        let head = match serializer {
             Serializer::Json => {
                 let (rest, place) = json::open(input);
-                (rest, place.map(End::Bracket))
+                return Ok(place.map(|place| Self {
+                    serializer,
+                    rest,
+                    end: End::Bracket(place),
+                    is_dict: place.is_dict(),
+                }));
             }
-            Serializer::MsgPack => Self::counted(super::msgpack::head(input))?,
-            Serializer::Cbor => Self::counted(super::cbor::head(input))?,
+            Serializer::MsgPack => super::msgpack::head(input),
+            Serializer::Cbor => super::cbor::head(input),
         };
-        Ok(end.map(|end| Self { serializer, rest, end }))
-    }
-
-    fn counted(head: Parsed<'a, Head<'a>>) -> Result<(&'a [u8], Option<End>), Flaw> {
         let (rest, head) = head.map_err(Flaw::of)?;
-        let end = match head {
-            Head::List(Some(count)) => Some(End::Counted(count)),
-            Head::Dict(Some(pairs)) => Some(End::Counted(pairs.saturating_mul(2))),
-            Head::List(None) => Some(End::Break { is_dict: false, is_odd: false }),
-            Head::Dict(None) => Some(End::Break { is_dict: true, is_odd: false }),
-            Head::Scalar(_) | Head::Tag | Head::Break => None,
+        let (count, is_dict) = match head {
+            Head::List(count) => (count, false),
+            Head::Dict(pairs) => (pairs.map(|pairs| pairs.saturating_mul(2)), true),
+            Head::Scalar(_) | Head::Tag | Head::Break => return Ok(None),
         };
-        Ok((rest, end))
+        let end = count.map_or(End::Break { is_odd: false }, End::Counted);
+        Ok(Some(Self { serializer, rest, end, is_dict }))
     }
 
     /// The next value, or `None` at the end, which is then consumed.
@@ -371,8 +372,8 @@ impl<'a> Items<'a> {
                 *left -= 1;
                 true
             }
-            End::Break { is_dict, is_odd } => match self.rest {
-                [super::cbor::BREAK, rest @ ..] if !(*is_dict && *is_odd) => {
+            End::Break { is_odd } => match self.rest {
+                [super::cbor::BREAK, rest @ ..] if !(self.is_dict && *is_odd) => {
                     self.rest = rest;
                     false
                 }
@@ -396,6 +397,11 @@ impl<'a> Items<'a> {
         let (rest, ()) = self.serializer.skip(start, budget).map_err(Flaw::of)?;
         self.rest = rest;
         Ok(Some(&start[..start.len() - rest.len()]))
+    }
+
+    /// Whether the values are keys and what is under them.
+    pub(in crate::wamp) const fn is_dict(&self) -> bool {
+        self.is_dict
     }
 
     /// What follows the last value that was taken.
