@@ -1,5 +1,5 @@
-//! WAMP v2, router side: so far the codec. There is no session yet, and no sub-protocol is
-//! registered.
+//! WAMP v2, router side: so far the codec, and what is registered in a realm. There is no session
+//! yet, and no sub-protocol is registered.
 //!
 //! | clause (WAMP) | where |
 //! |---|---|
@@ -11,10 +11,14 @@
 //! | §IDs | [`id`] |
 //! | §URIs, §Pattern-based Subscription (matching), routing keys | [`uri`] |
 //! | §RawSocket Transport | [`rawsocket`] |
+//! | §Registering and Unregistering, §Registration Revocation | [`registry`] |
+//! | §Pattern-based Registrations (which one a call is for) | [`registry::Registry::best_match`] |
+//! | §Shared Registration (which callee gets a call) | [`registry::Registration::pick`] |
+//! | §Registration Meta API (what is asked, what is announced) | [`registry`] |
 //! | §Sessions, §Protocol Errors (what may come when) | not yet |
-//! | §Publish and Subscribe, §Remote Procedure Calls | not yet |
+//! | §Publish and Subscribe, §Calling and Invocations | not yet |
 //! | §Authentication, §Authorization | not yet |
-//! | §Meta API, §Event History, §Testament | not yet |
+//! | §Meta API (else), §Event History, §Testament | not yet |
 //!
 //! # What is not touched
 //! What peers say to each other passes through as the bytes that came: arguments are recognized,
@@ -27,6 +31,7 @@ pub mod id;
 pub mod message;
 pub mod payload;
 pub mod rawsocket;
+pub mod registry;
 pub mod serializer;
 pub mod transcode;
 pub mod uri;

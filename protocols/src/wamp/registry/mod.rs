@@ -1,0 +1,154 @@
+//! The registrations of a realm, as a value: which sessions run which procedures.
+//!
+//! All sessions of a node read one [`Registry`] for every call, an immutable snapshot; whoever
+//! registers makes the next one. It does no IO, has no clock and draws no random numbers. Whether
+//! something can be registered it decides by what this node knows; among nodes the broker
+//! arbitrates, before the others hear of it.
+//!
+//! *Spec.* WAMP §Registering and Unregistering, §Pattern-based Registrations, §Shared Registration,
+//! §Registration Meta API, §Registration Revocation.
+//!
+//! | what | where |
+//! |---|---|
+//! | REGISTER, UNREGISTER, the end of a session or node | [`operations`](Registry::register) |
+//! | the procedures of the meta API, and which registration a call is for | here |
+//! | which of its callees gets it | [`Registration::pick`] |
+//! | how either is found, and what that costs | `index.rs`, `tree.rs` |
+//!
+//! # Snapshots
+//! To change one is to change a clone of it, as often as need be, and to put that in its place: the
+//! methods that change a registry never change another clone. A clone costs a few reference counts.
+//! A change copies the nodes on the way to what it is about, in each of the trees, and the callees
+//! of the one registration. The rest is shared, however many registrations there are.
+//!
+//! # Several nodes
+//! Each node is the only one that says which of its sessions are callees. What it [says](Delta) is
+//! applied at the others in the order in which it happened there; in which order two nodes are
+//! heard does not matter. The registries are equal as soon as all nodes have heard all.
+//!
+//! # Deviations
+//! - A prefix is one of characters, as §Prefix Matching has it. In one of the examples of
+//!   §Calls matching multiple registrations, `a1.b2.c3` is no prefix of `a1.b2.c33.d4.e5`.
+//! - Wildcards can have [so many shapes](MOST_SHAPES) in a realm.
+//! - `concurrency` and `force_reregister` are known from another router. The latter replaces
+//!   callees of the same node alone: another node has to be asked.
+
+mod delta;
+mod index;
+mod operations;
+mod pick;
+mod registration;
+mod tree;
+
+use std::sync::Arc;
+
+pub use delta::{Delta, Removal};
+pub use index::MOST_SHAPES;
+pub use operations::{Conflict, MayReplace, NoSuchRegistration, RegisterError, Registered};
+pub use pick::NoAvailableCallee;
+pub use registration::{Callee, NodeId, Registration, Row, SessionAt, Timestamp, registration_id};
+
+use index::Index;
+use tree::Tree;
+
+use super::id::Id;
+use super::message::MatchPolicy;
+use super::uri::Pattern;
+use crate::text::Text;
+
+/// Registrations of a realm, under their patterns, their IDs and their callees.
+///
+/// *Cost.* Clone is O(1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registry {
+    realm: Text,
+    /// The registrations.
+    index: Index,
+    /// What is registered, by ID.
+    patterns: Tree<Pattern>,
+    /// Who is a callee of what, by [`callee_key`].
+    callees: Tree<(SessionAt, Id)>,
+}
+
+/// The IDs of all registrations, for `wamp.registration.list`, in no particular order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Of those that match one procedure.
+    pub exact: Vec<Id>,
+    /// Of prefixes.
+    pub prefix: Vec<Id>,
+    /// Of wildcards.
+    pub wildcard: Vec<Id>,
+}
+
+impl Registry {
+    /// None yet. All nodes must name the realm alike: IDs depend on it.
+    pub fn new(realm: Text) -> Self {
+        let (index, patterns, callees) = Default::default();
+        Self { realm: realm.detached(), index, patterns, callees }
+    }
+
+    /// The registration that a call is for; also for `wamp.registration.match`.
+    ///
+    /// *Spec.* WAMP §Pattern-based Registrations: exact, else the longest prefix, else the best
+    /// wildcard. If none of its callees [can take the call](Registration::pick), no other
+    /// registration is considered. *Cost.* The bytes of the URI; for wildcards at most
+    /// [`MOST_SHAPES`] times that. No allocation for a procedure of up to 15 components.
+    pub fn best_match(&self, procedure: &str) -> Option<&Arc<Registration>> {
+        self.index.best(procedure)
+    }
+
+    /// `wamp.registration.list`. *Cost.* Linear in registrations.
+    pub fn list(&self) -> Listing {
+        let ids = |policy| self.index.all(policy).map(|registration| registration.id()).collect();
+        Listing {
+            exact: ids(MatchPolicy::Exact),
+            prefix: ids(MatchPolicy::Prefix),
+            wildcard: ids(MatchPolicy::Wildcard),
+        }
+    }
+
+    /// `wamp.registration.lookup`: the registration of this very pattern.
+    pub fn lookup(&self, pattern: &Pattern) -> Option<&Arc<Registration>> {
+        self.index.get(pattern)
+    }
+
+    /// `wamp.registration.get`.
+    pub fn get(&self, registration: Id) -> Option<&Arc<Registration>> {
+        self.index.get(self.patterns.get(&registration.get().to_be_bytes())?)
+    }
+
+    /// `wamp.registration.list_callees`: the one that registered first before the others. `None` if
+    /// there is no such registration.
+    pub fn list_callees(&self, registration: Id) -> Option<Vec<SessionAt>> {
+        Some(self.get(registration)?.callees().map(|callee| callee.at).collect())
+    }
+
+    /// `wamp.registration.count_callees`. `None` if there is no such registration.
+    pub fn count_callees(&self, registration: Id) -> Option<usize> {
+        Some(self.get(registration)?.callees().len())
+    }
+
+    /// The registrations of which a session is a callee, in the order of their IDs.
+    pub fn of_session(&self, at: SessionAt) -> impl Iterator<Item = Id> {
+        self.callees.under(&session_key(at)).map(|(_, registration)| *registration)
+    }
+
+    /// Whether a session is a callee of a registration.
+    pub fn is_callee(&self, at: SessionAt, registration: Id) -> bool {
+        self.callees.get(&callee_key(at, registration)).is_some()
+    }
+}
+
+/// What the keys of a session begin with; those of a node with the first half of it.
+fn session_key(at: SessionAt) -> [u8; 16] {
+    let key = u128::from(at.node.0) << 64 | u128::from(at.session.get());
+    key.to_be_bytes()
+}
+
+fn callee_key(at: SessionAt, registration: Id) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&session_key(at));
+    key[16..].copy_from_slice(&registration.get().to_be_bytes());
+    key
+}
