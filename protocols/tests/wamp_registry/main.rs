@@ -3,7 +3,10 @@
 
 mod matching;
 mod meta;
+mod model;
+mod properties;
 mod register;
+mod replica;
 
 use protocols::text::Text;
 use protocols::wamp::id::Id;

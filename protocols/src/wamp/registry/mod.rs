@@ -11,6 +11,7 @@
 //! | what | where |
 //! |---|---|
 //! | REGISTER, UNREGISTER, the end of a session or node | [`operations`](Registry::register) |
+//! | what other nodes say | [`replica`](Registry::apply) |
 //! | the procedures of the meta API, and which registration a call is for | here |
 //! | which of its callees gets it | [`Registration::pick`] |
 //! | how either is found, and what that costs | `index.rs`, `tree.rs` |
@@ -38,6 +39,7 @@ mod index;
 mod operations;
 mod pick;
 mod registration;
+mod replica;
 mod tree;
 
 use std::sync::Arc;

@@ -306,6 +306,9 @@ mod tests {
         let error = registry.register(pattern("b"), InvokePolicy::First, callee, None).unwrap_err();
         assert_eq!(error, RegisterError::IdTaken { uri: "b".to_owned(), registration: taken });
         assert_eq!(error.uri(), "wamp.error.option_not_allowed");
+        let row = Row { pattern: pattern("b"), ..registry.rows().next().unwrap() };
+        let delta = Delta::CalleeAdded { registration: taken, row };
+        assert_eq!(registry.apply(&delta), []);
         assert_eq!((registry, first.is_ok()), (before, true));
     }
 }

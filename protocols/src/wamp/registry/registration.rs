@@ -199,6 +199,11 @@ impl Registration {
         self.seats.iter().map(|seat| self.row(seat))
     }
 
+    /// What its node said of a callee. *Cost.* Linear in callees.
+    pub(super) fn row_of(&self, at: SessionAt) -> Option<Row> {
+        self.seats.iter().find(|seat| seat.callee.at == at).map(|seat| self.row(seat))
+    }
+
     fn row(&self, seat: &Seat) -> Row {
         let Seat { callee, invoke, created } = *seat;
         Row { pattern: self.pattern.clone(), invoke, created, callee }
