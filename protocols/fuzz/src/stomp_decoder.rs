@@ -77,7 +77,9 @@ fn assert_round_trip(frame: &Frame) {
     let exempt = matches!(frame.verb, Verb::Connect | Verb::Stomp | Verb::Connected);
     let replaced =
         frame.headers.iter().any(|(name, value)| (name.to_owned() + value).contains('\0'));
-    if exempt || replaced {
+    // Carriage returns around it are blanks on the wire, and characters once they are escaped.
+    let length = frame.headers.get("content-length").unwrap_or_default();
+    if exempt || replaced || length.contains('\r') {
         return; // what cannot be escaped does not come back
     }
     let mut encoder = Encoder::new(frame.verb, Escaping::V12, frame.body.len());
