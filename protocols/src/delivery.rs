@@ -28,14 +28,45 @@ impl SharedBounds {
     }
 }
 
-/// Encodes deliveries of one subscription, for every session whose frames have the same bytes.
+/// Encodes deliveries of one subscription, for every session whose frames have the same bytes; and says
+/// which of them are for whom, where the protocol's topics or its publishers say more about that than
+/// the pattern that was joined.
 pub trait DeliveryEncoder: Debug + Send + Sync {
-    /// Encoders with equal keys write equal bytes for equal deliveries.
+    /// Encoders with equal keys write equal bytes for equal deliveries, and [fit](Self::fits) the same.
     fn key(&self) -> &FormatKey;
 
-    /// The frame of a delivery.
-    fn encode(&self, delivery: &SharedDelivery<'_>) -> (FrameKind, Bytes);
+    /// Whether the subscription is meant by a message that fits its pattern.
+    ///
+    /// *Cost.* Asked once for all whose frames have the same bytes.
+    fn fits(&self, _publication: &Publication) -> bool {
+        true
+    }
+
+    /// Whether [`accepts`](Self::accepts) is to be asked. It never changes.
+    fn is_choosy(&self) -> bool {
+        false
+    }
+
+    /// Whether this session, of all that the subscription is meant for, gets a message that
+    /// [fits](Self::fits).
+    ///
+    /// *Cost.* Asked for each session and message where [`is_choosy`](Self::is_choosy) says so; where
+    /// it does not, distributing looks at one pointer for each session.
+    fn accepts(&self, _publication: &Publication) -> bool {
+        true
+    }
+
+    /// The frame of a delivery that [fits](Self::fits).
+    ///
+    /// *Errors.* What the message says cannot be said in these frames. It is left out for all of them,
+    /// and nothing else ends because of that: the receivers have done nothing.
+    fn encode(&self, delivery: &SharedDelivery<'_>) -> Result<(FrameKind, Bytes), Unwritable>;
 }
+
+/// Why a message is not written for those who would get it, in a sentence for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unwritable(pub String);
 
 /// What makes the frames of two subscriptions the same: protocol, version, the client's name for the
 /// subscription, and whatever else is written into each frame.

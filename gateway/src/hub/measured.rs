@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocols::broker::{Message, Publication, SubscriptionId, Token};
-use protocols::delivery::{DeliveryEncoder, FormatKey, SharedDelivery};
+use protocols::delivery::{DeliveryEncoder, FormatKey, SharedDelivery, Unwritable};
 use protocols::session::FrameKind;
 use protocols::text::Text;
 
@@ -33,8 +33,8 @@ impl DeliveryEncoder for Fixed {
         &self.0
     }
 
-    fn encode(&self, _: &SharedDelivery<'_>) -> (FrameKind, Bytes) {
-        (FrameKind::Text, self.1.clone())
+    fn encode(&self, _: &SharedDelivery<'_>) -> Result<(FrameKind, Bytes), Unwritable> {
+        Ok((FrameKind::Text, self.1.clone()))
     }
 }
 

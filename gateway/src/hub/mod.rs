@@ -10,6 +10,7 @@
 //! There is no task between a broker's delivery and a session's mailbox but the inbox's own. One inbox
 //! keeps the order of a publisher's messages, whatever their topics.
 
+mod encoded;
 pub(crate) mod inbox;
 pub(crate) mod measured;
 pub(crate) mod outbox;
@@ -75,6 +76,8 @@ pub(crate) struct Counters {
     unwanted: AtomicU64,
     dropped: AtomicU64,
     ended: AtomicU64,
+    /// Messages that could not be written for a group of sessions that they were for.
+    unwritable: AtomicU64,
 }
 
 /// Who is where: sessions with equal ones share.
@@ -190,7 +193,7 @@ impl Drop for Membership {
 
 impl Counters {
     fn add(&self, done: Distributed) {
-        let Distributed { frames, dropped, ended, is_unwanted } = done;
+        let Distributed { frames, dropped, ended, unwritable, is_unwanted } = done;
         self.frames.fetch_add(frames as u64, Ordering::Relaxed);
         if is_unwanted {
             self.unwanted.fetch_add(1, Ordering::Relaxed);
@@ -200,6 +203,9 @@ impl Counters {
         }
         if ended > 0 {
             self.ended.fetch_add(ended as u64, Ordering::Relaxed);
+        }
+        if unwritable > 0 {
+            self.unwritable.fetch_add(unwritable as u64, Ordering::Relaxed);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The hub in front of the embedded broker, in virtual time: who gets what, when topics are bound, and
 //! what happens to those who are slow.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -9,9 +10,10 @@ use broker_adapters::embedded::{self, Embedded, User};
 use bytes::Bytes;
 use protocols::auth::{Credentials, Secret};
 use protocols::broker::{
-    Address, Command, Event, Message, Outcome, Properties, SubscriptionId, Token, Value,
+    Address, Command, Event, Message, Outcome, Properties, Publication, SubscriptionId, Token,
+    Value,
 };
-use protocols::delivery::{DeliveryEncoder, FormatKey, SharedDelivery};
+use protocols::delivery::{DeliveryEncoder, FormatKey, SharedDelivery, Unwritable};
 use protocols::session::{FrameKind, Shared};
 use tokio::time::advance;
 
@@ -20,7 +22,7 @@ use super::share::{Pending, Received, Share};
 use super::topics::LINGER;
 use super::*;
 
-/// Frames are the number of the message, its key, and its body.
+/// Frames are the key of the message and its body.
 #[derive(Debug)]
 struct Plain(FormatKey);
 
@@ -29,12 +31,52 @@ impl DeliveryEncoder for Plain {
         &self.0
     }
 
-    fn encode(&self, delivery: &SharedDelivery<'_>) -> (FrameKind, Bytes) {
+    fn encode(&self, delivery: &SharedDelivery<'_>) -> Result<(FrameKind, Bytes), Unwritable> {
         let publication = delivery.publication;
-        let body = String::from_utf8_lossy(&publication.message.body);
+        let body = text(publication);
         let frame = format!("{} {}", publication.routing_key, body);
-        (FrameKind::Text, Bytes::from(frame))
+        Ok((FrameKind::Text, Bytes::from(frame)))
     }
+}
+
+/// As plain ones, but nobody gets a body that begins with `-`, a member gets none that begins with its
+/// own name, and what begins with `?` cannot be written.
+#[derive(Debug)]
+struct Choosy {
+    plain: Plain,
+    name: &'static str,
+    /// How often something was written, by all of them.
+    written: Arc<AtomicU64>,
+}
+
+impl DeliveryEncoder for Choosy {
+    fn key(&self) -> &FormatKey {
+        self.plain.key()
+    }
+
+    fn fits(&self, publication: &Publication) -> bool {
+        !text(publication).starts_with('-')
+    }
+
+    fn is_choosy(&self) -> bool {
+        true
+    }
+
+    fn accepts(&self, publication: &Publication) -> bool {
+        !text(publication).starts_with(self.name)
+    }
+
+    fn encode(&self, delivery: &SharedDelivery<'_>) -> Result<(FrameKind, Bytes), Unwritable> {
+        if text(delivery.publication).starts_with('?') {
+            return Err(Unwritable("nobody knows what to say".to_owned()));
+        }
+        self.written.fetch_add(1, Ordering::Relaxed);
+        self.plain.encode(delivery)
+    }
+}
+
+fn text(publication: &Publication) -> Cow<'_, str> {
+    String::from_utf8_lossy(&publication.message.body)
 }
 
 struct World {
@@ -130,9 +172,16 @@ impl Publisher {
 
 impl Session {
     fn ask(&mut self, topic: &str, format: &'static str) -> (Token, SubscriptionId) {
+        self.ask_with(topic, Arc::new(Plain(FormatKey(format.as_bytes().into()))))
+    }
+
+    fn ask_with(
+        &mut self,
+        topic: &str,
+        encoder: Arc<dyn DeliveryEncoder>,
+    ) -> (Token, SubscriptionId) {
         self.next += 1;
         let (token, subscription) = (Token(self.next), SubscriptionId(self.next));
-        let encoder = Arc::new(Plain(FormatKey(format.as_bytes().into())));
         self.share.apply(Shared::Join { token, subscription, topic: topic.into(), encoder });
         (token, subscription)
     }
@@ -256,6 +305,55 @@ async fn a_message_fits_by_the_keys_of_its_copies_too() {
     publisher.publish_with("news", "2", Some(("CC", no_copies))).await;
     assert_eq!(session.frames(2).await, ["news 2"; 2]);
     session.nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_are_left_out_one_by_one_and_the_rest_shares_one_frame() {
+    let world = World::new();
+    let written = Arc::new(AtomicU64::new(0));
+    let mut sessions = Vec::new();
+    for name in ["a", "b", "ab"] {
+        let mut session = world.session();
+        let plain = Plain(FormatKey(b"choosy"[..].into()));
+        let encoder = Arc::new(Choosy { plain, name, written: Arc::clone(&written) });
+        let (token, _) = session.ask_with("news", encoder);
+        assert_eq!(session.event().await, Event::Subscribed { token });
+        sessions.push(session);
+    }
+    let mut takes_all = world.session();
+    takes_all.join("news").await;
+    let mut publisher = world.link().await;
+    for body in ["for all", "b", "abc", "-", "?", "last"] {
+        assert!(publisher.publish("news", body).await);
+    }
+    let all = ["news for all", "news b", "news abc", "news -", "news ?", "news last"];
+    assert_eq!(takes_all.frames(6).await, all);
+    let [a, b, ab] = &mut sessions[..] else { panic!("three") };
+    assert_eq!(a.frames(3).await, ["news for all", "news b", "news last"]);
+    assert_eq!(b.frames(3).await, ["news for all", "news abc", "news last"]);
+    assert_eq!(ab.frames(3).await, ["news for all", "news b", "news last"]);
+    for session in [a, b, ab] {
+        session.nothing().await;
+    }
+    assert_eq!(written.load(Ordering::Relaxed), 4, "once for all who share");
+    assert_eq!(world.hub.counters.unwritable.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_takes_is_not_written() {
+    let world = World::new();
+    let written = Arc::new(AtomicU64::new(0));
+    let mut session = world.session();
+    let plain = Plain(FormatKey(b"choosy"[..].into()));
+    let encoder = Arc::new(Choosy { plain, name: "a", written: Arc::clone(&written) });
+    let (token, _) = session.ask_with("news", encoder);
+    assert_eq!(session.event().await, Event::Subscribed { token });
+    let mut publisher = world.link().await;
+    for body in ["a", "-"] {
+        publisher.publish("news", body).await;
+    }
+    session.nothing().await;
+    assert_eq!(written.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]

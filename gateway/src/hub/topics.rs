@@ -3,7 +3,7 @@
 //! A plain value: joins, leaves, the broker's answers and the time go in; orders to bind and unbind come
 //! out. A topic is bound with its first member and stays bound for [`LINGER`] after its last, so
 //! that a wave of reconnects costs the broker nothing. Members whose frames have the same bytes are one
-//! group: a message is encoded once for each.
+//! group: a message is encoded once for each, unless its encoder says that none of them gets it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem;
@@ -12,13 +12,12 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use broker_adapters::trie::Trie;
-use bytes::Bytes;
 use protocols::broker::{BrokerError, Event, Publication, SubscriptionId, Token, Value, user};
 use protocols::delivery::{DeliveryEncoder, FormatKey, SharedDelivery};
-use protocols::session::FrameKind;
 use protocols::text::Text;
 use smallvec::SmallVec;
 
+use super::encoded::Encoded;
 use super::outbox::{Outbox, Put};
 
 /// How long a topic stays bound without a member.
@@ -96,6 +95,8 @@ struct Group {
 struct Member {
     subscription: SubscriptionId,
     outbox: Arc<Outbox>,
+    /// Asked whether the member gets a message; `None` if it gets all that the group does.
+    choice: Option<Arc<dyn DeliveryEncoder>>,
 }
 
 /// How a message was distributed.
@@ -107,6 +108,8 @@ pub(super) struct Distributed {
     pub(super) dropped: u64,
     /// Sessions ended because they are too slow.
     pub(super) ended: usize,
+    /// Groups that it could not be written for.
+    pub(super) unwritable: usize,
     /// It fits no topic.
     pub(super) is_unwanted: bool,
 }
@@ -288,8 +291,8 @@ impl Topics {
         self.all[at].as_ref().expect("a place that is in use")
     }
 
-    /// Hands a message to every member whose topic fits, encoded once for all whose frames are the
-    /// same.
+    /// Hands a message to every member whose topic fits and whose encoder does not say otherwise,
+    /// encoded once for all whose frames are the same, and not at all for nobody.
     pub(super) fn distribute(
         &mut self,
         delivery: &SharedDelivery<'_>,
@@ -297,16 +300,28 @@ impl Topics {
         wakers: &mut Wakers,
     ) -> Distributed {
         let mut done = Distributed::default();
-        let mut encoded = Encoded { delivery, last: None };
+        let mut encoded = Encoded::new(delivery);
         let mut slow: Vec<(Text, FormatKey, MemberId)> = Vec::new();
         let fitting = self.fitting(delivery.publication);
         done.is_unwanted = fitting.is_empty();
         for at in fitting {
             let topic = self.used(at);
             for (key, group) in &topic.groups {
-                let frame = encoded.by(&*group.encoder);
+                if !group.encoder.fits(delivery.publication) {
+                    continue;
+                }
+                let mut frame = None;
                 for (id, member) in &group.members {
-                    let Member { subscription, outbox } = member;
+                    let Member { subscription, outbox, choice } = member;
+                    let is_out =
+                        |choice: &Arc<dyn DeliveryEncoder>| !choice.accepts(delivery.publication);
+                    if choice.as_ref().is_some_and(is_out) {
+                        continue;
+                    }
+                    let Ok(frame) = frame.get_or_insert_with(|| encoded.by(&*group.encoder)) else {
+                        done.unwritable += 1;
+                        break;
+                    };
                     match outbox.put(*subscription, frame.clone(), delivery.publication) {
                         Put::Waits(waker) => wakers.extend(waker),
                         Put::Displaced(count) => done.dropped += count,
@@ -335,7 +350,7 @@ impl Topics {
                 wakers.extend(outbox.tell(Event::Failed { token, error: error.clone() }));
             }
             for member in topic.groups.into_values().flat_map(|group| group.members.into_values()) {
-                let Member { subscription, outbox } = member;
+                let Member { subscription, outbox, .. } = member;
                 wakers.extend(outbox.tell(Event::Canceled { subscription, error: error.clone() }));
             }
         }
@@ -393,30 +408,12 @@ impl Topic {
     fn admit(&mut self, id: MemberId, joining: Joining, wakers: &mut Wakers) {
         let Joining { token, subscription, encoder, outbox } = joining;
         wakers.extend(outbox.tell(Event::Subscribed { token }));
-        let member = Member { subscription, outbox };
+        let choice = encoder.is_choosy().then(|| Arc::clone(&encoder));
+        let member = Member { subscription, outbox, choice };
         let group = self
             .groups
             .entry(encoder.key().clone())
             .or_insert_with(|| Group { encoder, members: BTreeMap::new() });
         group.members.insert(id, member);
-    }
-}
-
-/// The frames of one message. Most topics that fit a message have the same groups, or one.
-struct Encoded<'a> {
-    delivery: &'a SharedDelivery<'a>,
-    last: Option<(&'a dyn DeliveryEncoder, (FrameKind, Bytes))>,
-}
-
-impl<'a> Encoded<'a> {
-    fn by(&mut self, encoder: &'a dyn DeliveryEncoder) -> (FrameKind, Bytes) {
-        if let Some((last, frame)) = &self.last
-            && last.key() == encoder.key()
-        {
-            return frame.clone();
-        }
-        let frame = encoder.encode(self.delivery);
-        self.last = Some((encoder, frame.clone()));
-        frame
     }
 }

@@ -8,7 +8,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::delivery::{DeliveryEncoder, FormatKey, SHARED_BOUNDS, SharedDelivery};
+use crate::delivery::{DeliveryEncoder, FormatKey, SHARED_BOUNDS, SharedDelivery, Unwritable};
 use crate::session::FrameKind;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::delivery::{Envelope, message};
@@ -61,7 +61,7 @@ impl DeliveryEncoder for SharedEncoder {
         &self.key
     }
 
-    fn encode(&self, delivery: &SharedDelivery<'_>) -> (FrameKind, Bytes) {
+    fn encode(&self, delivery: &SharedDelivery<'_>) -> Result<(FrameKind, Bytes), Unwritable> {
         let SharedDelivery { inbox, sequence, redelivered, publication } = *delivery;
         let message_id = format!("{}@@{inbox}@@{sequence}", self.consumer_tag);
         let envelope = Envelope {
@@ -72,7 +72,7 @@ impl DeliveryEncoder for SharedEncoder {
             has_gap: false,
         };
         let bytes = message(self.escaping, &envelope, publication, &mut String::new());
-        (kind(self.wants_text, &publication.message.body), bytes)
+        Ok((kind(self.wants_text, &publication.message.body), bytes))
     }
 }
 

@@ -46,7 +46,7 @@ fn encoded(encoder: &dyn DeliveryEncoder, body: &'static [u8]) -> (FrameKind, By
         redelivered: false,
         publication: &publication,
     };
-    encoder.encode(&delivery)
+    encoder.encode(&delivery).unwrap()
 }
 
 #[test]
