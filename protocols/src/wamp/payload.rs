@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::envelope::{Elements, Value};
 use super::error::{MessageError, describe};
 use super::id::Id;
+use super::serializer::cbor;
 use super::serializer::{Budget, Flaw, Limits, Scalar, Serializer, Syntax, Writer};
 use super::transcode::{TranscodeError, transcode};
 use crate::text::Text;
@@ -33,6 +34,42 @@ impl Payload {
     /// No arguments.
     pub const fn empty(serializer: Serializer) -> Self {
         Self { serializer, args: None, kwargs: None }
+    }
+
+    /// A text as the only argument.
+    pub fn of_text(serializer: Serializer, text: &str) -> Self {
+        Self::of_one(serializer, text.len(), |writer| writer.text(text))
+    }
+
+    /// Binary data as the only argument. In CBOR: JSON has none, and gets it by
+    /// [transcoding](Self::transcoded).
+    pub fn of_binary(bytes: &[u8]) -> Self {
+        let put = |writer: &mut Writer| cbor::put_binary(writer.raw(), bytes);
+        Self::of_one(Serializer::Cbor, bytes.len(), put)
+    }
+
+    /// A value that is written in this serializer as the only argument.
+    ///
+    /// *Errors.* It is not well-formed, or goes beyond `limits`.
+    pub fn of_value(
+        serializer: Serializer,
+        value: &Bytes,
+        limits: &Limits,
+    ) -> Result<Self, BodyError> {
+        serializer.check(value, &mut Budget::new(*limits)).map_err(|flaw| {
+            let at = value.len() - flaw.left;
+            BodyError::Malformed { serializer, at, syntax: flaw.syntax }
+        })?;
+        let put = |writer: &mut Writer| writer.raw().extend_from_slice(value);
+        Ok(Self::of_one(serializer, value.len(), put))
+    }
+
+    fn of_one(serializer: Serializer, size: usize, put: impl FnOnce(&mut Writer)) -> Self {
+        let mut writer = Writer::new(serializer, size + 16);
+        writer.list(1);
+        put(&mut writer);
+        writer.end_list();
+        Self { serializer, args: Some(writer.finish()), kwargs: None }
     }
 
     /// The same arguments in another serializer. Without a copy if it is the same one.
@@ -318,6 +355,23 @@ mod tests {
         let kwargs = Some(Bytes::from_static(b"{}"));
         let payload = Payload { serializer: Serializer::Json, args: None, kwargs };
         assert_eq!(payload.to_body(), "[[],{}]");
+    }
+
+    #[test]
+    fn one_argument_is_a_list_of_it() {
+        let args = |payload: Payload| payload.args.unwrap();
+        assert_eq!(args(Payload::of_text(Serializer::Json, "a\"")), r#"["a\""]"#);
+        assert_eq!(args(Payload::of_text(Serializer::MsgPack, "a")), &b"\x91\xa1a"[..]);
+        let binary = Payload::of_binary(b"\0\xff");
+        assert_eq!(args(binary.clone()), &b"\x81\x42\0\xff"[..]);
+        let json = binary.transcoded(Serializer::Json, &Limits::DEFAULT).unwrap();
+        assert_eq!(args(json), r#"["\u0000AP8="]"#);
+        let of_value = |value: &'static [u8]| {
+            Payload::of_value(Serializer::Json, &Bytes::from_static(value), &Limits::DEFAULT)
+        };
+        assert_eq!(args(of_value(b" {\"a\": 1} ").unwrap()), "[ {\"a\": 1} ]");
+        let error = of_value(b"1]").unwrap_err().to_string();
+        assert_eq!(error, "this is not JSON: something follows the value, at byte 1");
     }
 
     #[test]

@@ -143,6 +143,11 @@ pub(super) fn put_text(out: &mut BytesMut, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+pub(in crate::wamp) fn put_binary(out: &mut BytesMut, bytes: &[u8]) {
+    put_argument(out, BINARY, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
 pub(super) fn put_list(out: &mut BytesMut, count: usize) {
     put_argument(out, LIST, count as u64);
 }
