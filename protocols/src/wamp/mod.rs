@@ -1,5 +1,5 @@
-//! WAMP v2, router side: so far the codec, and what is registered in a realm. There is no session
-//! yet, and no sub-protocol is registered.
+//! WAMP v2, router side: so far the codec, what is registered in a realm, and what a broker does for
+//! one session. There is no session yet, and no sub-protocol is registered.
 //!
 //! | clause (WAMP) | where |
 //! |---|---|
@@ -16,7 +16,8 @@
 //! | §Shared Registration (which callee gets a call) | [`registry::Registration::pick`] |
 //! | §Registration Meta API (what is asked, what is announced) | [`registry`] |
 //! | §Sessions, §Protocol Errors (what may come when) | not yet |
-//! | §Publish and Subscribe, §Calling and Invocations | not yet |
+//! | §Publish and Subscribe, but for retained events and shards | [`pubsub`] |
+//! | §Calling and Invocations | not yet |
 //! | §Authentication, §Authorization | not yet |
 //! | §Meta API (else), §Event History, §Testament | not yet |
 //!
@@ -30,6 +31,7 @@ pub mod error;
 pub mod id;
 pub mod message;
 pub mod payload;
+pub mod pubsub;
 pub mod rawsocket;
 pub mod registry;
 pub mod serializer;

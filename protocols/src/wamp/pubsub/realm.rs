@@ -1,0 +1,129 @@
+//! What the broker of a realm goes by: settings of the realm, who a session is, and what it may do.
+//!
+//! *Spec.* WAMP §Realms, §URIs, §Publisher Identification.
+//!
+//! # Whose headers count
+//! Gateways tell each other in headers that begin with `wamp-` what a message is besides its
+//! arguments. Whoever may publish at the broker can write such headers, so they count only in messages
+//! whose `user_id` is a login of a gateway: the broker has checked that. Whoever else gets to publish
+//! under that login (a STOMP client of a route that works under it) must not get to write headers that
+//! begin so.
+
+use crate::broker::Publication;
+use crate::text::Text;
+use crate::wamp::id::Id;
+use crate::wamp::serializer::Limits;
+use crate::wamp::uri::{Pattern, UriRules};
+
+/// What all sessions of a realm have in common. Those of one realm have equal ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Realm {
+    /// Its URI.
+    pub name: Text,
+    /// Which topics there may be.
+    pub uris: UriRules,
+    /// Whose headers count.
+    pub trust: Trust,
+    /// Bounds on what is read and made of a payload.
+    pub limits: Limits,
+    /// Bytes of a payload, as the body of a broker's message. Default 16 MiB, what RabbitMQ 4 takes.
+    pub body_size: usize,
+    /// Whether a prefix may be subscribed to that ends before the second component: every message of
+    /// the realm then comes to this node, to be matched there. Default false.
+    pub broad_prefixes: bool,
+    /// What becomes of events that are not for everybody.
+    pub restricted: Restricted,
+}
+
+impl Realm {
+    /// One with the default settings.
+    pub fn new(name: impl Into<Text>, trust: Trust) -> Self {
+        Self {
+            name: name.into(),
+            uris: UriRules::default(),
+            trust,
+            limits: Limits::DEFAULT,
+            body_size: 16 << 20,
+            broad_prefixes: false,
+            restricted: Restricted::Refused,
+        }
+    }
+}
+
+/// The logins of gateways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// The one that sessions of the realm work under here.
+    pub own: Text,
+    /// Those of other gateways in front of the same broker, where they differ.
+    pub others: Vec<Text>,
+}
+
+impl Trust {
+    /// Whether a gateway published it.
+    pub fn holds(&self, publication: &Publication) -> bool {
+        let user = publication.message.properties.user_id.as_ref();
+        user.is_some_and(|user| *user == self.own || self.others.contains(user))
+    }
+}
+
+/// What becomes of events that only some subscribers may get (WAMP §Subscriber Black- and
+/// Whitelisting).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Restricted {
+    /// They are refused: whoever else reads from the topic exchange would get them.
+    Refused,
+    /// They go where all others go. Only for a virtual host in which nobody but gateways of WAMP may
+    /// read from the topic exchange.
+    ToTopics,
+}
+
+/// Who a session is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Its ID, of global scope.
+    pub session: Id,
+    /// Its user.
+    pub authid: Text,
+    /// Its role.
+    pub authrole: Text,
+}
+
+/// What a session may do.
+pub trait Access {
+    /// Whether it may do this with all that the pattern stands for.
+    fn may(&self, action: Action, pattern: &Pattern) -> bool;
+
+    /// Whether it is named to the subscribers of a topic that it publishes to.
+    fn disclosure(&self, topic: &str) -> Disclosure;
+}
+
+/// What rights are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// PUBLISH.
+    Publish,
+    /// SUBSCRIBE.
+    Subscribe,
+}
+
+/// Whether subscribers learn who has published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Disclosure {
+    /// Never; who asks for it is refused.
+    Forbidden,
+    /// If the publisher says so.
+    OnRequest,
+    /// Always.
+    Always,
+}
+
+/// Bounds on what one session may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// Subscriptions at a time.
+    pub subscriptions: usize,
+    /// Requests that wait for the broker at a time.
+    pub unanswered: usize,
+}
