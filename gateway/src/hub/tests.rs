@@ -1,6 +1,8 @@
 //! The hub in front of the embedded broker, in virtual time: who gets what, when topics are bound, and
 //! what happens to those who are slow.
 
+mod wamp;
+
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::task::Poll;

@@ -16,6 +16,9 @@
 //! | `wamp-ppt` | table | `ppt_…`, under `scheme`, `serializer`, `cipher` and `keyid` |
 //!
 //! A list that is empty is there all the same: nobody is eligible by it.
+//!
+//! Whoever reads from the exchange sees all of this, STOMP clients too. So the user and the role are
+//! there only if they are disclosed; the session is there always, since its node may be any.
 
 use crate::broker::Value;
 use crate::text::Text;

@@ -14,6 +14,12 @@
 //! | §Event | `event.rs`, `foreign.rs` |
 //! | §Error | [`Refusal`] |
 //!
+//! # Deviations
+//! - What is for some subscribers only is refused, unless the realm says that nobody else reads where it
+//!   would go.
+//! - A prefix that ends before the second component is refused, unless the realm allows it.
+//! - A topic that is subscribed to has no more words than whoever distributes allows.
+//!
 //! # What is not done
 //! - Nothing is retained: `retain` is refused, and to `get_retained` nothing comes first.
 //! - Subscriptions are not sharded: `nkey` is refused. `rkey` says nothing where there are no shards.
@@ -92,7 +98,8 @@ impl PubSub {
     /// not announced `subscription_revocation` does not know what that means: its session ends instead, or
     /// it would wait for events that do not come.
     ///
-    /// A PUBLISH without `acknowledge` is not told of anything, its failure neither.
+    /// A PUBLISH without `acknowledge` is not told of anything, its failure neither: that is none of
+    /// these.
     pub fn on_event(&mut self, event: &Event) -> Option<Vec<Message>> {
         match event {
             Event::Subscribed { token } => match self.asked.remove(token)? {

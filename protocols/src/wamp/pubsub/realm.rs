@@ -10,6 +10,7 @@
 //! begin so.
 
 use crate::broker::Publication;
+use crate::policy;
 use crate::text::Text;
 use crate::wamp::id::Id;
 use crate::wamp::serializer::Limits;
@@ -126,4 +127,10 @@ pub struct Most {
     pub subscriptions: usize,
     /// Requests that wait for the broker at a time.
     pub unanswered: usize,
+}
+
+impl From<&policy::Limits> for Most {
+    fn from(limits: &policy::Limits) -> Self {
+        Self { subscriptions: limits.subscriptions, unanswered: limits.pending_receipts }
+    }
 }
