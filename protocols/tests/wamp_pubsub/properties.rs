@@ -1,10 +1,14 @@
 //! Who gets an event, for generated subscriptions, subscribers and lists: as a naive model of the
-//! specification says, sentence by sentence.
+//! specification says, sentence by sentence. And that every request is answered.
+
+use std::collections::VecDeque;
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use protocols::broker::{BrokerError, BrokerErrorKind, Outcome};
+use protocols::wamp::pubsub::subscription_id;
 
 use super::*;
 
@@ -93,6 +97,124 @@ fn patterns() -> impl Strategy<Value = Pattern> {
         .prop_map(|(policy, uri)| Pattern { policy, uri: uri.into() })
 }
 
+/// What happens to a session.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Subscribe(&'static str),
+    Unsubscribe(&'static str),
+    Publish {
+        acknowledge: bool,
+    },
+    /// What was asked for first is answered.
+    Answer {
+        well: bool,
+    },
+    /// The first subscription that has been joined ends by itself.
+    Cancel,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let topics = || select(vec!["a", "b", "c", "d", "a..b"]);
+    let step = prop_oneof![
+        3 => topics().prop_map(Step::Subscribe),
+        2 => topics().prop_map(Step::Unsubscribe),
+        1 => any::<bool>().prop_map(|acknowledge| Step::Publish { acknowledge }),
+        4 => prop::bool::weighted(0.8).prop_map(|well| Step::Answer { well }),
+        1 => Just(Step::Cancel),
+    ];
+    vec(step, 0..60)
+}
+
+/// A session, what has not been answered to it in the order in which it was asked for, and what it has
+/// answered to its peer.
+struct Run {
+    client: Client,
+    unanswered: VecDeque<(Token, Option<SubscriptionId>)>,
+    joined: VecDeque<SubscriptionId>,
+    answers: Vec<Id>,
+}
+
+impl Run {
+    fn step(&mut self, step: Step) {
+        let of_topic = |uri: &str| {
+            subscription_id("realm1", &Pattern { policy: MatchPolicy::Exact, uri: uri.into() })
+        };
+        let outcome = match step {
+            Step::Subscribe(topic) => self.client.subscribe(MatchPolicy::Exact, topic),
+            Step::Unsubscribe(topic) => self.client.unsubscribe(of_topic(topic)).map(|()| None),
+            Step::Publish { acknowledge } => {
+                let acknowledge = Some(acknowledge);
+                let options = PublishOptions { acknowledge, ..PublishOptions::default() };
+                self.client.publish("a", options).map(|()| None)
+            }
+            Step::Answer { well } => return self.answer(well),
+            Step::Cancel => return self.cancel(),
+        };
+        match outcome {
+            Ok(message) => self.answers.extend(message.iter().filter_map(request_of)),
+            Err(refusal) => {
+                let message = refusal.to_message(Serializer::Json);
+                self.answers.extend(message.iter().filter_map(request_of));
+            }
+        }
+        for shared in self.client.actions.shared.drain(..) {
+            match shared {
+                Shared::Join { token, subscription, .. } => {
+                    self.unanswered.push_back((token, Some(subscription)));
+                }
+                Shared::Leave { token, subscription } => {
+                    self.joined.retain(|joined| *joined != subscription);
+                    self.unanswered.push_back((token, None));
+                }
+                Shared::LeaveAll => unreachable!("that is the session's to say"),
+            }
+        }
+        for command in self.client.actions.commands.drain(..) {
+            if let Command::Publish { token, confirm: true, .. } = command {
+                let event = Event::Confirmed { token, outcome: Outcome::Accepted };
+                let messages = self.client.pubsub.on_event(&event).unwrap();
+                self.answers.extend(messages.iter().filter_map(request_of));
+            }
+        }
+    }
+
+    fn answer(&mut self, well: bool) {
+        let event = match self.unanswered.pop_front() {
+            Some((token, Some(subscription))) if well => {
+                self.joined.push_back(subscription);
+                Event::Subscribed { token }
+            }
+            Some((token, Some(_))) => {
+                let error = BrokerError::new(BrokerErrorKind::Unavailable, "no");
+                Event::Failed { token, error }
+            }
+            Some((token, None)) => Event::Unsubscribed { token },
+            None => return,
+        };
+        let messages = self.client.on(&event);
+        self.answers.extend(messages.iter().filter_map(request_of));
+    }
+
+    fn cancel(&mut self) {
+        if let Some(subscription) = self.joined.pop_front() {
+            let error = BrokerError::new(BrokerErrorKind::ResourceError, "too slow");
+            let messages = self.client.on(&Event::Canceled { subscription, error });
+            assert_eq!(messages.len(), 1);
+        }
+    }
+}
+
+/// The request that a message answers.
+fn request_of(message: &Message) -> Option<Id> {
+    match message {
+        Message::Subscribed(it) => Some(it.request),
+        Message::Unsubscribed(it) => it.request,
+        Message::Published(it) => Some(it.request),
+        Message::Error(it) => Some(it.request),
+        other => panic!("{other:?}"),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -135,6 +257,37 @@ proptest! {
         if let Ok((_, bytes)) = encode(&*encoder, &foreign("a", message)) {
             let decoded = Message::decode(to, &bytes, &Limits::DEFAULT).unwrap();
             prop_assert!(matches!(decoded, Message::Event(_)));
+        }
+    }
+
+    /// But for a PUBLISH that wants no answer.
+    #[test]
+    fn every_request_is_answered_once_whatever_happens(steps in steps()) {
+        let mut run = Run {
+            client: Client::new(Serializer::Json),
+            unanswered: VecDeque::new(),
+            joined: VecDeque::new(),
+            answers: Vec::new(),
+        };
+        let mut expected = Vec::new();
+        for step in steps {
+            let request = run.client.requests;
+            run.step(step);
+            let wants_none = matches!(step, Step::Publish { acknowledge: false });
+            if run.client.requests != request && !wants_none {
+                expected.push(request);
+            }
+        }
+        while !run.unanswered.is_empty() {
+            run.answer(true);
+        }
+        run.answers.sort_unstable();
+        prop_assert_eq!(run.answers, expected);
+        prop_assert_eq!(run.client.pubsub.subscriptions(), run.joined.len());
+        // Nothing is held to be waiting any more.
+        for _ in 0..4 {
+            let options = PublishOptions { acknowledge: Some(true), ..PublishOptions::default() };
+            run.client.publish("a", options).unwrap();
         }
     }
 }
