@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use protocols::auth::Secret;
 use protocols::text::Text;
@@ -36,17 +37,22 @@ pub(crate) struct Ids {
     session_id: Text,
     /// For a token of its client's.
     secret: Secret,
+    /// For what else it makes.
+    random: [u8; 32],
 }
 
 impl Ids {
     /// *Errors.* The operating system gives no random bytes.
     pub(crate) fn new() -> Result<Self, getrandom::Error> {
-        let mut random = [[0; 16]; 2];
-        getrandom::fill(random.as_flattened_mut())?;
-        let [session, secret] = random;
+        let mut names = [[0; 16]; 2];
+        getrandom::fill(names.as_flattened_mut())?;
+        let [session, secret] = names;
+        let mut random = [0; 32];
+        getrandom::fill(&mut random)?;
         Ok(Self {
             session_id: format!("session-{:032x}", u128::from_ne_bytes(session)).into(),
             secret: Secret::new(&format!("{:032x}", u128::from_ne_bytes(secret))),
+            random,
         })
     }
 }
@@ -58,9 +64,12 @@ impl Opening {
             name: self.name,
             session_id: self.ids.session_id.clone(),
             secret: self.ids.secret.clone(),
+            random: self.ids.random,
             can_confirm,
             policy: Arc::clone(&self.route.policy),
             now: self.opened.into_std(),
+            // A clock before 1970 is wrong anyway.
+            time_of_day: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
         })
     }
 }

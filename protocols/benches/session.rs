@@ -30,9 +30,11 @@ impl Connected {
             name: Some("v12.stomp"),
             session_id: "0123456789abcdef".into(),
             secret: protocols::auth::Secret::new("secret"),
+            random: [7; 32],
             can_confirm: true,
             policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,
+            time_of_day: std::time::Duration::ZERO,
         });
         let mut connected = Self { session, now, actions: Actions::default() };
         connected.input("CONNECT\naccept-version:1.2\nheart-beat:10000,10000\n\n\0".into());

@@ -5,7 +5,7 @@
 //! version first.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::auth::Secret;
 use crate::policy::Policy;
@@ -34,12 +34,17 @@ pub struct SessionSetup {
     pub session_id: Text,
     /// 128 random bits that nobody else knows, as text: for a session that gives its peer a token.
     pub secret: Secret,
+    /// 256 random bits that nobody else knows yet: for identifiers and nonces that the session makes.
+    pub random: [u8; 32],
     /// Whether the transport can tell when the peer has received something.
     pub can_confirm: bool,
     /// What the session works under.
     pub policy: Arc<Policy>,
     /// When the connection was opened; the login deadline counts from here.
     pub now: Instant,
+    /// The time of day when the session begins, since 1970-01-01T00:00:00Z: to be told to the peer,
+    /// never to be reckoned with.
+    pub time_of_day: Duration,
 }
 
 /// A protocol that was agreed on.

@@ -124,9 +124,11 @@ impl World {
             name: None,
             session_id: "s".into(),
             secret: protocols::auth::Secret::new("secret"),
+            random: [7; 32],
             can_confirm: true,
             policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,
+            time_of_day: std::time::Duration::ZERO,
         });
         Self {
             session,

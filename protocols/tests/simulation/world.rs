@@ -11,6 +11,7 @@ use protocols::broker::{
 use protocols::policy::{Limits, Policy};
 use protocols::session::{CloseCause, FrameKind};
 use protocols::stomp::Settings;
+use protocols::stomp::Stomp;
 
 use crate::broker::{Broker, Said, Settled, Waiting};
 use crate::pair::{Pair, SESSION_ID};
@@ -48,7 +49,7 @@ impl World {
         Self {
             seed,
             random,
-            pair: Pair::open(None, Policy { limits, stomp }),
+            pair: Pair::open(&Stomp, None, Policy { limits, stomp, ..Policy::default() }),
             version,
             peer: Peer::default(),
             broker: Broker::default(),

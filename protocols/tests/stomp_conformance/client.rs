@@ -11,6 +11,7 @@ use protocols::broker::{
 };
 use protocols::policy::Policy;
 use protocols::session::{Close, CloseCause, CloseCode, FrameKind};
+use protocols::stomp::Stomp;
 
 pub(crate) use crate::pair::{Pair, SESSION_ID};
 pub(crate) use crate::wire::{WireFrame, frame};
@@ -33,7 +34,7 @@ impl Client {
     }
 
     pub(crate) fn with_policy(policy: Policy) -> Self {
-        Self { pair: Pair::open(None, policy) }
+        Self { pair: Pair::open(&Stomp, None, policy) }
     }
 
     /// Logged in, CONNECTED looked at.

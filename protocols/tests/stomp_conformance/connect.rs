@@ -3,11 +3,12 @@
 use protocols::policy::Policy;
 use protocols::session::{CloseCode, FrameKind};
 use protocols::stomp::Settings;
+use protocols::stomp::Stomp;
 
 use crate::client::{Client, Pair, SESSION_ID, sentence};
 
 fn version_for(name: Option<&'static str>, accept_version: Option<&str>) -> String {
-    let mut client = Client { pair: Pair::open(name, Policy::default()) };
+    let mut client = Client { pair: Pair::open(&Stomp, name, Policy::default()) };
     let headers: Vec<_> =
         accept_version.into_iter().map(|versions| ("accept-version", versions)).collect();
     client.send("CONNECT", &headers);

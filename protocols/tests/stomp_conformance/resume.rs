@@ -9,6 +9,7 @@ use protocols::broker::{
 };
 use protocols::policy::Policy;
 use protocols::session::{CloseCause, CloseCode, Once, Settled};
+use protocols::stomp::Stomp;
 
 use crate::client::{Client, Pair, WireFrame, sentence};
 
@@ -247,7 +248,7 @@ fn server_settles_what_it_was_not_asked_to_acknowledge_once_the_client_has_recei
 
 #[test]
 fn server_wants_acknowledgements_where_nothing_tells_what_was_received() {
-    let mut client = Client { pair: Pair::open_on(None, Policy::default(), false) };
+    let mut client = Client { pair: Pair::open_on(&Stomp, None, Policy::default(), false) };
     client.send("CONNECT", RESUME);
     client.login();
     client.grant();

@@ -12,12 +12,14 @@ use protocols::auth::{AuthReply, AuthRequest};
 use protocols::broker::{Command, Event};
 use protocols::policy::Policy;
 use protocols::session::{Close, Established, FrameKind, OutFrame, Shared, Unit};
-use protocols::stomp::Stomp;
 use protocols::text::Text;
 use protocols::{Actions, Session, SessionSetup, Subprotocol};
 
 /// The session id that every session under test is given.
 pub(crate) const SESSION_ID: &str = "session-1";
+
+/// When every session under test begins: 2014-06-22T16:36:25.448Z.
+const TIME_OF_DAY: Duration = Duration::from_millis(1_403_454_985_448);
 
 /// A session between a scripted peer and a scripted broker, in virtual time.
 pub(crate) struct Pair {
@@ -38,21 +40,32 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// A session that was just opened.
-    pub(crate) fn open(name: Option<&'static str>, policy: Policy) -> Self {
-        Self::open_on(name, policy, true)
+    /// A session that was just opened, on a transport that can tell what the peer has received.
+    pub(crate) fn open(
+        protocol: &dyn Subprotocol,
+        name: Option<&'static str>,
+        policy: Policy,
+    ) -> Self {
+        Self::open_on(protocol, name, policy, true)
     }
 
-    /// As [`open`](Self::open), on a transport that can tell what the peer has received, or not.
-    pub(crate) fn open_on(name: Option<&'static str>, policy: Policy, can_confirm: bool) -> Self {
+    /// As [`open`](Self::open), on a transport that can tell that, or not.
+    pub(crate) fn open_on(
+        protocol: &dyn Subprotocol,
+        name: Option<&'static str>,
+        policy: Policy,
+        can_confirm: bool,
+    ) -> Self {
         let now = start();
-        let session = Stomp.open(SessionSetup {
+        let session = protocol.open(SessionSetup {
             name,
             session_id: Text::from_static(SESSION_ID),
             secret: protocols::auth::Secret::new("secret"),
+            random: std::array::from_fn(|at| at as u8),
             can_confirm,
             policy: Arc::new(policy),
             now,
+            time_of_day: TIME_OF_DAY,
         });
         Self {
             session,

@@ -228,7 +228,7 @@ impl Session for StompSession {
 impl StompSession {
     /// A session that waits for CONNECT.
     pub(super) fn new(setup: SessionSetup) -> Self {
-        let SessionSetup { name, session_id, secret, can_confirm, policy, now } = setup;
+        let SessionSetup { name, session_id, secret, can_confirm, policy, now, .. } = setup;
         let limits = &policy.limits;
         let compat = policy.stomp.compat;
         let mut decoder = Decoder::new(DecoderLimits {
