@@ -23,14 +23,16 @@ const ARROWS: [(&str, &[&str]); 5] = [
 const FOR_TESTS: [&str; 1] = ["rabbitmq-node"];
 
 /// All that the pure crate may use besides the standard library.
-const PURE: [&str; 15] = [
+const PURE: [&str; 17] = [
     "bytes",
     "bytestring",
     "cbor4ii",
     "data-encoding",
+    "hmac",
     "md-5",
     "memchr",
     "nom",
+    "pbkdf2",
     "rmp-serde",
     "serde",
     "serde-transcode",

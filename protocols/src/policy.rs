@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::stomp;
+use crate::{stomp, wamp};
 
 /// What holds for the sessions of one route.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,6 +12,8 @@ pub struct Policy {
     pub limits: Limits,
     /// Settings of STOMP sessions.
     pub stomp: stomp::Settings,
+    /// Settings of WAMP sessions.
+    pub wamp: wamp::Settings,
 }
 
 /// Bounds on what one peer may use. Each is a named setting of a route.

@@ -115,7 +115,7 @@ impl Route {
     /// What the sessions of this route work under.
     pub fn policy(&self) -> Policy {
         let stomp = stomp::Settings { compat: self.compat, ..(&self.stomp).into() };
-        Policy { limits: (&self.limits).into(), stomp }
+        Policy { limits: (&self.limits).into(), stomp, ..Policy::default() }
     }
 
     /// Bytes of one WebSocket message after the login.

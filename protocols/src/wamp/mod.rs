@@ -18,7 +18,7 @@
 //! | §Sessions, §Protocol Errors (what may come when) | not yet |
 //! | §Publish and Subscribe, but for retained events and shards | [`pubsub`] |
 //! | §Calling and Invocations | not yet |
-//! | §Authentication, §Authorization | not yet |
+//! | §Authentication (`anonymous`, `ticket`, `wampcra`), §Authorization | [`auth`], [`realm`], [`access`] |
 //! | §Meta API (else), §Event History, §Testament | not yet |
 //!
 //! # What is not touched
@@ -26,6 +26,8 @@
 //! so that nobody gets what is malformed, but not decoded. Only for a receiver of another serializer
 //! are they [transcoded](payload::Payload::transcoded).
 
+pub mod access;
+pub mod auth;
 mod envelope;
 pub mod error;
 pub mod id;
@@ -33,7 +35,11 @@ pub mod message;
 pub mod payload;
 pub mod pubsub;
 pub mod rawsocket;
+pub mod realm;
+pub mod reason;
 pub mod registry;
 pub mod serializer;
 pub mod transcode;
 pub mod uri;
+
+pub use realm::Settings;

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::envelope::{Elements, Value};
 use super::error::{MessageError, describe};
 use super::id::Id;
+use super::message::Entries;
 use super::serializer::cbor;
 use super::serializer::{Budget, Flaw, Limits, Scalar, Serializer, Syntax, Writer};
 use super::transcode::{TranscodeError, transcode};
@@ -237,6 +238,21 @@ impl Dictionary {
         }
         writer.end_dict();
         Self { serializer, bytes: writer.finish() }
+    }
+
+    /// One of options, or what is written as they are.
+    ///
+    /// *Errors.* As those of [`transcoded`](Self::transcoded), if there is a dictionary in it.
+    pub(super) fn of_entries(
+        serializer: Serializer,
+        entries: &impl Entries,
+        limits: &Limits,
+    ) -> Result<Self, TranscodeError> {
+        let mut writer = Writer::new(serializer, entries.size() + 8);
+        writer.dict(entries.count());
+        entries.write_entries(&mut writer, limits)?;
+        writer.end_dict();
+        Ok(Self { serializer, bytes: writer.finish() })
     }
 
     /// What it is written in.

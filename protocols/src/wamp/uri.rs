@@ -107,6 +107,11 @@ pub fn is_reserved(uri: &str) -> bool {
     uri.split('.').next() == Some(RESERVED)
 }
 
+/// Whether a text is one component of a loose URI.
+pub fn is_component(text: &str) -> bool {
+    !text.contains('.') && UriRules { strict: false, max_length: usize::MAX }.check(text).is_ok()
+}
+
 /// A topic or procedure, or a pattern of them. The URI has been checked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pattern {

@@ -23,10 +23,12 @@ use bytes::Bytes;
 use element::Element;
 pub use element::RequestType;
 pub use entry::Choice;
+pub(in crate::wamp) use entry::Entries;
 pub use options::{
-    CallOptions, CancelMode, CancelOptions, CloseDetails, ErrorDetails, EventDetails, HelloDetails,
-    InvocationDetails, InvokePolicy, MatchPolicy, Passthru, PublishOptions, RegisterOptions,
-    ResultDetails, SubscribeOptions, UnregisteredDetails, UnsubscribedDetails, WelcomeDetails,
+    CallOptions, CancelMode, CancelOptions, ChallengeExtra, CloseDetails, ErrorDetails,
+    EventDetails, HelloDetails, InvocationDetails, InvokePolicy, MatchPolicy, Passthru,
+    PublishOptions, RegisterOptions, ResultDetails, SubscribeOptions, UnregisteredDetails,
+    UnsubscribedDetails, WelcomeDetails,
 };
 pub use roles::{Feature, Features, Role, Roles};
 

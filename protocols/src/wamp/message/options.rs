@@ -85,6 +85,18 @@ entries! {
         "authextra" authextra: Dictionary,
     }
 
+    /// `CHALLENGE.Extra` of `wampcra`.
+    ChallengeExtra {
+        /// What is to be signed.
+        "challenge" challenge: Text,
+        /// How the secret is made of a password, if it is: the salt of PBKDF2.
+        "salt" salt: Text,
+        /// Bytes that it makes.
+        "keylen" keylen: u64,
+        /// Its rounds.
+        "iterations" iterations: u64,
+    }
+
     /// `ABORT.Details` and `GOODBYE.Details`.
     CloseDetails {
         /// The reason as a sentence.

@@ -13,6 +13,9 @@ use crate::wamp::transcode::TranscodeError;
 pub struct Roles([Option<Features>; Role::ALL.len()]);
 
 impl Roles {
+    /// No role.
+    pub const NONE: Self = Self([None; Role::ALL.len()]);
+
     /// The features that are announced for a role; `None` if the role is not.
     pub const fn features(&self, role: Role) -> Option<Features> {
         self.0[role as usize]
