@@ -3,11 +3,17 @@
 //! A [`Violation`] says what was expected and what came; a limit says both numbers. Its `Display`
 //! is the sentence for the peer (the body of a STOMP ERROR); [`Violation::report`] is the table:
 //! the short `message`, the close code, the label for logs and metrics. The short messages are
-//! those of RabbitMQ's STOMP plugin where it has one, for clients that match on them.
+//! those of RabbitMQ's STOMP plugin where it has one, for clients that match on them. The table of
+//! WAMP's URIs is in `violation/wamp.rs`.
+
+mod shown;
+mod wamp;
 
 use crate::auth::DenialKind;
 use crate::broker::{BrokerErrorKind, Outcome};
 use crate::session::CloseCode;
+use shown::visible;
+pub use shown::{SHOWN_LENGTH, shown};
 
 /// The peer's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -165,6 +171,35 @@ pub enum Violation {
         /// The version in force.
         version: &'static str,
     },
+    /// Bytes that are no message of the protocol; the text says what is wrong with them.
+    #[error("{0}")]
+    BadMessage(String),
+    /// A message that must travel as text came as binary, or the other way round.
+    #[error("messages in {format} are {expected} WebSocket messages; this one is the other kind")]
+    WrongKind {
+        /// What the session speaks.
+        format: &'static str,
+        /// The right kind.
+        expected: &'static str,
+    },
+    /// A message that must not come now, or never from a client.
+    #[error("{message} must not come {phase}; {expected}")]
+    UnexpectedMessage {
+        /// What came.
+        message: &'static str,
+        /// When it came.
+        phase: &'static str,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A request whose number is not the next one; the text names both.
+    #[error("{0}")]
+    OutOfSequence(String),
+    /// A client that is nothing.
+    #[error(
+        "HELLO.Details.roles must announce publisher, subscriber, caller or callee, or several"
+    )]
+    NoRoles,
     /// No version in common.
     #[error("supported versions are 1.0,1.1,1.2; the client accepts {got:?}")]
     VersionMismatch {
@@ -378,6 +413,13 @@ impl Violation {
             Self::AlreadyConnected { .. } => report("Illegal command", Policy, "already_connected"),
             Self::ServerVerb { .. } => report("Bad command", Protocol, "server_verb"),
             Self::VerbNotInVersion { .. } => report("Bad command", Protocol, "verb_not_in_version"),
+            Self::BadMessage(_) => report("Bad message", Protocol, "bad_message"),
+            Self::WrongKind { .. } => report("Bad message", Protocol, "wrong_kind"),
+            Self::UnexpectedMessage { .. } => {
+                report("Unexpected message", Protocol, "unexpected_message")
+            }
+            Self::OutOfSequence(_) => report("Out of sequence", Protocol, "out_of_sequence"),
+            Self::NoRoles => report("No roles", Protocol, "no_roles"),
             Self::VersionMismatch { .. } => report("Version mismatch", Policy, "version_mismatch"),
             Self::LoginTimeout { .. } => report("Login timeout", Policy, "login_timeout"),
             Self::HeartbeatMissed { .. } => report("Heart-beat missed", Policy, "heartbeat_missed"),
@@ -520,41 +562,9 @@ impl Outcome {
     }
 }
 
-/// At most this many characters of a peer's input are shown back to it or to a log.
-pub const SHOWN_LENGTH: usize = 64;
-
-/// The beginning of a peer's input, short enough to be shown back to it or to a log.
-pub fn shown(input: &str) -> String {
-    match input.char_indices().nth(SHOWN_LENGTH) {
-        Some((end, _)) => format!("{}…", &input[..end]),
-        None => input.to_owned(),
-    }
-}
-
-/// A peer's input with its control characters replaced by their code points. Backslashes stand for
-/// themselves.
-fn visible(input: &str) -> String {
-    let mut visible = String::with_capacity(input.len());
-    for character in input.chars() {
-        if character.is_control() {
-            visible.push_str(&format!("<U+{:04X}>", u32::from(character)));
-        } else {
-            visible.push(character);
-        }
-    }
-    visible
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_shown_of_input_is_bounded_and_cut_between_characters() {
-        assert_eq!(shown("short"), "short");
-        let long = "ü".repeat(SHOWN_LENGTH + 1);
-        assert_eq!(shown(&long), format!("{}…", "ü".repeat(SHOWN_LENGTH)));
-    }
 
     #[test]
     fn an_undefined_escape_is_shown_as_the_defined_ones_are() {

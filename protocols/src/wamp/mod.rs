@@ -1,5 +1,6 @@
-//! WAMP v2, router side: so far the codec, what is registered in a realm, and what a broker does for
-//! one session. There is no session yet, and no sub-protocol is registered.
+//! WAMP v2, router side: so far the codec, sessions that begin and end, what a broker does for one
+//! session, and what is registered in a realm. The sub-protocol is not among those that are
+//! [registered](crate::Registry::standard) yet.
 //!
 //! | clause (WAMP) | where |
 //! |---|---|
@@ -15,10 +16,12 @@
 //! | §Pattern-based Registrations (which one a call is for) | [`registry::Registry::best_match`] |
 //! | §Shared Registration (which callee gets a call) | [`registry::Registration::pick`] |
 //! | §Registration Meta API (what is asked, what is announced) | [`registry`] |
-//! | §Sessions, §Protocol Errors (what may come when) | not yet |
+//! | §Sessions, §Protocol Errors (what may come when) | `session/mod.rs`, `session/leave.rs` |
+//! | §Session Establishment, §Authentication Methods | `handshake.rs`, [`auth`] |
+//! | §Realms, §Authorization | [`realm`], [`access`] |
+//! | §Predefined URIs | [`reason`]; the table of violations is beside [`Violation`](crate::violation) |
 //! | §Publish and Subscribe, but for retained events and shards | [`pubsub`] |
 //! | §Calling and Invocations | not yet |
-//! | §Authentication (`anonymous`, `ticket`, `wampcra`), §Authorization | [`auth`], [`realm`], [`access`] |
 //! | §Meta API (else), §Event History, §Testament | not yet |
 //!
 //! # What is not touched
@@ -30,6 +33,7 @@ pub mod access;
 pub mod auth;
 mod envelope;
 pub mod error;
+mod handshake;
 pub mod id;
 pub mod message;
 pub mod payload;
@@ -39,7 +43,38 @@ pub mod realm;
 pub mod reason;
 pub mod registry;
 pub mod serializer;
+mod session;
 pub mod transcode;
 pub mod uri;
 
+use crate::registry::{SessionSetup, Subprotocol};
+use crate::session::Session;
 pub use realm::Settings;
+use serializer::Serializer;
+use session::WampSession;
+
+/// The sub-protocol `wamp`: one message of WAMP in each message of the transport.
+///
+/// The name stands for the serializer; a client that offers no name speaks JSON.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wamp;
+
+impl Subprotocol for Wamp {
+    fn id(&self) -> &'static str {
+        "wamp"
+    }
+
+    fn names(&self) -> &'static [&'static str] {
+        const {
+            &[
+                Serializer::Cbor.subprotocol(),
+                Serializer::MsgPack.subprotocol(),
+                Serializer::Json.subprotocol(),
+            ]
+        }
+    }
+
+    fn open(&self, setup: SessionSetup) -> Box<dyn Session> {
+        Box::new(WampSession::new(&setup))
+    }
+}

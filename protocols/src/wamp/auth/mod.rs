@@ -3,7 +3,7 @@
 //! | method (WAMP §Authentication Methods) | where |
 //! |---|---|
 //! | `anonymous`: it proves nothing | here |
-//! | `ticket` | [`ticket`] |
+//! | `ticket` | `ticket.rs` |
 //! | `wampcra` | [`cra`] |
 //!
 //! What is asked of whom is [`realm`](super::realm)'s business, and what is said when is that of

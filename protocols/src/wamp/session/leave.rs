@@ -1,0 +1,145 @@
+//! How a session ends: GOODBYE, from either end, and ABORT.
+//!
+//! *Spec.* WAMP §Session Closing, §ABORT, §Protocol Errors. GOODBYE is answered by GOODBYE, and ABORT by
+//! nothing; a violation is an ABORT. Left open there: where the broker is lost, or the server shuts
+//! down, the session ends with a GOODBYE, and the connection once the client has answered, or at
+//! `limits.leave_timeout`.
+
+use super::{Phase, WampSession, because};
+use crate::broker::BrokerError;
+use crate::session::{Actions, Close, CloseCause, CloseCode};
+use crate::text::Text;
+use crate::violation::Violation;
+use crate::wamp::handshake::Refusal;
+use crate::wamp::message::{Abort, CloseDetails, Goodbye, Message};
+use crate::wamp::payload::Payload;
+use crate::wamp::reason;
+
+/// Why and how a session ends.
+#[derive(Debug)]
+pub(super) struct End {
+    /// The URI.
+    reason: &'static str,
+    /// What was wrong, and what would be right.
+    sentence: Text,
+    code: CloseCode,
+    cause: CloseCause,
+}
+
+const SHUTTING_DOWN: &str = "the server is going away for now; connect again";
+
+impl WampSession {
+    /// The client's GOODBYE, which was the first.
+    pub(super) fn on_goodbye(&mut self, actions: &mut Actions) {
+        let (details, reason) =
+            (CloseDetails::default(), Text::from_static(reason::GOODBYE_AND_OUT));
+        self.send(Goodbye { details, reason }, actions);
+        self.close_for_peer(actions);
+    }
+
+    /// The client's ABORT: nothing is said.
+    pub(super) fn on_abort(&mut self, actions: &mut Actions) {
+        self.close_for_peer(actions);
+    }
+
+    fn close_for_peer(&mut self, actions: &mut Actions) {
+        let (code, cause) = (CloseCode::Normal, CloseCause::Peer);
+        self.close(Close { code, reason: Text::EMPTY, cause }, actions);
+    }
+
+    /// A message after the session's GOODBYE: anything but the answer was sent before it had come.
+    pub(super) fn on_leaving(&mut self, message: &Message, actions: &mut Actions) {
+        if matches!(message, Message::Goodbye(_) | Message::Abort(_)) {
+            self.say_farewell(actions);
+        }
+    }
+
+    /// The server shuts down.
+    pub(super) fn on_drain(&mut self, actions: &mut Actions) {
+        let (reason, sentence) = (reason::SYSTEM_SHUTDOWN, Text::from_static(SHUTTING_DOWN));
+        let (code, cause) = (CloseCode::GoingAway, CloseCause::Drain);
+        let end = End { reason, sentence, code, cause };
+        match self.phase {
+            Phase::Established { .. } => self.leave(end, actions),
+            Phase::Opening { .. } | Phase::Challenged { .. } | Phase::Authenticating { .. } => {
+                self.abort(end, actions);
+            }
+            Phase::Leaving { .. } | Phase::Closed => {}
+        }
+    }
+
+    /// The broker is gone, and with it all that the session had there.
+    pub(super) fn lose_broker(&mut self, error: &BrokerError, actions: &mut Actions) {
+        let end = End {
+            reason: error.kind.wamp_reason(),
+            sentence: error.text.clone(),
+            code: error.kind.report().code,
+            cause: CloseCause::Broker,
+        };
+        self.leave(end, actions);
+    }
+
+    /// The client is at fault.
+    pub(super) fn fail_violation(&mut self, violation: Violation, actions: &mut Actions) {
+        self.abort(violation.into(), actions);
+    }
+
+    /// ABORT, and close; after a GOODBYE, the close alone.
+    pub(super) fn abort(&mut self, end: End, actions: &mut Actions) {
+        match self.phase {
+            Phase::Leaving { .. } => self.say_farewell(actions),
+            _ => {
+                let payload = Payload::empty(self.serializer);
+                let (details, reason) = (because(end.sentence.clone()), end.reason);
+                let reason = Text::from_static(reason);
+                self.send(Abort { details, reason, payload }, actions);
+                self.close(end.into(), actions);
+            }
+        }
+    }
+
+    /// GOODBYE; the close follows its answer.
+    fn leave(&mut self, end: End, actions: &mut Actions) {
+        let details = because(end.sentence.clone());
+        self.send(Goodbye { details, reason: Text::from_static(end.reason) }, actions);
+        let deadline = self.now + self.policy.limits.leave_timeout;
+        self.phase = Phase::Leaving { deadline, close: end.into() };
+    }
+
+    /// Closes as it was about to.
+    pub(super) fn say_farewell(&mut self, actions: &mut Actions) {
+        match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Leaving { close, .. } => self.close(close, actions),
+            phase => self.phase = phase,
+        }
+    }
+
+    fn close(&mut self, close: Close, actions: &mut Actions) {
+        self.phase = Phase::Closed;
+        actions.close = Some(close);
+    }
+}
+
+impl From<End> for Close {
+    fn from(End { reason, sentence, code, cause }: End) -> Self {
+        Self { code, reason: Text::from(format!("{reason}: {sentence}")), cause }
+    }
+}
+
+/// The client is not let in.
+impl From<Refusal> for End {
+    fn from(Refusal { reason, sentence, code }: Refusal) -> Self {
+        Self { reason, sentence, code, cause: CloseCause::LoginRefused }
+    }
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> Self {
+        Self {
+            reason: violation.wamp_reason(),
+            sentence: Text::from(violation.to_string()),
+            code: violation.report().code,
+            cause: CloseCause::Violation(violation),
+        }
+    }
+}
