@@ -49,3 +49,17 @@ impl BrokerErrorKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_and_what_breaks_the_protocol_differ() {
+        let too_large = Violation::MessageTooLarge { limit: 1, got: 2 };
+        assert_eq!(too_large.wamp_reason(), "wamp.error.payload_size_exceeded");
+        for broken in [Violation::NoRoles, Violation::BadMessage(String::new())] {
+            assert_eq!(broken.wamp_reason(), "wamp.error.protocol_violation");
+        }
+    }
+}

@@ -148,6 +148,19 @@ mod tests {
         assert_eq!(plain.secret, Secret::new("passwd"));
     }
 
+    /// The specification gives a signature, but not the secret; these are of Autobahn's tests.
+    #[test]
+    fn a_secret_and_a_signature_are_those_of_other_implementations() {
+        let password = Secret::new("L3L1YUE8Txlw");
+        let plain = Cra::of_password(&password, None);
+        let signature = "1njQtmmeYO41N5EWEzD2kAjjEKRZ5kPZt/TzpYXOzR0=";
+        assert_eq!(plain.sign("[1, 2, 3]"), Secret::new(signature));
+        let salting = Salting { salt: Text::from_static("salt123"), iterations: 1000, keylen: 32 };
+        let salted = Cra::of_password(&password, Some(salting));
+        let secret = "qzcdsr9uu/L5hnss3kjNTRe490ETgA70ZBaB5rvnJ5Y=";
+        assert_eq!(salted.secret, Secret::new(secret));
+    }
+
     #[test]
     fn a_challenge_is_an_object_of_all_that_it_must_name() {
         let principal = Principal {
