@@ -135,7 +135,7 @@ impl Acceptor {
                 (Method::Anonymous, Some(role), _) => {
                     let nobody = self.nobody.clone();
                     let candidate = candidate(nobody, role.clone(), method, "static");
-                    return candidate.log_in(None);
+                    return Ok(candidate.log_in(None));
                 }
                 (Method::Ticket | Method::Wampcra, _, Some(authid)) => {
                     let Some(account) = realm.account(authid, method, &methods) else {
@@ -177,9 +177,13 @@ impl Acceptor {
         candidate: Candidate,
         reply: AuthReply,
     ) -> Result<(Welcome, Member), Refusal> {
-        let Candidate { realm, principal, .. } = candidate;
+        let Candidate { realm, principal, wanted_role } = candidate;
         if let AuthReply::Denied(denial) = reply {
             return Err(denied(&principal, denial));
+        }
+        // Not before: what role a user has is nobody else's business.
+        if let Some(wanted) = wanted_role.filter(|wanted| *wanted != principal.authrole) {
+            return Err(no_such_role(&principal, &wanted));
         }
         let rights = realm.roles.get(principal.authrole.as_str()).map(|role| role.of(&principal));
         let details = WelcomeDetails {
@@ -206,37 +210,22 @@ impl Challenged {
         let Self { candidate, expected } = self;
         match expected {
             Expected::Proof(expected) if ticket::is_same(&expected, &message.signature) => {
-                candidate.log_in(None)
+                Ok(candidate.log_in(None))
             }
             Expected::Proof(_) => Err(wrong_proof(&candidate.principal)),
             Expected::TicketOfBroker => {
                 let login = candidate.principal.authid.clone();
                 let passcode = Secret::new(&message.signature);
-                candidate.log_in(Some(Credentials { login, passcode }))
+                Ok(candidate.log_in(Some(Credentials { login, passcode })))
             }
         }
     }
 }
 
 impl Candidate {
-    /// Asks the broker, unless the client wants more than it can have.
-    fn log_in(self, credentials: Option<Credentials>) -> Result<Step, Refusal> {
-        let Principal { authid, authrole, .. } = &self.principal;
-        match &self.wanted_role {
-            Some(wanted) if wanted != authrole => {
-                let (wanted, authrole) = (shown(wanted), shown(authrole));
-                let authid = shown(authid);
-                let sentence = format!(
-                    "{authid:?} has the role {authrole:?} here, not {wanted:?}; HELLO.Details.authrole \
-                     can be left out"
-                );
-                Err(Refusal::new(reason::NO_SUCH_ROLE, sentence))
-            }
-            _ => {
-                let request = AuthRequest { credentials, vhost: self.realm.vhost.clone() };
-                Ok(Step::LogIn(request, self))
-            }
-        }
+    /// Asks the broker.
+    fn log_in(self, credentials: Option<Credentials>) -> Step {
+        Step::LogIn(AuthRequest { credentials, vhost: self.realm.vhost.clone() }, self)
     }
 }
 
@@ -264,6 +253,16 @@ fn no_such_realm(name: &str) -> Refusal {
     let sentence =
         format!("there is no realm {name:?} here; the name must be that of one, exactly");
     Refusal::new(reason::NO_SUCH_REALM, sentence)
+}
+
+fn no_such_role(principal: &Principal, wanted: &str) -> Refusal {
+    let (authid, authrole) = (shown(&principal.authid), shown(&principal.authrole));
+    let wanted = shown(wanted);
+    let sentence = format!(
+        "{authid:?} has the role {authrole:?} here, not {wanted:?}; HELLO.Details.authrole can be left \
+         out"
+    );
+    Refusal::new(reason::NO_SUCH_ROLE, sentence)
 }
 
 /// None of the methods that were offered leads into the realm.

@@ -89,11 +89,23 @@ pub struct User {
 pub struct Users {
     by_authid: BTreeMap<Text, usize>,
     users: Vec<User>,
-    /// Made of all their secrets: the same as long as they are, on every node.
+    /// With which users are made up that do not exist.
     key: Secret,
 }
 
 impl Users {
+    /// Of two users with one authid the last one counts.
+    ///
+    /// *Shape.* `key` is a text that nobody can guess, the same on all nodes and after restarts: whoever
+    /// finds that it differs can tell users that do not exist. It must not be made of the users' own
+    /// secrets, or else guesses of these could be tried out on what is made up with it.
+    pub fn new(users: impl IntoIterator<Item = (Text, User)>, key: Secret) -> Self {
+        let users: BTreeMap<Text, User> = users.into_iter().collect();
+        let (names, users): (Vec<_>, Vec<_>) = users.into_iter().unzip();
+        let by_authid = names.into_iter().enumerate().map(|(at, authid)| (authid, at)).collect();
+        Self { by_authid, users, key }
+    }
+
     fn find(&self, authid: &str) -> Option<&User> {
         self.by_authid.get(authid).and_then(|at| self.users.get(*at))
     }
@@ -110,22 +122,6 @@ impl Users {
             ticket: user.ticket.as_ref().map(|_| secret("ticket ")),
             cra: user.cra.as_ref().map(|cra| cra.decoy(secret("secret "), &made_up("salt "))),
         })
-    }
-}
-
-/// Of two users with one authid the last one counts.
-impl FromIterator<(Text, User)> for Users {
-    fn from_iter<I: IntoIterator<Item = (Text, User)>>(users: I) -> Self {
-        let by_authid: BTreeMap<Text, User> = users.into_iter().collect();
-        let secrets = by_authid.iter().flat_map(|(authid, user)| {
-            let ticket = user.ticket.as_ref().map_or("", Secret::expose);
-            let cra = user.cra.as_ref().map_or("", |cra| cra.secret.expose());
-            [authid.as_bytes(), b"\0", ticket.as_bytes(), b"\0", cra.as_bytes(), b"\0"]
-        });
-        let key = cra::hmac(&Secret::default(), &secrets.collect::<Vec<_>>());
-        let (names, users): (Vec<_>, Vec<_>) = by_authid.into_iter().unzip();
-        let by_authid = names.into_iter().enumerate().map(|(at, authid)| (authid, at)).collect();
-        Self { by_authid, users, key: Secret::new(&HEXLOWER.encode(&key)) }
     }
 }
 
@@ -227,7 +223,7 @@ mod tests {
             name: text("r"),
             vhost: None,
             anonymous: None,
-            users: users.into_iter().collect(),
+            users: Users::new(users, Secret::new("key of the realm")),
             tickets_of_broker: None,
             roles: BTreeMap::new(),
         }

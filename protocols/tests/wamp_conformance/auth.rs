@@ -268,6 +268,8 @@ fn advanced_a_role_that_is_asked_for_is_had_or_not() {
     assert_eq!(identity(&client.welcomed().details)[1], "user");
     let mut client = crate::client::client();
     asked(&mut client, "admin");
+    client.login();
+    client.grant();
     let sentence = client.refused("wamp.error.no_such_role");
     assert!(sentence.contains("\"admin\"") && sentence.contains("\"user\""), "{sentence}");
 }

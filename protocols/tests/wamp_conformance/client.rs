@@ -64,6 +64,7 @@ pub(crate) fn policy() -> Policy {
     let dan = ("dan".into(), user(ticket("dan's ticket"), plain("dan's secret")));
     let salted = Cra::of_password(&Secret::new("cid's password"), Some(salting()));
     let cid = ("cid".into(), user(None, Some(salted)));
+    let key = Secret::new("key of the realms");
     let realms = [
         Realm {
             name: "open".into(),
@@ -73,13 +74,13 @@ pub(crate) fn policy() -> Policy {
         },
         Realm {
             name: "closed".into(),
-            users: [ann.clone(), bob.clone(), cid, dan].into_iter().collect(),
+            users: Users::new([ann.clone(), bob.clone(), cid, dan], key.clone()),
             ..nobody.clone()
         },
         Realm {
             name: "broker".into(),
             vhost: Some("/".into()),
-            users: [ann, bob].into_iter().collect(),
+            users: Users::new([ann, bob], key),
             tickets_of_broker: Some("member".into()),
             ..nobody.clone()
         },

@@ -127,6 +127,31 @@ fn basic_a_message_of_routers_is_a_violation() {
 }
 
 #[test]
+fn basic_no_message_of_routers_may_come_at_any_time() {
+    for message in [
+        r#"[2,1,{"roles":{}}]"#,
+        r#"[4,"ticket",{}]"#,
+        "[17,1,1]",
+        "[33,1,1]",
+        "[35,1]",
+        "[36,1,1,{}]",
+        "[50,1,{}]",
+        "[65,1,1]",
+        "[67,1]",
+        "[68,1,1,{}]",
+        "[69,1,{}]",
+    ] {
+        let mut challenged = client();
+        challenged.hello_as("closed", "ann", &["ticket"]);
+        challenged.challenge();
+        for mut client in [client(), challenged, client().joined()] {
+            client.send_raw(message);
+            client.protocol_violation();
+        }
+    }
+}
+
+#[test]
 fn basic_what_is_no_message_is_a_violation_with_the_reason() {
     for (serializer, bytes, expected) in [
         (Serializer::Json, &b"{}"[..], "a message is a list, not a dictionary"),
