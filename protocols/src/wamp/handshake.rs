@@ -21,8 +21,11 @@ use std::time::Duration;
 use super::access::{Access, Rights};
 use super::auth::{Method, cra, ticket};
 use super::id::Id;
-use super::message::{Authenticate, Challenge, Hello, Roles, Welcome, WelcomeDetails};
+use super::message::{
+    Authenticate, Challenge, Feature, Features, Hello, Role, Roles, Welcome, WelcomeDetails,
+};
 use super::payload::Dictionary;
+use super::pubsub::{self, Most, PubSub, Trust};
 use super::realm::{Account, Principal, Proof, Realm, Settings};
 use super::reason;
 use super::serializer::Serializer;
@@ -81,11 +84,9 @@ pub(super) struct Candidate {
 
 /// A client that is in.
 #[derive(Debug)]
-#[allow(dead_code, reason = "read by the roles of the router, of which there are none yet")]
 pub(super) struct Member {
-    pub(super) realm: Arc<Realm>,
-    pub(super) principal: Principal,
     pub(super) rights: Rights,
+    pub(super) pubsub: PubSub,
 }
 
 /// Why a client is not let in.
@@ -178,9 +179,10 @@ impl Acceptor {
         reply: AuthReply,
     ) -> Result<(Welcome, Member), Refusal> {
         let Candidate { realm, principal, wanted_role } = candidate;
-        if let AuthReply::Denied(denial) = reply {
-            return Err(denied(&principal, denial));
-        }
+        let grant = match reply {
+            AuthReply::Granted(grant) => grant,
+            AuthReply::Denied(denial) => return Err(denied(&principal, denial)),
+        };
         // Not before: what role a user has is nobody else's business.
         if let Some(wanted) = wanted_role.filter(|wanted| *wanted != principal.authrole) {
             return Err(no_such_role(&principal, &wanted));
@@ -196,7 +198,17 @@ impl Acceptor {
             ..WelcomeDetails::default()
         };
         let rights = rights.unwrap_or_else(|| Access::default().of(&principal));
-        Ok((Welcome { session: self.session, details }, Member { realm, principal, rights }))
+        // Whoever works under the same login is a gateway.
+        let trust = Trust { own: grant.user, others: Vec::new() };
+        let settings = self.settings();
+        let realm = pubsub::Realm {
+            uris: settings.uris,
+            limits: settings.limits,
+            ..pubsub::Realm::new(realm.name.clone(), trust)
+        };
+        let most = Most::from(&self.policy.limits);
+        let pubsub = PubSub::new(Arc::new(realm), Arc::new(principal), self.serializer, most);
+        Ok((Welcome { session: self.session, details }, Member { rights, pubsub }))
     }
 
     fn settings(&self) -> &Settings {
@@ -231,7 +243,15 @@ impl Candidate {
 
 /// The roles that the router has, with the features of each.
 pub(super) const fn announced_roles() -> Roles {
-    Roles::NONE
+    Roles::NONE.with(
+        Role::Broker,
+        Features::of(&[
+            Feature::PublisherExclusion,
+            Feature::PublisherIdentification,
+            Feature::PatternBasedSubscription,
+            Feature::SubscriptionRevocation,
+        ]),
+    )
 }
 
 /// The methods that are known here, each once, in the client's order.

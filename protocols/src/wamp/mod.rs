@@ -1,5 +1,5 @@
-//! WAMP v2, router side: so far the codec, sessions that begin and end, what a broker does for one
-//! session, and what is registered in a realm. The sub-protocol is not among those that are
+//! WAMP v2, router side: so far the codec, sessions that subscribe and publish, and what is
+//! registered in a realm. The sub-protocol is not among those that are
 //! [registered](crate::Registry::standard) yet.
 //!
 //! | clause (WAMP) | where |

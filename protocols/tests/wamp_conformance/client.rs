@@ -10,14 +10,16 @@ use protocols::auth::{AuthReply, AuthRequest, Denial, DenialKind, Grant, Secret}
 use protocols::policy::{Limits, Policy};
 use protocols::session::{Close, CloseCause, CloseCode, FrameKind};
 use protocols::text::Text;
+use protocols::wamp::access::{Access, ActionSet, Disclosure, Effect, Rule};
 use protocols::wamp::auth::cra::{Cra, Salting};
 use protocols::wamp::message::{
-    Abort, Authenticate, Challenge, CloseDetails, Features, Goodbye, Hello, HelloDetails, Message,
-    Role, Roles, Welcome,
+    Abort, Authenticate, Challenge, CloseDetails, Features, Goodbye, Hello, HelloDetails,
+    MatchPolicy, Message, Role, Roles, Welcome,
 };
 use protocols::wamp::payload::{Dictionary, Payload};
 use protocols::wamp::realm::{Realm, User, Users};
 use protocols::wamp::serializer::{Limits as MessageLimits, Serializer};
+use protocols::wamp::uri::Pattern;
 use protocols::wamp::{Settings, Wamp};
 
 pub(crate) use crate::pair::Pair;
@@ -70,6 +72,7 @@ pub(crate) fn policy() -> Policy {
             name: "open".into(),
             vhost: Some("/open".into()),
             anonymous: Some("guest".into()),
+            roles: [("guest".into(), rules())].into_iter().collect(),
             ..nobody.clone()
         },
         Realm {
@@ -89,6 +92,17 @@ pub(crate) fn policy() -> Policy {
     let realms = realms.into_iter().map(|realm| (realm.name.clone(), Arc::new(realm)));
     let wamp = Settings { realms: realms.collect(), ..Settings::default() };
     Policy { wamp, ..Policy::default() }
+}
+
+/// Everything but what begins with `secret.`.
+fn rules() -> Access {
+    let rule = |uri: &str, effect| Rule {
+        uris: Pattern { policy: MatchPolicy::Prefix, uri: uri.into() },
+        actions: ActionSet::ALL,
+        effect,
+    };
+    let rules = vec![rule("", Effect::Allow(Disclosure::Allow)), rule("secret.", Effect::Deny)];
+    Access { rules }
 }
 
 /// How cid's password is salted.

@@ -7,11 +7,11 @@ use protocols::auth::{AuthRequest, DenialKind};
 use protocols::policy::{Limits, Policy};
 use protocols::session::{CloseCause, CloseCode, Established, FrameKind};
 use protocols::violation::Violation;
+use protocols::wamp::message::Welcome;
 use protocols::wamp::message::{
-    Call, CallOptions, Hello, HelloDetails, Message, PublishOptions, Published, RequestType, Roles,
+    Call, CallOptions, Hello, HelloDetails, Message, Published, RequestType, Role, Roles,
     Subscribe, SubscribeOptions,
 };
-use protocols::wamp::message::{Publish, Welcome};
 use protocols::wamp::payload::Payload;
 use protocols::wamp::serializer::Serializer;
 use protocols::wamp::{Settings, Wamp, id::Id};
@@ -41,7 +41,9 @@ fn basic_hello_is_answered_by_welcome_once_the_broker_lets_the_gateway_in() {
             panic!("WELCOME");
         };
         assert_eq!(session, Id::from_bits(0x0001_0203_0405_0607));
-        assert_eq!(details.roles, Some(Roles::NONE), "no roles but those that exist");
+        let roles = details.roles.unwrap();
+        assert!(roles.features(Role::Broker).is_some(), "a broker");
+        assert_eq!(roles.features(Role::Dealer), None, "no roles but those that exist");
         let expected = Established { probe: Duration::from_secs(30) };
         assert_eq!(client.pair.established, Some(expected));
         assert_eq!(client.pair.next_timeout(), None);
@@ -185,7 +187,7 @@ fn basic_requests_are_counted_from_one_without_a_gap() {
         let mut client = client.joined();
         client.send(subscribe(1));
         client.send(subscribe(2));
-        assert_eq!(client.messages().len(), 2);
+        assert!(client.is_open());
         client.send(subscribe(4));
         let sentence = client.protocol_violation();
         assert_eq!(sentence, "SUBSCRIBE: the next request must have the ID 3, not 4");
@@ -205,20 +207,11 @@ fn server_a_request_that_no_role_is_for_is_an_error() {
             request: id(1),
             options: CallOptions::default(),
             procedure: "a.b".into(),
-            payload: payload.clone(),
+            payload,
         });
         let Message::Error(error) = client.message() else { panic!("ERROR") };
         assert_eq!((error.request_type, error.request), (RequestType::CALL, id(1)));
         assert_eq!(error.error, "wamp.error.feature_not_supported");
-        for (request, acknowledge) in [(2, None), (3, Some(true))] {
-            client.send(Publish {
-                request: id(request),
-                options: PublishOptions { acknowledge, ..PublishOptions::default() },
-                topic: "a.b".into(),
-                payload: payload.clone(),
-            });
-            assert_eq!(client.messages().len(), usize::from(acknowledge.is_some()));
-        }
         assert!(client.is_open());
     });
 }

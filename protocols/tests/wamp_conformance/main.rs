@@ -11,3 +11,4 @@ mod auth;
 mod client;
 mod handshake;
 mod leave;
+mod pubsub;

@@ -16,14 +16,14 @@ use protocols::broker::{
 use protocols::delivery::{DeliveryEncoder, SharedDelivery};
 use protocols::session::{Actions, FrameKind, Shared};
 use protocols::text::Text;
+use protocols::wamp::access::{Action, Disclosure};
 use protocols::wamp::id::Id;
 use protocols::wamp::message::{
     Choice, MatchPolicy, Message, Publish, PublishOptions, Subscribe, SubscribeOptions, Unsubscribe,
 };
 use protocols::wamp::payload::Payload;
-use protocols::wamp::pubsub::{
-    Access, Action, Disclosure, Most, Principal, PubSub, Realm, Reason, Refusal, Restricted, Trust,
-};
+use protocols::wamp::pubsub::{Access, Most, PubSub, Realm, Reason, Refusal, Restricted, Trust};
+use protocols::wamp::realm::Principal;
 use protocols::wamp::serializer::{Limits, Serializer};
 use protocols::wamp::uri::Pattern;
 
@@ -67,7 +67,13 @@ fn realm() -> Realm {
 }
 
 fn principal(session: u64, authid: &str, authrole: &str) -> Principal {
-    Principal { session: id(session), authid: authid.into(), authrole: authrole.into() }
+    Principal {
+        session: id(session),
+        authid: authid.into(),
+        authrole: authrole.into(),
+        authmethod: "anonymous",
+        authprovider: "static",
+    }
 }
 
 impl Client {
@@ -78,7 +84,7 @@ impl Client {
     fn of(serializer: Serializer, principal: Principal, realm: Realm) -> Self {
         let most = Most { subscriptions: 3, unanswered: 4 };
         let pubsub = PubSub::new(Arc::new(realm), Arc::new(principal), serializer, most);
-        let rules = Rules { denied: "denied", disclosure: Disclosure::OnRequest };
+        let rules = Rules { denied: "denied", disclosure: Disclosure::Allow };
         let (actions, requests) = (Actions::default(), Id::MIN);
         Self { pubsub, serializer, rules, actions, tokens: 0, requests }
     }

@@ -163,10 +163,10 @@ fn a_payload_may_be_as_large_as_the_realm_says() {
 fn publishers_are_disclosed_as_the_realm_says() {
     let disclose = PublishOptions { disclose_me: Some(true), ..acknowledged() };
     for (disclosure, asked, expected) in [
-        (Disclosure::Forbidden, false, Some(false)),
-        (Disclosure::Forbidden, true, None),
-        (Disclosure::OnRequest, false, Some(false)),
-        (Disclosure::OnRequest, true, Some(true)),
+        (Disclosure::Deny, false, Some(false)),
+        (Disclosure::Deny, true, None),
+        (Disclosure::Allow, false, Some(false)),
+        (Disclosure::Allow, true, Some(true)),
         (Disclosure::Always, false, Some(true)),
         (Disclosure::Always, true, Some(true)),
     ] {

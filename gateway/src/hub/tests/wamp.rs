@@ -2,14 +2,14 @@
 //! and an event comes to those it is for, and after SUBSCRIBED.
 
 use protocols::session::Actions;
+use protocols::wamp::access::{Action, Disclosure};
 use protocols::wamp::id::Id;
 use protocols::wamp::message::{
     Choice, MatchPolicy, Message, Publish, PublishOptions, Subscribe, SubscribeOptions,
 };
 use protocols::wamp::payload::Payload;
-use protocols::wamp::pubsub::{
-    Access, Action, Disclosure, Most, Principal, PubSub, Realm, Restricted, Trust,
-};
+use protocols::wamp::pubsub::{Access, Most, PubSub, Realm, Restricted, Trust};
+use protocols::wamp::realm::Principal;
 use protocols::wamp::serializer::{Limits, Serializer};
 use protocols::wamp::uri::Pattern;
 
@@ -23,7 +23,7 @@ impl Access for Anything {
     }
 
     fn disclosure(&self, _: &str) -> Disclosure {
-        Disclosure::OnRequest
+        Disclosure::Allow
     }
 }
 
@@ -41,8 +41,13 @@ impl Peer {
     async fn new(world: &World, serializer: Serializer, session: u64, authid: &str) -> Self {
         let trust = Trust { own: "ann".into(), others: Vec::new() };
         let realm = Realm { restricted: Restricted::ToTopics, ..Realm::new("realm1", trust) };
-        let principal =
-            Principal { session: id(session), authid: authid.into(), authrole: "any".into() };
+        let principal = Principal {
+            session: id(session),
+            authid: authid.into(),
+            authrole: "any".into(),
+            authmethod: "anonymous",
+            authprovider: "static",
+        };
         let most = Most { subscriptions: 10, unanswered: 10 };
         Self {
             pubsub: PubSub::new(Arc::new(realm), Arc::new(principal), serializer, most),

@@ -19,13 +19,14 @@ use bytes::Bytes;
 
 use super::foreign;
 use super::headers;
-use super::realm::{Principal, Realm};
+use super::realm::Realm;
 use crate::broker::{Publication, Value, user};
 use crate::delivery::{DeliveryEncoder, FormatKey, SharedDelivery, Unwritable};
 use crate::session::FrameKind;
 use crate::text::Text;
 use crate::wamp::id::Id;
 use crate::wamp::message::{Event, EventDetails, MatchPolicy, Message};
+use crate::wamp::realm::Principal;
 use crate::wamp::serializer::Serializer;
 use crate::wamp::uri::{Pattern, is_reserved, uri_of};
 

@@ -24,7 +24,7 @@ use crate::broker::Value;
 use crate::text::Text;
 use crate::wamp::id::Id;
 use crate::wamp::message::{EventDetails, Passthru, PublishOptions};
-use crate::wamp::pubsub::realm::Principal;
+use crate::wamp::realm::Principal;
 
 const URI: &str = "wamp-uri";
 const PUBLISHER: &str = "wamp-pub";

@@ -39,13 +39,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use event::EventEncoder;
-pub use realm::{Access, Action, Disclosure, Most, Principal, Realm, Restricted, Trust};
+pub use realm::{Access, Most, Realm, Restricted, Trust};
 pub use refusal::{Reason, Refusal};
 use subscribe::Subscription;
 pub use subscribe::subscription_id;
 
 use super::id::Id;
 use super::message::{Message, Published, RequestType, Unsubscribed};
+use super::realm::Principal;
 use super::serializer::Serializer;
 use crate::broker::{BrokerError, Event, Outcome, Token};
 

@@ -3,13 +3,14 @@
 //! *Spec.* WAMP §Publishing; §Acknowledge: a PUBLISH that does not ask for it is answered by nothing,
 //! whatever becomes of it; §Publisher Identification.
 
-use super::realm::{Access, Action, Disclosure, Restricted};
+use super::realm::{Access, Restricted};
 use super::refusal::{Reason, Refusal};
 use super::{Asked, PubSub, foreign, headers};
 use crate::broker::{Address, Command, Message, Properties, Token, user};
 use crate::session::Actions;
 use crate::text::Text;
 use crate::violation::shown;
+use crate::wamp::access::{Action, Disclosure};
 use crate::wamp::id::Id;
 use crate::wamp::message::{MatchPolicy, Publish, RequestType};
 use crate::wamp::uri::{Pattern, is_reserved, routing_key};
@@ -73,13 +74,13 @@ impl PubSub {
         }
         let wants_disclosure = options.disclose_me == Some(true);
         let is_disclosed = match access.disclosure(topic) {
-            Disclosure::Forbidden if wants_disclosure => {
+            Disclosure::Deny if wants_disclosure => {
                 let sentence =
                     format!("publishers to {:?} may not disclose themselves", shown(topic));
                 return Err((Reason::DiscloseMeDisallowed, sentence));
             }
-            Disclosure::Forbidden => false,
-            Disclosure::OnRequest => wants_disclosure,
+            Disclosure::Deny => false,
+            Disclosure::Allow => wants_disclosure,
             Disclosure::Always => true,
         };
         let to = self.address(key, headers::is_restricted(options))?;

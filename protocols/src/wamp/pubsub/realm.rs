@@ -12,7 +12,8 @@
 use crate::broker::Publication;
 use crate::policy;
 use crate::text::Text;
-use crate::wamp::id::Id;
+use crate::wamp::access::{Action, Disclosure, Rights};
+use crate::wamp::message::MatchPolicy;
 use crate::wamp::serializer::Limits;
 use crate::wamp::uri::{Pattern, UriRules};
 
@@ -79,17 +80,6 @@ pub enum Restricted {
     ToTopics,
 }
 
-/// Who a session is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    /// Its ID, of global scope.
-    pub session: Id,
-    /// Its user.
-    pub authid: Text,
-    /// Its role.
-    pub authrole: Text,
-}
-
 /// What a session may do.
 pub trait Access {
     /// Whether it may do this with all that the pattern stands for.
@@ -99,25 +89,19 @@ pub trait Access {
     fn disclosure(&self, topic: &str) -> Disclosure;
 }
 
-/// What rights are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Action {
-    /// PUBLISH.
-    Publish,
-    /// SUBSCRIBE.
-    Subscribe,
-}
+impl Access for Rights {
+    fn may(&self, action: Action, pattern: &Pattern) -> bool {
+        match pattern.policy {
+            MatchPolicy::Exact => Self::may(self, action, &pattern.uri).is_some(),
+            MatchPolicy::Prefix | MatchPolicy::Wildcard => {
+                self.may_match(action, pattern).is_some()
+            }
+        }
+    }
 
-/// Whether subscribers learn who has published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Disclosure {
-    /// Never; who asks for it is refused.
-    Forbidden,
-    /// If the publisher says so.
-    OnRequest,
-    /// Always.
-    Always,
+    fn disclosure(&self, topic: &str) -> Disclosure {
+        Self::may(self, Action::Publish, topic).unwrap_or_default()
+    }
 }
 
 /// Bounds on what one session may ask for.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::foreign::id_of;
-use super::realm::{Access, Action};
+use super::realm::Access;
 use super::refusal::{Reason, Refusal};
 use super::{Asked, EventEncoder, PubSub};
 use crate::broker::{BrokerError, BrokerErrorKind, SubscriptionId, Token, user};
@@ -19,6 +19,7 @@ use crate::delivery::SHARED_BOUNDS;
 use crate::session::{Actions, Shared};
 use crate::text::Text;
 use crate::violation::shown;
+use crate::wamp::access::Action;
 use crate::wamp::id::Id;
 use crate::wamp::message::{
     Choice, MatchPolicy, Message, RequestType, Subscribe, Subscribed, Unsubscribe, Unsubscribed,

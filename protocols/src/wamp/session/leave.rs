@@ -7,7 +7,7 @@
 
 use super::{Phase, WampSession, because};
 use crate::broker::BrokerError;
-use crate::session::{Actions, Close, CloseCause, CloseCode};
+use crate::session::{Actions, Close, CloseCause, CloseCode, Shared};
 use crate::text::Text;
 use crate::violation::Violation;
 use crate::wamp::handshake::Refusal;
@@ -79,6 +79,25 @@ impl WampSession {
         self.leave(end, actions);
     }
 
+    /// The broker has ended a subscription, and the client would not understand if it was told that alone.
+    pub(super) fn lose_subscription(&mut self, why: Option<Text>, actions: &mut Actions) {
+        let end = End {
+            reason: reason::UNAVAILABLE,
+            sentence: why
+                .unwrap_or_else(|| Text::from_static("the broker has ended a subscription")),
+            code: CloseCode::TryAgainLater,
+            cause: CloseCause::Broker,
+        };
+        self.leave(end, actions);
+    }
+
+    /// What is shared does not pass through here: nothing of it may come after the last message.
+    fn leave_shared(&mut self, actions: &mut Actions) {
+        if std::mem::take(&mut self.shares) {
+            actions.shared.push(Shared::LeaveAll);
+        }
+    }
+
     /// The client is at fault.
     pub(super) fn fail_violation(&mut self, violation: Violation, actions: &mut Actions) {
         self.abort(violation.into(), actions);
@@ -101,6 +120,7 @@ impl WampSession {
     /// GOODBYE; the close follows its answer.
     fn leave(&mut self, end: End, actions: &mut Actions) {
         let details = because(end.sentence.clone());
+        self.leave_shared(actions);
         self.send(Goodbye { details, reason: Text::from_static(end.reason) }, actions);
         let deadline = self.now + self.policy.limits.leave_timeout;
         self.phase = Phase::Leaving { deadline, close: end.into() };
@@ -115,6 +135,7 @@ impl WampSession {
     }
 
     fn close(&mut self, close: Close, actions: &mut Actions) {
+        self.leave_shared(actions);
         self.phase = Phase::Closed;
         actions.close = Some(close);
     }

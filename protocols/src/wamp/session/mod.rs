@@ -17,20 +17,25 @@
 //! Must not: read a clock, wait, or panic on anything a peer or a broker does.
 
 mod leave;
+mod publications;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
+use self::publications::Publications;
 use super::handshake::{Acceptor, Candidate, Challenged, Member, Refusal, Step};
 use super::id::{Id, RequestOrder};
-use super::message::{Authenticate, CloseDetails, Error, ErrorDetails, Message, RequestType};
+use super::message::{
+    Authenticate, CloseDetails, Error, ErrorDetails, Feature, Message, RequestType, Role, Roles,
+    Unsubscribed,
+};
 use super::payload::Payload;
 use super::reason;
 use super::serializer::Serializer;
 use crate::auth::AuthReply;
-use crate::broker::Event;
+use crate::broker::{Event, SubscriptionId, Token};
 use crate::policy::Policy;
 use crate::registry::SessionSetup;
 use crate::session::{Actions, Close, Established, FrameKind, OutFrame, Session, Unit};
@@ -48,6 +53,14 @@ pub(super) struct WampSession {
     heard: usize,
     /// The requests that the client makes.
     requests: RequestOrder,
+    /// What the client says it is, and can do.
+    roles: Roles,
+    last_token: u64,
+    last_subscription: u64,
+    /// What publications are called: the next one, and what makes it hard to guess.
+    publications: Publications,
+    /// It has, or had, subscriptions: they are shared with other sessions.
+    shares: bool,
     /// When the current call began.
     now: Instant,
 }
@@ -61,13 +74,7 @@ enum Phase {
     /// Waits for the answer to a login.
     Authenticating { deadline: Instant, candidate: Candidate },
     /// The client is in.
-    Established {
-        #[allow(
-            dead_code,
-            reason = "read by the roles of the router, of which there are none yet"
-        )]
-        member: Box<Member>,
-    },
+    Established { member: Box<Member> },
     /// Has said GOODBYE, and waits for the client to say so too, or the deadline.
     Leaving { deadline: Instant, close: Close },
     /// Has said what it had to say.
@@ -95,7 +102,20 @@ impl Session for WampSession {
 
     fn handle_event(&mut self, now: Instant, event: Event, actions: &mut Actions) {
         self.now = now;
-        if let (Phase::Established { .. }, Event::Down { error }) = (&self.phase, event) {
+        let Phase::Established { member } = &mut self.phase else {
+            return;
+        };
+        for message in member.pubsub.on_event(&event).unwrap_or_default() {
+            // Without a request it tells of a subscription that has ended by itself.
+            if let Message::Unsubscribed(Unsubscribed { request: None, details }) = &message
+                && !self.roles.has(Role::Subscriber, Feature::SubscriptionRevocation)
+            {
+                let why = details.as_ref().and_then(|details| details.reason.clone());
+                return self.lose_subscription(why, actions);
+            }
+            self.send(message, actions);
+        }
+        if let Event::Down { error } = event {
             self.lose_broker(&error, actions);
         }
     }
@@ -156,6 +176,11 @@ impl WampSession {
             phase: Phase::Opening { deadline: setup.now + setup.policy.limits.login_timeout },
             heard: 0,
             requests: RequestOrder::new(),
+            roles: Roles::NONE,
+            last_token: 0,
+            last_subscription: 0,
+            publications: Publications::new(&setup.random),
+            shares: false,
             now: setup.now,
         }
     }
@@ -196,7 +221,8 @@ impl WampSession {
             }
             (Phase::Opening { deadline }, Message::Hello(hello)) => {
                 let deadline = *deadline;
-                if hello.details.roles.is_none_or(|roles| roles.is_empty()) {
+                self.roles = hello.details.roles.unwrap_or(Roles::NONE);
+                if self.roles.is_empty() {
                     return Err(Violation::NoRoles);
                 }
                 let step = self.acceptor.on_hello(hello);
@@ -257,10 +283,9 @@ impl WampSession {
         match &message {
             Message::Goodbye(_) => self.on_goodbye(actions),
             Message::Abort(_) => self.on_abort(actions),
-            Message::Subscribe(it) => self.refuse(RequestType::SUBSCRIBE, it.request, actions),
-            Message::Unsubscribe(it) => self.refuse(RequestType::UNSUBSCRIBE, it.request, actions),
-            Message::Publish(it) if it.options.acknowledge != Some(true) => {}
-            Message::Publish(it) => self.refuse(RequestType::PUBLISH, it.request, actions),
+            Message::Subscribe(_) | Message::Unsubscribe(_) | Message::Publish(_) => {
+                self.on_pubsub(&message, actions);
+            }
             Message::Call(it) => self.refuse(RequestType::CALL, it.request, actions),
             Message::Register(it) => self.refuse(RequestType::REGISTER, it.request, actions),
             Message::Unregister(it) => self.refuse(RequestType::UNREGISTER, it.request, actions),
@@ -272,6 +297,43 @@ impl WampSession {
             _ => return Err(unexpected(&message, "from a client", "routers send it")),
         }
         Ok(())
+    }
+
+    /// A request to the broker.
+    fn on_pubsub(&mut self, message: &Message, actions: &mut Actions) {
+        let token = self.next_token();
+        let Phase::Established { member } = &mut self.phase else {
+            return;
+        };
+        let Member { pubsub, rights, .. } = &mut **member;
+        let answered = match message {
+            Message::Subscribe(subscribe) => {
+                self.shares = true;
+                self.last_subscription += 1;
+                let names = (token, SubscriptionId(self.last_subscription));
+                pubsub.on_subscribe(subscribe, rights, names, actions)
+            }
+            Message::Unsubscribe(unsubscribe) => {
+                pubsub.on_unsubscribe(unsubscribe, token, actions).map(|()| None)
+            }
+            Message::Publish(publish) => {
+                let names = (token, self.publications.next());
+                pubsub.on_publish(publish, rights, names, actions).map(|()| None)
+            }
+            _ => Ok(None),
+        };
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(refusal) => refusal.to_message(self.serializer),
+        };
+        if let Some(answer) = answer {
+            self.send(answer, actions);
+        }
+    }
+
+    fn next_token(&mut self) -> Token {
+        self.last_token += 1;
+        Token(self.last_token)
     }
 
     /// The requests of a client are counted up by one from 1.
