@@ -1,6 +1,6 @@
-//! WAMP v2, router side: so far the codec, sessions that subscribe and publish, and what is
-//! registered in a realm. The sub-protocol is not among those that are
-//! [registered](crate::Registry::standard) yet.
+//! WAMP v2, router side: so far the codec, sessions that subscribe and publish, what is registered
+//! in a realm, and the calls of a session, which no session makes yet. The sub-protocol is not among
+//! those that are [registered](crate::Registry::standard) yet.
 //!
 //! | clause (WAMP) | where |
 //! |---|---|
@@ -21,7 +21,12 @@
 //! | §Realms, §Authorization | [`realm`], [`access`] |
 //! | §Predefined URIs | [`reason`]; the table of violations is beside [`Violation`](crate::violation) |
 //! | §Publish and Subscribe, but for retained events and shards | [`pubsub`] |
-//! | §Calling and Invocations | not yet |
+//! | §Calling and Invocations, §Caller Leaving, §Callee Leaving | [`rpc`] |
+//! | §Call Canceling | [`rpc::Calls::on_cancel`] |
+//! | §Call Timeouts | [`rpc::Calls::handle_timeout`]; the callee's own: [`rpc::Invoke::timeout`] |
+//! | §Progressive Call Results, §Progressive Call Invocations | [`rpc::calls`] |
+//! | §Caller Identification | [`rpc::Disclosure`], [`rpc::Invoke::caller`] |
+//! | §Call Rerouting | [`rpc::Calls::on_answer`] |
 //! | §Meta API (else), §Event History, §Testament | not yet |
 //!
 //! # What is not touched
@@ -42,6 +47,7 @@ pub mod rawsocket;
 pub mod realm;
 pub mod reason;
 pub mod registry;
+pub mod rpc;
 pub mod serializer;
 mod session;
 pub mod transcode;

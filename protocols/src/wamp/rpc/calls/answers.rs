@@ -1,0 +1,175 @@
+//! What callees say of calls, and what becomes of a call that its callee does not answer.
+//!
+//! *Spec.* WAMP §Calling and Invocations (RESULT, ERROR), §Progressive Call Results, §Call
+//! Rerouting, §Callee Leaving During an RPC Invocation.
+//!
+//! # Rerouting
+//! A call goes on to another callee of its registration if the first one says that it did not run it,
+//! or could not be reached. It does not if it may have run: if anything came of it, if further parts
+//! of it were sent, or if the callee is simply gone.
+
+use std::time::Instant;
+
+use super::pending::Pending;
+use super::{Calls, Cause, Output, Routing, error_uri, refused};
+use crate::wamp::message::{CallResult, Error, Feature, RequestType, ResultDetails};
+use crate::wamp::payload::Payload;
+use crate::wamp::rpc::calls::Reply;
+use crate::wamp::rpc::exchange::{Answer, Ask, CallId, Gone, ToCallee, ToCaller};
+
+impl Calls {
+    /// The session of a callee says something. Of what is over, nothing is heard.
+    pub fn on_answer(
+        &mut self,
+        now: Instant,
+        answer: ToCaller,
+        routing: &Routing<'_>,
+        output: &mut Output,
+    ) {
+        let Some(pending) = self.take_running(answer.call) else { return };
+        let request = pending.call.request;
+        match answer.answer {
+            Answer::Accepted => self.on_accepted(now, pending, output),
+            Answer::Result { details, payload } if details.progress == Some(true) => {
+                self.on_progress(now, pending, details, payload, output);
+            }
+            Answer::Result { details, payload } => {
+                output.replies.push(Reply::Result(CallResult { request, details, payload }));
+            }
+            Answer::Unavailable { why } => self.reroute(now, pending, why, routing, output),
+            Answer::Error { error, .. } if is_rerouted(&pending, &error) => {
+                let why = "the callee was not available".to_owned();
+                self.reroute(now, pending, why, routing, output);
+            }
+            Answer::Error { error, details, payload } => {
+                let request_type = RequestType::CALL;
+                let error = Error { request_type, request, details, error, payload };
+                output.replies.push(Reply::Error(error));
+            }
+            Answer::Canceled { why } => {
+                output.replies.push(refused(request, (error_uri::CANCELED, why)));
+            }
+        }
+    }
+
+    /// What was asked of a callee could not be brought to its session.
+    pub fn on_undelivered(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        routing: &Routing<'_>,
+        output: &mut Output,
+    ) {
+        if let Some(pending) = self.take_running(call) {
+            let why = "the callee could not be reached".to_owned();
+            self.reroute(now, pending, why, routing, output);
+        }
+    }
+
+    /// A session or a node is there no more, and so runs no call. *Cost.* Linear in pending calls.
+    pub fn on_gone(&mut self, gone: Gone, output: &mut Output) {
+        for request in self.table.run_by(|callee| gone.includes(callee)) {
+            self.table.take(request);
+            let sentence = "the callee left before it answered".to_owned();
+            output.replies.push(refused(request, (error_uri::CANCELED, sentence)));
+        }
+    }
+
+    /// A call, if this is the attempt that is running.
+    fn take_running(&mut self, call: CallId) -> Option<Pending> {
+        let is_running = self.table.is_running(call);
+        is_running.then(|| self.table.take(call.request)).flatten()
+    }
+
+    /// The callee has taken the first part of a call: the others can follow.
+    fn on_accepted(&mut self, now: Instant, mut pending: Pending, output: &mut Output) {
+        let (call, to) = (pending.call, pending.callee());
+        if let (Some(parts), Some(to)) = (&mut pending.parts, to)
+            && !parts.is_accepted
+        {
+            parts.is_accepted = true;
+            parts.waiting_size = 0;
+            let waiting = std::mem::take(&mut parts.waiting);
+            let parts = waiting.into_iter();
+            if !pending.is_killed {
+                output.asks.extend(parts.map(|(payload, progress)| ToCallee {
+                    to,
+                    call,
+                    ask: Ask::Continue { payload, progress },
+                }));
+            }
+            pending.first = None;
+            pending.restart(now);
+        }
+        self.table.put(pending);
+    }
+
+    /// A part of the result.
+    fn on_progress(
+        &mut self,
+        now: Instant,
+        mut pending: Pending,
+        details: ResultDetails,
+        payload: Payload,
+        output: &mut Output,
+    ) {
+        if pending.receive_progress {
+            let request = pending.call.request;
+            output.replies.push(Reply::Result(CallResult { request, details, payload }));
+            pending.restart(now);
+        }
+        // It is running, whether the caller hears of it or not.
+        if pending.parts.as_ref().is_none_or(|parts| parts.is_accepted) {
+            pending.first = None;
+        }
+        self.table.put(pending);
+    }
+
+    /// Asks another callee, if one can be asked. The call has been taken out.
+    fn reroute(
+        &mut self,
+        now: Instant,
+        mut pending: Pending,
+        why: String,
+        routing: &Routing<'_>,
+        output: &mut Output,
+    ) {
+        let request = pending.call.request;
+        match self.next_attempt(now, &mut pending, why, routing) {
+            Ok(ask) => {
+                output.asks.push(ask);
+                self.table.put(pending);
+            }
+            Err(cause) => output.replies.push(refused(request, cause)),
+        }
+    }
+
+    fn next_attempt(
+        &mut self,
+        now: Instant,
+        pending: &mut Pending,
+        why: String,
+        routing: &Routing<'_>,
+    ) -> Result<ToCallee, Cause> {
+        if pending.first.is_none() {
+            return Err((error_uri::CANCELED, why));
+        }
+        let (tried, most) = (pending.tried.len(), self.settings.most_attempts);
+        if tried >= most {
+            let sentence = format!("{why}; {most} callees were asked, which is as many as may be");
+            return Err((error_uri::NO_AVAILABLE_CALLEE, sentence));
+        }
+        let Some(registration) = routing.registry.get(pending.registration) else {
+            let sentence = format!("{why}; the procedure has no other callee");
+            return Err((error_uri::NO_AVAILABLE_CALLEE, sentence));
+        };
+        self.attempt(now, pending, registration, routing)
+    }
+}
+
+/// Whether an error of the callee says that another is to be asked (§Call Rerouting).
+fn is_rerouted(pending: &Pending, error: &str) -> bool {
+    error == error_uri::UNAVAILABLE
+        && pending.features.has(Feature::CallReroute)
+        && pending.first.is_some()
+}

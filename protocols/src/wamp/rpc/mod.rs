@@ -1,0 +1,133 @@
+//! The dealer, as the part that one session has in it: the calls that it makes, and those that it
+//! answers.
+//!
+//! There is no dealer in the middle. The session of a caller owns its pending calls and their
+//! timers, [`Calls`]; the session of a callee owns its invocations; nobody owns
+//! both. What they say to each other is [plain data](exchange), the same on one node and between
+//! two. Nothing here does IO, reads a clock or draws random numbers.
+//!
+//! *Spec.* WAMP §Calling and Invocations, §Caller Leaving During an RPC Invocation, §Callee Leaving
+//! During an RPC Invocation, §Call Canceling, §Call Timeouts, §Progressive Call Results,
+//! §Progressive Call Invocations, §Caller Identification, §Call Rerouting, §Ordering Guarantees.
+//!
+//! | what | where |
+//! |---|---|
+//! | CALL, CANCEL, RESULT, ERROR(CALL); timeouts, rerouting | [`Calls`] |
+//! | what goes between the two | [`exchange`] |
+//!
+//! # What is promised
+//! - A call gets exactly one final answer, whatever is lost on the way and whoever dies.
+//! - No call waits longer than its timeout, or than [`Settings::default_timeout`] if it has none.
+//! - Calls of one caller reach one callee in the order in which they were made, as far as the
+//!   exchange keeps the order of what one session sends to another. Interrupts may overtake. A call
+//!   that is rerouted loses its place.
+//! - A call runs at most once, unless a callee has said that it did not run it.
+//!
+//! # Deviations
+//! - A call without a timeout has one, since no call is to hang forever.
+//! - What is late costs nobody their session: CANCEL, YIELD and ERROR for what is over are ignored.
+//! - `rkey` and `runmode` are ignored, and so sharded registrations are not announced.
+
+pub mod calls;
+pub mod exchange;
+
+use std::time::Duration;
+
+pub use calls::{Calls, Disclosure, Refusal, Reply, Routing};
+pub use exchange::{Answer, Ask, CallId, Gone, Identity, Invoke, ToCallee, ToCaller};
+
+use super::id::Id;
+use super::message::MessageType;
+use super::uri::UriRules;
+
+/// The bounds and times that a session's calls and invocations have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How a procedure may be named in a call.
+    pub uris: UriRules,
+    /// Of a call that names no timeout. Default one minute.
+    pub default_timeout: Duration,
+    /// The longest that a call can have; what is longer is cut to it. Default ten minutes.
+    pub most_timeout: Duration,
+    /// How long the answer of a callee is awaited that was interrupted with `kill`. Default 30
+    /// seconds.
+    pub kill_timeout: Duration,
+    /// Calls of a session that wait for their answers at once. Default 4096.
+    pub most_calls: usize,
+    /// Callees that are tried for a call, one after the other. Default 8.
+    pub most_attempts: usize,
+    /// Bytes of a progressive call that wait until a callee has taken its first part. Default 1 MiB.
+    pub most_waiting: usize,
+    /// Calls that a session runs for others at once, over all of its registrations. Default 4096.
+    pub most_invocations: usize,
+    /// How much longer than the caller an invocation waits for what the callee may still say, and
+    /// how long it is remembered which calls are over. Default 30 seconds.
+    pub linger: Duration,
+    /// Calls of which that is remembered. Default 4096.
+    pub most_remembered: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            uris: UriRules::default(),
+            default_timeout: Duration::from_secs(60),
+            most_timeout: Duration::from_secs(600),
+            kill_timeout: Duration::from_secs(30),
+            most_calls: 4096,
+            most_attempts: 8,
+            most_waiting: 1 << 20,
+            most_invocations: 4096,
+            linger: Duration::from_secs(30),
+            most_remembered: 4096,
+        }
+    }
+}
+
+/// What breaks the protocol: the session is to be aborted with `wamp.error.protocol_violation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RpcViolation {
+    /// A call in parts, of a caller that has not announced that it makes such.
+    #[error(
+        "CALL {request} is a part of a call in several, but the caller has not announced \
+         progressive_call_invocations"
+    )]
+    NotAnnounced {
+        /// Its ID.
+        request: Id,
+    },
+    /// A second CALL with the ID of one that is not in parts.
+    #[error("CALL {request} has the ID of a call that is still running and is not in parts")]
+    NotInParts {
+        /// Its ID.
+        request: Id,
+    },
+    /// An answer to what was never asked.
+    #[error("{message} answers INVOCATION {request}, which the callee has not been sent")]
+    NeverInvoked {
+        /// YIELD or ERROR.
+        message: MessageType,
+        /// The ID that it names.
+        request: Id,
+    },
+}
+
+/// The URIs of errors that are made here.
+pub(super) mod error_uri {
+    pub(in crate::wamp) const CANCELED: &str = "wamp.error.canceled";
+    pub(in crate::wamp) const TIMEOUT: &str = "wamp.error.timeout";
+    pub(in crate::wamp) const UNAVAILABLE: &str = "wamp.error.unavailable";
+    pub(in crate::wamp) const NO_AVAILABLE_CALLEE: &str = "wamp.error.no_available_callee";
+    pub(in crate::wamp) const NO_SUCH_PROCEDURE: &str = "wamp.error.no_such_procedure";
+    pub(in crate::wamp) const NOT_AUTHORIZED: &str = "wamp.error.not_authorized";
+    pub(in crate::wamp) const INVALID_URI: &str = "wamp.error.invalid_uri";
+    pub(in crate::wamp) const NO_DISCLOSURE: &str = "wamp.error.option_disallowed.disclose_me";
+    pub(in crate::wamp) const NO_FEATURE: &str = "wamp.error.feature_not_supported";
+    pub(in crate::wamp) const TOO_LARGE: &str = "wamp.error.payload_size_exceeded";
+}
+
+/// A span of time as a number of milliseconds: at least one.
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1)
+}
