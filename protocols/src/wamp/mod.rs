@@ -22,9 +22,9 @@
 //! | §Predefined URIs | [`reason`]; the table of violations is beside [`Violation`](crate::violation) |
 //! | §Publish and Subscribe, but for retained events and shards | [`pubsub`] |
 //! | §Calling and Invocations, §Caller Leaving, §Callee Leaving | [`rpc`] |
-//! | §Call Canceling | [`rpc::Calls::on_cancel`] |
+//! | §Call Canceling | [`rpc::Calls::on_cancel`], [`rpc::Invocations::on_ask`] |
 //! | §Call Timeouts | [`rpc::Calls::handle_timeout`]; the callee's own: [`rpc::Invoke::timeout`] |
-//! | §Progressive Call Results, §Progressive Call Invocations | [`rpc::calls`] |
+//! | §Progressive Call Results, §Progressive Call Invocations | [`rpc::calls`], [`rpc::invocations`] |
 //! | §Caller Identification | [`rpc::Disclosure`], [`rpc::Invoke::caller`] |
 //! | §Call Rerouting | [`rpc::Calls::on_answer`] |
 //! | §Meta API (else), §Event History, §Testament | not yet |

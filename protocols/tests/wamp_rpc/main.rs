@@ -3,6 +3,7 @@
 
 mod calls;
 mod cancel;
+mod invocations;
 
 mod parts;
 mod reroute;
@@ -45,6 +46,12 @@ fn id(value: u64) -> Id {
 /// Sessions are numbered through all nodes: 12 is one on node 1.
 fn at(session: u64) -> SessionAt {
     SessionAt { node: NodeId(session / 10), session: id(session) }
+}
+
+/// Time begins now, and passes when a test says so.
+#[allow(clippy::disallowed_methods, reason = "there is no other way to make an instant")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn millis(millis: u64) -> Duration {
@@ -97,7 +104,7 @@ impl Caller {
         let identity =
             Identity { session: id(ME), authid: Text::from("joe"), authrole: Text::from("user") };
         Self {
-            now: Instant::now(),
+            now: now(),
             calls: Calls::new(at(ME), identity, ALL, settings),
             registry: Registry::new(Text::from_static("realm1")),
             output: Output::default(),

@@ -2,7 +2,7 @@
 //! answers.
 //!
 //! There is no dealer in the middle. The session of a caller owns its pending calls and their
-//! timers, [`Calls`]; the session of a callee owns its invocations; nobody owns
+//! timers, [`Calls`]; the session of a callee owns its invocations, [`Invocations`]; nobody owns
 //! both. What they say to each other is [plain data](exchange), the same on one node and between
 //! two. Nothing here does IO, reads a clock or draws random numbers.
 //!
@@ -13,6 +13,7 @@
 //! | what | where |
 //! |---|---|
 //! | CALL, CANCEL, RESULT, ERROR(CALL); timeouts, rerouting | [`Calls`] |
+//! | INVOCATION, INTERRUPT, YIELD, ERROR(INVOCATION) | [`Invocations`] |
 //! | what goes between the two | [`exchange`] |
 //!
 //! # What is promised
@@ -30,11 +31,13 @@
 
 pub mod calls;
 pub mod exchange;
+pub mod invocations;
 
 use std::time::Duration;
 
 pub use calls::{Calls, Disclosure, Refusal, Reply, Routing};
 pub use exchange::{Answer, Ask, CallId, Gone, Identity, Invoke, ToCallee, ToCaller};
+pub use invocations::Invocations;
 
 use super::id::Id;
 use super::message::MessageType;
