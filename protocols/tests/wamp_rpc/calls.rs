@@ -144,6 +144,32 @@ fn parts_of_a_result_come_in_order_if_they_were_asked_for() {
     }
 }
 
+#[test]
+fn a_part_of_a_result_is_passed_on_once_and_none_is_left_out() {
+    let numbered = |number, progress| {
+        let mut answer = result("x", progress);
+        if let Answer::Result { part, .. } = &mut answer {
+            *part = number;
+        }
+        answer
+    };
+    for (number, progress) in [(3, true), (3, false)] {
+        let mut caller = Caller::served_by(&[21]);
+        let receive_progress = Some(true);
+        caller.call_with(1, CallOptions { receive_progress, ..CallOptions::default() });
+        let (call, ..) = caller.invoke();
+        for part in [0, 0, 1, 0] {
+            caller.answer_as(call, numbered(part, true));
+        }
+        assert_eq!(caller.replies().len(), 2);
+        caller.answer_as(call, numbered(number, progress));
+        assert_eq!(caller.reply(), "wamp.error.network_failure");
+        let reason = "wamp.error.network_failure".to_owned();
+        assert_eq!(interrupts(caller.asks()), [(1, CancelMode::KillNoWait, reason)]);
+        assert!(caller.calls.is_empty());
+    }
+}
+
 /// §Progressive Call Results: a callee that cannot be canceled has the feature in vain.
 #[test]
 fn parts_of_a_result_are_not_asked_of_who_cannot_make_or_stop_them() {

@@ -217,10 +217,10 @@ fn parts_of_a_call_have_one_id_and_the_details_of_the_first() {
     let first = Invoke { procedure, progress, ..plain() };
     callee.ask(call(1), Ask::Invoke(Box::new(first)));
     assert_eq!(callee.answers(), [(1, "accepted")]);
-    callee.ask(call(1), Ask::Continue { payload: payload("b"), progress: true });
-    callee.ask(call(1), Ask::Continue { payload: payload("c"), progress: false });
-    callee.ask(call(1), Ask::Continue { payload: payload("d"), progress: false });
-    callee.ask(call(2), Ask::Continue { payload: payload("e"), progress: false });
+    callee.ask(call(1), Ask::Continue { part: 1, payload: payload("b"), progress: true });
+    callee.ask(call(1), Ask::Continue { part: 2, payload: payload("c"), progress: false });
+    callee.ask(call(1), Ask::Continue { part: 3, payload: payload("d"), progress: false });
+    callee.ask(call(2), Ask::Continue { part: 1, payload: payload("e"), progress: false });
     let parts = std::mem::take(&mut callee.output.messages).into_iter().map(|message| {
         let Message::Invocation(part) = message else { panic!() };
         assert_eq!((part.request, part.details.procedure.as_deref()), (id(1), Some("a.b")));
@@ -230,8 +230,36 @@ fn parts_of_a_call_have_one_id_and_the_details_of_the_first() {
     let expected = [(payload("x"), Some(true)), (payload("b"), Some(true)), (payload("c"), None)];
     assert_eq!(parts, expected);
     callee.answer(1, "x", false).unwrap();
-    callee.ask(call(1), Ask::Continue { payload: payload("late"), progress: true });
+    callee.ask(call(1), Ask::Continue { part: 4, payload: payload("late"), progress: true });
     assert_eq!(callee.messages(), []);
+}
+
+#[test]
+fn a_part_of_a_call_is_taken_once_and_none_is_left_out() {
+    let mut callee = Callee::new(ALL);
+    callee.ask(call(1), Ask::Invoke(Box::new(Invoke { progress: true, ..plain() })));
+    let part = |part| Ask::Continue { part, payload: payload("x"), progress: true };
+    [1, 1, 2, 1].into_iter().for_each(|number| callee.ask(call(1), part(number)));
+    assert_eq!(callee.messages(), [(INVOCATION, 1); 3]);
+    assert_eq!(callee.answers(), [(1, "accepted")]);
+    callee.ask(call(1), part(4));
+    assert_eq!(callee.messages(), [(INTERRUPT, 1)]);
+    assert_eq!(callee.answers(), [(1, "canceled")]);
+    assert!(callee.invocations.is_empty());
+}
+
+#[test]
+fn parts_of_a_result_are_numbered_to_the_last() {
+    let mut callee = Callee::new(ALL);
+    callee.ask(call(1), Ask::Invoke(Box::new(Invoke { receive_progress: true, ..plain() })));
+    callee.answer(1, "a", true).unwrap();
+    callee.answer(1, "b", true).unwrap();
+    callee.answer(1, "c", false).unwrap();
+    let numbers = callee.output.answers.iter().map(|answer| match answer.answer {
+        Answer::Result { part, .. } => part,
+        _ => panic!(),
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 /// §Call Canceling: `kill`.

@@ -8,6 +8,7 @@ mod invocations;
 mod parts;
 mod reroute;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -80,7 +81,7 @@ fn callee(session: u64, features: Features) -> Callee {
 
 fn result(text: &str, progress: bool) -> Answer {
     let details = ResultDetails { progress: progress.then_some(true), ..ResultDetails::default() };
-    Answer::Result { details, payload: payload(text) }
+    Answer::Result { part: 0, details, payload: payload(text) }
 }
 
 /// A caller's session, and all that it is told of the world.
@@ -93,6 +94,8 @@ struct Caller {
     disclosure: Disclosure,
     load: u32,
     random: u64,
+    /// Parts of results that were answered, by call.
+    results: BTreeMap<CallId, u64>,
 }
 
 impl Caller {
@@ -112,6 +115,7 @@ impl Caller {
             disclosure: Disclosure::OnRequest,
             load: 0,
             random: 0,
+            results: BTreeMap::new(),
         }
     }
 
@@ -170,7 +174,17 @@ impl Caller {
         self.calls.on_cancel(self.now, &cancel, &mut self.output);
     }
 
-    fn answer(&mut self, call: CallId, answer: Answer) {
+    /// Results get the numbers that they should have.
+    fn answer(&mut self, call: CallId, mut answer: Answer) {
+        if let Answer::Result { part, .. } = &mut answer {
+            let next = self.results.entry(call).or_default();
+            *part = *next;
+            *next += 1;
+        }
+        self.answer_as(call, answer);
+    }
+
+    fn answer_as(&mut self, call: CallId, answer: Answer) {
         self.with_routing(|calls, now, routing, output| {
             calls.on_answer(now, ToCaller { call, answer }, routing, output);
         });

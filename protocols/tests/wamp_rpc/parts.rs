@@ -30,7 +30,7 @@ impl Caller {
 
 fn continues(asks: Vec<ToCallee>) -> Vec<(Payload, bool)> {
     let parts = asks.into_iter().map(|ask| match ask.ask {
-        Ask::Continue { payload, progress } => (payload, progress),
+        Ask::Continue { payload, progress, .. } => (payload, progress),
         other => panic!("{other:?}"),
     });
     parts.collect()

@@ -2,7 +2,8 @@
 //!
 //! Plain data: on one node it goes from mailbox to mailbox as it is, between nodes it is written as
 //! messages of the broker. Whoever carries it keeps the order in which one session sends to another;
-//! only an [`Ask::Interrupt`] may overtake. It may lose things, say so or not, and bring them twice.
+//! only an [`Ask::Interrupt`] may overtake. It may lose things, say so or not, and bring them twice:
+//! what comes in parts is numbered, so that no part is taken twice, and none is missing unnoticed.
 //!
 //! *Spec.* WAMP §Calling and Invocations: what a dealer keeps between CALL and INVOCATION, and
 //! between YIELD and RESULT.
@@ -45,6 +46,8 @@ pub enum Ask {
     Invoke(Box<Invoke>),
     /// To take one more part of the call. After [`Answer::Accepted`].
     Continue {
+        /// Its number. The first part, in [`Invoke`], has 0.
+        part: u64,
         /// The part.
         payload: Payload,
         /// Whether more follow.
@@ -117,6 +120,8 @@ pub enum Answer {
     },
     /// The result, or a part of it.
     Result {
+        /// Its number, from 0. The last part has one too.
+        part: u64,
         /// On the payload, and whether more follows.
         details: ResultDetails,
         /// The result.

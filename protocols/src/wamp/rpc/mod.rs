@@ -22,6 +22,7 @@
 //! - Calls of one caller reach one callee in the order in which they were made, as far as the
 //!   exchange keeps the order of what one session sends to another. Interrupts may overtake. A call
 //!   that is rerouted loses its place.
+//! - What comes in parts comes whole and in order, or the call fails.
 //! - A call runs at most once, unless a callee has said that it did not run it.
 //!
 //! # Deviations
@@ -127,6 +128,7 @@ pub(super) mod error_uri {
     pub(in crate::wamp) const INVALID_URI: &str = "wamp.error.invalid_uri";
     pub(in crate::wamp) const NO_DISCLOSURE: &str = "wamp.error.option_disallowed.disclose_me";
     pub(in crate::wamp) const NO_FEATURE: &str = "wamp.error.feature_not_supported";
+    pub(in crate::wamp) const NETWORK: &str = "wamp.error.network_failure";
     pub(in crate::wamp) const TOO_LARGE: &str = "wamp.error.payload_size_exceeded";
 }
 

@@ -11,11 +11,10 @@
 use std::time::Instant;
 
 use super::pending::Pending;
-use super::{Calls, Cause, Output, Routing, error_uri, refused};
-use crate::wamp::message::{CallResult, Error, Feature, RequestType, ResultDetails};
-use crate::wamp::payload::Payload;
+use super::{Calls, Cause, Output, Routing, error_uri, give_up, refused};
+use crate::wamp::message::{CallResult, Error, Feature, RequestType};
 use crate::wamp::rpc::calls::Reply;
-use crate::wamp::rpc::exchange::{Answer, Ask, CallId, Gone, ToCallee, ToCaller};
+use crate::wamp::rpc::exchange::{Answer, CallId, Gone, ToCallee, ToCaller};
 
 impl Calls {
     /// The session of a callee says something. Of what is over, nothing is heard.
@@ -30,11 +29,9 @@ impl Calls {
         let request = pending.call.request;
         match answer.answer {
             Answer::Accepted => self.on_accepted(now, pending, output),
-            Answer::Result { details, payload } if details.progress == Some(true) => {
-                self.on_progress(now, pending, details, payload, output);
-            }
-            Answer::Result { details, payload } => {
-                output.replies.push(Reply::Result(CallResult { request, details, payload }));
+            Answer::Result { part, details, payload } => {
+                let result = CallResult { request, details, payload };
+                self.on_result(now, pending, part, result, output);
             }
             Answer::Unavailable { why } => self.reroute(now, pending, why, routing, output),
             Answer::Error { error, .. } if is_rerouted(&pending, &error) => {
@@ -90,13 +87,10 @@ impl Calls {
             parts.is_accepted = true;
             parts.waiting_size = 0;
             let waiting = std::mem::take(&mut parts.waiting);
-            let parts = waiting.into_iter();
             if !pending.is_killed {
-                output.asks.extend(parts.map(|(payload, progress)| ToCallee {
-                    to,
-                    call,
-                    ask: Ask::Continue { payload, progress },
-                }));
+                let asks = waiting.into_iter();
+                let asks = asks.map(|(payload, progress)| parts.next(payload, progress));
+                output.asks.extend(asks.map(|ask| ToCallee { to, call, ask }));
             }
             pending.first = None;
             pending.restart(now);
@@ -104,18 +98,28 @@ impl Calls {
         self.table.put(pending);
     }
 
-    /// A part of the result.
-    fn on_progress(
+    /// The result, or a part of it. The call has been taken out.
+    fn on_result(
         &mut self,
         now: Instant,
         mut pending: Pending,
-        details: ResultDetails,
-        payload: Payload,
+        part: u64,
+        result: CallResult,
         output: &mut Output,
     ) {
+        if part > pending.results {
+            let sentence = "a part of the result was lost on the way".to_owned();
+            return give_up(&pending, (error_uri::NETWORK, sentence), output);
+        }
+        if part < pending.results {
+            return self.table.put(pending);
+        }
+        if result.details.progress != Some(true) {
+            return output.replies.push(Reply::Result(result));
+        }
+        pending.results += 1;
         if pending.receive_progress {
-            let request = pending.call.request;
-            output.replies.push(Reply::Result(CallResult { request, details, payload }));
+            output.replies.push(Reply::Result(result));
             pending.restart(now);
         }
         // It is running, whether the caller hears of it or not.

@@ -129,6 +129,7 @@ impl Calls {
             disclose_me: options.disclose_me == Some(true),
             receive_progress: options.receive_progress == Some(true),
             first: Some((payload, options.passthru)),
+            results: 0,
             parts: is_in_parts.then(Parts::default),
             features: Features::NONE,
             tried: Default::default(),
@@ -203,6 +204,7 @@ impl Calls {
         pending.tried.push(callee.at);
         self.attempts += 1;
         pending.call.attempt = self.attempts;
+        pending.results = 0;
 
         let left = (pending.since + pending.timeout).saturating_duration_since(now);
         let receive_progress =
@@ -263,12 +265,8 @@ impl Calls {
         let progress = call.options.progress == Some(true);
         parts.are_complete = !progress;
         if parts.is_accepted {
-            let (call_id, payload) = (pending.call, call.payload);
-            output.asks.push(ToCallee {
-                to,
-                call: call_id,
-                ask: Ask::Continue { payload, progress },
-            });
+            let ask = parts.next(call.payload, progress);
+            output.asks.push(ToCallee { to, call: pending.call, ask });
             pending.restart(now);
         } else {
             parts.waiting_size += call.payload.size();

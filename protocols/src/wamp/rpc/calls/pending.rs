@@ -29,6 +29,8 @@ pub(super) struct Pending {
     /// What another callee would be sent. Cleared once this one has begun to answer, or has taken
     /// the first of several parts: then no other can be asked.
     pub(super) first: Option<(Payload, Passthru)>,
+    /// Parts of the result that this callee has sent.
+    pub(super) results: u64,
     /// Set if the call comes in parts.
     pub(super) parts: Option<Parts>,
     /// Of the callee that is running it.
@@ -53,7 +55,9 @@ pub(super) struct Parts {
     pub(super) are_complete: bool,
     /// The callee has taken the first one.
     pub(super) is_accepted: bool,
-    /// Those that wait for that, each with whether more follow.
+    /// Those that the callee has been sent, behind the first.
+    pub(super) sent: u64,
+    /// Those that wait until it has taken that, each with whether more follow.
     pub(super) waiting: Vec<(Payload, bool)>,
     /// Bytes of those.
     pub(super) waiting_size: usize,
@@ -82,6 +86,14 @@ impl Pending {
     pub(super) fn interrupt(&self, mode: CancelMode, reason: &'static str) -> Option<ToCallee> {
         let ask = Ask::Interrupt { mode: self.mode(mode), reason: Text::from_static(reason) };
         Some(ToCallee { to: self.callee()?, call: self.call, ask })
+    }
+}
+
+impl Parts {
+    /// What brings the callee one more part.
+    pub(super) const fn next(&mut self, payload: Payload, progress: bool) -> Ask {
+        self.sent += 1;
+        Ask::Continue { part: self.sent, payload, progress }
     }
 }
 

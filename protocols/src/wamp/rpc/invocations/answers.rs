@@ -34,13 +34,15 @@ impl Invocations {
             }
             if running.receive_progress && running.state != State::Unwanted {
                 let details = ResultDetails { progress: Some(true), ..options };
-                let answer = Answer::Result { details, payload };
+                let answer = Answer::Result { part: running.results, details, payload };
+                running.results += 1;
                 output.answers.push(ToCaller { call: running.call, answer });
             }
             self.table.put(running);
         } else {
             let details = ResultDetails { progress: None, ..options };
-            self.finish(now, &running, Answer::Result { details, payload }, output);
+            let answer = Answer::Result { part: running.results, details, payload };
+            self.finish(now, &running, answer, output);
         }
         Ok(())
     }
@@ -110,8 +112,8 @@ impl Invocations {
         }
     }
 
-    /// The caller is gone. The invocation has been taken out.
-    fn abandon(&mut self, now: Instant, mut running: Running, output: &mut Output) {
+    /// Nobody waits any more. The invocation has been taken out.
+    pub(super) fn abandon(&mut self, now: Instant, mut running: Running, output: &mut Output) {
         if self.tell(&running, error_uri::CANCELED, output) {
             self.recent.insert(now, running.call, Fate::Finished);
         } else {

@@ -118,8 +118,8 @@ impl Invocations {
         let call = ask.call;
         match ask.ask {
             Ask::Invoke(invoke) => self.on_invoke(now, call, *invoke, output),
-            Ask::Continue { payload, progress } => {
-                self.on_continue(now, call, payload, progress, output);
+            Ask::Continue { part, payload, progress } => {
+                self.on_continue(now, call, (part, payload), progress, output);
             }
             Ask::Interrupt { mode, reason } => self.on_interrupt(now, call, mode, reason, output),
         }
@@ -191,6 +191,8 @@ impl Invocations {
             receive_progress: invoke.receive_progress,
             details: invoke.progress.then(|| Box::new(details.clone())),
             state: State::Wanted,
+            parts: 1,
+            results: 0,
             patience,
             deadline: now + patience,
         });
@@ -207,18 +209,25 @@ impl Invocations {
         &mut self,
         now: Instant,
         call: CallId,
-        payload: Payload,
+        (part, payload): (u64, Payload),
         progress: bool,
         output: &mut Output,
     ) {
         let Some(mut running) = self.table.take_call(call) else { return };
+        if running.state == State::Wanted && part > running.parts {
+            let why = "a part of the call was lost on the way".to_owned();
+            output.answers.push(ToCaller { call, answer: Answer::Canceled { why } });
+            return self.abandon(now, running, output);
+        }
         if running.state == State::Wanted
+            && part == running.parts
             && let Some(mut details) = running.details.take()
         {
             details.progress = progress.then_some(true);
             if progress {
                 running.details = Some(details.clone());
             }
+            running.parts += 1;
             running.deadline = now + running.patience;
             let (request, registration) = (running.request, running.registration);
             let invocation = Invocation { request, registration, details: *details, payload };

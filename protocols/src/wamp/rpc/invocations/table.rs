@@ -19,6 +19,10 @@ pub(super) struct Running {
     /// For the INVOCATIONs that follow; `None` once the last part has been sent.
     pub(super) details: Option<Box<InvocationDetails>>,
     pub(super) state: State,
+    /// Parts of the call that the callee has been sent.
+    pub(super) parts: u64,
+    /// Parts of the result that the caller has been sent.
+    pub(super) results: u64,
     /// How long it waits for the callee, the caller or the end of both.
     pub(super) patience: Duration,
     pub(super) deadline: Instant,
