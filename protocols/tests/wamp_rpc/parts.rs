@@ -102,17 +102,32 @@ fn a_callee_that_takes_no_parts_or_cannot_be_interrupted_makes_the_call_fail() {
 }
 
 #[test]
-fn so_much_of_a_call_may_wait() {
-    let mut caller = Caller::with(Settings { most_waiting: 20, ..Settings::default() });
+fn so_much_may_be_held() {
+    let mut caller = Caller::with(Settings { most_held: 300, ..Settings::default() });
     caller.register(callee(21, ALL));
     caller.call_with(1, IN_PARTS);
     caller.asks();
     caller.send_part("12345", true);
-    caller.send_part("1234567890", true);
+    caller.send_part("12345", true);
+    assert_eq!(caller.replies(), []);
+    caller.send_part(&"x".repeat(200), true);
     assert_eq!(caller.reply(), "wamp.error.payload_size_exceeded");
     let reason = "wamp.error.payload_size_exceeded".to_owned();
     assert_eq!(interrupts(caller.asks()), [(1, CancelMode::KillNoWait, reason)]);
     assert!(caller.calls.is_empty());
+}
+
+/// That it was taken may be lost: a part of the result says as much.
+#[test]
+fn a_callee_that_answers_has_taken_the_call() {
+    let mut caller = Caller::served_by(&[21]);
+    caller.call_with(1, CallOptions { receive_progress: Some(true), ..IN_PARTS });
+    let (call, ..) = caller.invoke();
+    caller.send_part("b", true);
+    caller.answer(call, result("x", true));
+    assert_eq!(continues(caller.asks()), [(payload("b"), true)]);
+    caller.answer(call, Answer::Accepted);
+    assert_eq!(caller.asks(), []);
 }
 
 #[test]

@@ -109,3 +109,23 @@ fn a_rerouted_call_has_the_timeout_that_it_had() {
     assert_eq!(caller.invoke().2.timeout, Some(40));
     assert_eq!(caller.calls.next_timeout(), Some(began + millis(150)));
 }
+
+#[test]
+fn a_call_that_is_too_large_to_be_held_goes_to_one_callee() {
+    let mut caller = Caller::with(Settings { most_held: 12, ..Settings::default() });
+    [21, 22].into_iter().for_each(|session| caller.register(callee(session, ALL)));
+    caller.call(1);
+    caller.call(2);
+    let (first, second) = (caller.output.asks[0].call, caller.output.asks[1].call);
+    caller.asks();
+    caller.undelivered(second);
+    assert_eq!(caller.reply(), "wamp.error.canceled");
+    caller.undelivered(first);
+    assert_eq!(caller.invoke().1, 22);
+    // There is room again.
+    caller.answer(CallId { attempt: 3, ..first }, result("x", false));
+    caller.call(3);
+    let (third, ..) = caller.invoke();
+    caller.undelivered(third);
+    assert_eq!(caller.invoke().1, 22);
+}

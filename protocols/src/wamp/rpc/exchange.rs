@@ -2,8 +2,10 @@
 //!
 //! Plain data: on one node it goes from mailbox to mailbox as it is, between nodes it is written as
 //! messages of the broker. Whoever carries it keeps the order in which one session sends to another;
-//! only an [`Ask::Interrupt`] may overtake. It may lose things, say so or not, and bring them twice:
-//! what comes in parts is numbered, so that no part is taken twice, and none is missing unnoticed.
+//! only an [`Ask::Interrupt`] may overtake. It may lose things, say so or not, and bring them twice,
+//! but says that something was not delivered only if no copy of it was: the call would be run
+//! again. What comes in parts is numbered, so that no part is taken twice, and none is missing
+//! unnoticed.
 //!
 //! *Spec.* WAMP §Calling and Invocations: what a dealer keeps between CALL and INVOCATION, and
 //! between YIELD and RESULT.

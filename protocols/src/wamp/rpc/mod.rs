@@ -60,8 +60,11 @@ pub struct Settings {
     pub most_calls: usize,
     /// Callees that are tried for a call, one after the other. Default 8.
     pub most_attempts: usize,
-    /// Bytes of a progressive call that wait until a callee has taken its first part. Default 1 MiB.
-    pub most_waiting: usize,
+    /// Bytes that the pending calls of a session hold: parts that wait until a callee has taken the
+    /// first one, and what was sent, in case another callee has to be asked. Beyond it a call whose
+    /// parts would have to wait fails, and what is new is not held: it goes to one callee only.
+    /// Default 16 MiB.
+    pub most_held: usize,
     /// Calls that a session runs for others at once, over all of its registrations. Default 4096.
     pub most_invocations: usize,
     /// How much longer than the caller an invocation waits for what the callee may still say, and
@@ -80,7 +83,7 @@ impl Default for Settings {
             kill_timeout: Duration::from_secs(30),
             most_calls: 4096,
             most_attempts: 8,
-            most_waiting: 1 << 20,
+            most_held: 16 << 20,
             most_invocations: 4096,
             linger: Duration::from_secs(30),
             most_remembered: 4096,

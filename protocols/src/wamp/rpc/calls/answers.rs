@@ -25,10 +25,13 @@ impl Calls {
         routing: &Routing<'_>,
         output: &mut Output,
     ) {
-        let Some(pending) = self.take_running(answer.call) else { return };
+        let Some(mut pending) = self.take_running(answer.call) else { return };
         let request = pending.call.request;
         match answer.answer {
-            Answer::Accepted => self.on_accepted(now, pending, output),
+            Answer::Accepted => {
+                on_accepted(&mut pending, output);
+                self.table.put(pending);
+            }
             Answer::Result { part, details, payload } => {
                 let result = CallResult { request, details, payload };
                 self.on_result(now, pending, part, result, output);
@@ -49,7 +52,7 @@ impl Calls {
         }
     }
 
-    /// What was asked of a callee could not be brought to its session.
+    /// What was asked of a callee could not be brought to its session, and no copy of it was.
     pub fn on_undelivered(
         &mut self,
         now: Instant,
@@ -78,26 +81,6 @@ impl Calls {
         is_running.then(|| self.table.take(call.request)).flatten()
     }
 
-    /// The callee has taken the first part of a call: the others can follow.
-    fn on_accepted(&mut self, now: Instant, mut pending: Pending, output: &mut Output) {
-        let (call, to) = (pending.call, pending.callee());
-        if let (Some(parts), Some(to)) = (&mut pending.parts, to)
-            && !parts.is_accepted
-        {
-            parts.is_accepted = true;
-            parts.waiting_size = 0;
-            let waiting = std::mem::take(&mut parts.waiting);
-            if !pending.is_killed {
-                let asks = waiting.into_iter();
-                let asks = asks.map(|(payload, progress)| parts.next(payload, progress));
-                output.asks.extend(asks.map(|ask| ToCallee { to, call, ask }));
-            }
-            pending.first = None;
-            pending.restart(now);
-        }
-        self.table.put(pending);
-    }
-
     /// The result, or a part of it. The call has been taken out.
     fn on_result(
         &mut self,
@@ -123,9 +106,8 @@ impl Calls {
             pending.restart(now);
         }
         // It is running, whether the caller hears of it or not.
-        if pending.parts.as_ref().is_none_or(|parts| parts.is_accepted) {
-            pending.first = None;
-        }
+        on_accepted(&mut pending, output);
+        pending.first = None;
         self.table.put(pending);
     }
 
@@ -168,6 +150,28 @@ impl Calls {
             return Err((error_uri::NO_AVAILABLE_CALLEE, sentence));
         };
         self.attempt(now, pending, registration, routing)
+    }
+}
+
+/// The callee has taken the first part of a call: the others can follow.
+fn on_accepted(pending: &mut Pending, output: &mut Output) {
+    let (call, to) = (pending.call, pending.callee());
+    let (Some(parts), Some(to)) = (&mut pending.parts, to) else { return };
+    if parts.is_accepted {
+        return;
+    }
+    parts.is_accepted = true;
+    parts.waiting_size = 0;
+    let latest = parts.waiting_since.take();
+    let waiting = std::mem::take(&mut parts.waiting);
+    if !pending.is_killed {
+        let asks = waiting.into_iter();
+        let asks = asks.map(|(payload, progress)| parts.next(payload, progress));
+        output.asks.extend(asks.map(|ask| ToCallee { to, call, ask }));
+    }
+    pending.first = None;
+    if let Some(latest) = latest {
+        pending.restart(latest);
     }
 }
 

@@ -33,7 +33,10 @@ use super::exchange::{Ask, CallId, Identity, Invoke, ToCallee};
 use super::{RpcViolation, Settings, error_uri, millis};
 use crate::violation::shown;
 use crate::wamp::id::{Id, RequestPlace};
-use crate::wamp::message::{Call, CallOptions, Feature, Features, MatchPolicy, RequestType};
+use crate::wamp::message::{
+    Call, CallOptions, CancelMode, Feature, Features, MatchPolicy, Passthru, RequestType,
+};
+use crate::wamp::payload::Payload;
 use crate::wamp::registry::{Callee, Registration, SessionAt};
 use crate::wamp::uri::is_reserved;
 
@@ -140,6 +143,9 @@ impl Calls {
             is_killed: false,
         };
         let ask = self.attempt(now, &mut pending, registration, routing)?;
+        if self.table.held() + pending.held() > self.settings.most_held {
+            pending.first = None;
+        }
         self.table.put(pending);
         Ok(ask)
     }
@@ -194,11 +200,11 @@ impl Calls {
                             progressive_call_invocations and call_canceling";
             return Err((error_uri::NO_FEATURE, sentence.to_owned()));
         }
-        let Some((payload, passthru)) = pending.first.clone() else {
+        let Some(first) = pending.first.clone() else {
             return Err((error_uri::CANCELED, "the callee has begun already".to_owned()));
         };
-        let keeps_timeout = callee.keeps_timeouts && has(Feature::CallTimeout);
-        pending.patience = if keeps_timeout { pending.timeout * 3 / 2 } else { pending.timeout };
+        let timeout = pending.timeout;
+        pending.patience = if keeps_timeout(callee) { timeout * 3 / 2 } else { timeout };
         pending.deadline = pending.since + pending.patience;
         pending.features = callee.features;
         pending.tried.push(callee.at);
@@ -206,22 +212,34 @@ impl Calls {
         pending.call.attempt = self.attempts;
         pending.results = 0;
 
+        let invoke = self.invoke(now, pending, first, (registration, callee), routing);
+        Ok(ToCallee { to: callee.at, call: pending.call, ask: Ask::Invoke(Box::new(invoke)) })
+    }
+
+    /// What a callee is sent.
+    fn invoke(
+        &self,
+        now: Instant,
+        pending: &Pending,
+        (payload, passthru): (Payload, Passthru),
+        (registration, callee): (&Registration, &Callee),
+        routing: &Routing<'_>,
+    ) -> Invoke {
         let left = (pending.since + pending.timeout).saturating_duration_since(now);
-        let receive_progress =
-            pending.receive_progress && has(Feature::ProgressiveCallResults) && can_stop;
+        let has = |feature| callee.features.has(feature);
+        let makes_parts = has(Feature::ProgressiveCallResults) && has(Feature::CallCanceling);
         let is_pattern = registration.pattern().policy != MatchPolicy::Exact;
-        let invoke = Invoke {
+        Invoke {
             registration: registration.id(),
             procedure: is_pattern.then(|| pending.procedure.clone()),
             payload,
             passthru,
             progress: pending.parts.is_some(),
-            receive_progress,
-            timeout: keeps_timeout.then(|| millis(left)),
+            receive_progress: pending.receive_progress && makes_parts,
+            timeout: keeps_timeout(callee).then(|| millis(left)),
             within: pending.patience,
             caller: self.disclosed(pending, callee, routing),
-        };
-        Ok(ToCallee { to: callee.at, call: pending.call, ask: Ask::Invoke(Box::new(invoke)) })
+        }
     }
 
     /// Who calls, if the callee is to know.
@@ -269,26 +287,19 @@ impl Calls {
             output.asks.push(ToCallee { to, call: pending.call, ask });
             pending.restart(now);
         } else {
-            parts.waiting_size += call.payload.size();
-            parts.waiting.push((call.payload, progress));
-            if parts.waiting_size > self.settings.most_waiting {
-                self.overflow(&pending, output);
+            parts.hold(now, call.payload, progress);
+            let (limit, got) = (self.settings.most_held, self.table.held() + pending.held());
+            if got > limit {
+                let sentence = format!(
+                    "the calls of a session may hold {limit} bytes until their callees have taken \
+                     them, these hold {got}"
+                );
+                give_up(&pending, (error_uri::TOO_LARGE, sentence), output);
                 return Ok(());
             }
         }
         self.table.put(pending);
         Ok(())
-    }
-
-    /// More of a call has come than can wait for the callee. The call has been taken out.
-    fn overflow(&self, pending: &Pending, output: &mut Output) {
-        let limit = self.settings.most_waiting;
-        let got = pending.parts.as_ref().map_or(0, |parts| parts.waiting_size);
-        let sentence = format!(
-            "{limit} bytes of a call may wait until the callee has taken its first part, here are \
-             {got}"
-        );
-        give_up(pending, (error_uri::TOO_LARGE, sentence), output);
     }
 
     fn timeout(&self, options: &CallOptions) -> Duration {
@@ -298,10 +309,14 @@ impl Calls {
     }
 }
 
+/// Whether a callee is told of timeouts.
+const fn keeps_timeout(callee: &Callee) -> bool {
+    callee.keeps_timeouts && callee.features.has(Feature::CallTimeout)
+}
+
 /// The callee is to stop, and the caller gets its answer at once. The call has been taken out.
 fn give_up(pending: &Pending, cause: Cause, output: &mut Output) {
-    use crate::wamp::message::CancelMode::KillNoWait;
-    output.asks.extend(pending.interrupt(KillNoWait, cause.0));
+    output.asks.extend(pending.interrupt(CancelMode::KillNoWait, cause.0));
     output.replies.push(refused(pending.call.request, cause));
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Parts {
     pub(super) sent: u64,
     /// Those that wait until it has taken that, each with whether more follow.
     pub(super) waiting: Vec<(Payload, bool)>,
+    /// When the latest of those came.
+    pub(super) waiting_since: Option<Instant>,
     /// Bytes of those.
     pub(super) waiting_size: usize,
 }
@@ -72,14 +74,20 @@ impl Pending {
     /// Something came: the time runs anew, unless the call was canceled.
     pub(super) fn restart(&mut self, now: Instant) {
         if !self.is_killed {
-            self.since = now;
-            self.deadline = now + self.patience;
+            self.since = self.since.max(now);
+            self.deadline = self.since + self.patience;
         }
     }
 
     /// The mode in which the callee can be made to stop.
     pub(super) const fn mode(&self, wanted: CancelMode) -> CancelMode {
         if self.features.has(Feature::CallCanceling) { wanted } else { CancelMode::Skip }
+    }
+
+    /// Bytes of the call that are here.
+    pub(super) fn held(&self) -> usize {
+        let first = self.first.as_ref().map_or(0, |(payload, _)| payload.size());
+        first + self.parts.as_ref().map_or(0, |parts| parts.waiting_size)
     }
 
     /// What tells the callee to stop.
@@ -90,6 +98,13 @@ impl Pending {
 }
 
 impl Parts {
+    /// Keeps one more part back.
+    pub(super) fn hold(&mut self, now: Instant, payload: Payload, progress: bool) {
+        self.waiting_since = Some(now);
+        self.waiting_size += payload.size() + size_of::<(Payload, bool)>();
+        self.waiting.push((payload, progress));
+    }
+
     /// What brings the callee one more part.
     pub(super) const fn next(&mut self, payload: Payload, progress: bool) -> Ask {
         self.sent += 1;
@@ -102,11 +117,18 @@ impl Parts {
 pub(super) struct Table {
     calls: BTreeMap<Id, Pending>,
     deadlines: BTreeSet<(Instant, Id)>,
+    /// Bytes that they hold.
+    held: usize,
 }
 
 impl Table {
     pub(super) fn len(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Bytes that they hold.
+    pub(super) const fn held(&self) -> usize {
+        self.held
     }
 
     pub(super) fn get(&self, request: Id) -> Option<&Pending> {
@@ -122,12 +144,14 @@ impl Table {
     pub(super) fn take(&mut self, request: Id) -> Option<Pending> {
         let pending = self.calls.remove(&request)?;
         self.deadlines.remove(&(pending.deadline, request));
+        self.held = self.held.saturating_sub(pending.held());
         Some(pending)
     }
 
     pub(super) fn put(&mut self, pending: Pending) {
         let request = pending.call.request;
         self.deadlines.insert((pending.deadline, request));
+        self.held += pending.held();
         self.calls.insert(request, pending);
     }
 
@@ -152,7 +176,6 @@ impl Table {
 
     /// All of them, in the order of their requests.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Pending> + use<> {
-        self.deadlines.clear();
-        std::mem::take(&mut self.calls).into_values()
+        std::mem::take(self).calls.into_values()
     }
 }
