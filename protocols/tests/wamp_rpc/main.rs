@@ -7,6 +7,7 @@ mod invocations;
 
 mod parts;
 mod reroute;
+mod simulation;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
