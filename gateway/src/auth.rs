@@ -1,7 +1,9 @@
 //! Who may log in. The broker decides about login and passcode; the gateway about where a login
 //! may come from, what stands for a missing one, and whose rights a session works with: its
-//! client's own, or those of a service login.
+//! client's own, or those of a service login. In a realm of WAMP it is always the realm's login, and who
+//! gets in there the session has decided before it asks here.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -24,6 +26,62 @@ pub(crate) struct Login {
     pub(crate) loopback_users: Arc<[Text]>,
     /// What the sessions work under at the broker; `None` for each client's own login.
     pub(crate) service: Option<Service>,
+}
+
+/// How the sessions of a route log in, in a realm or in none.
+#[derive(Debug)]
+pub(crate) struct Logins {
+    /// Those of protocols without realms.
+    pub(crate) plain: Login,
+    /// By the realm's name.
+    pub(crate) realms: BTreeMap<Text, RealmLogin>,
+}
+
+impl Logins {
+    /// Decides about one request from `peer`.
+    ///
+    /// *Errors.* Why the login is refused, in words for the client.
+    pub(crate) async fn log_in(
+        &self,
+        request: AuthRequest,
+        peer: IpAddr,
+    ) -> Result<Admitted, Denial> {
+        let Some(name) = &request.realm else {
+            return self.plain.log_in(request, peer).await;
+        };
+        match self.realms.get(name) {
+            Some(realm) => realm.log_in(request.credentials, peer).await,
+            None => Err(denial(DenialKind::VhostRefused, format!("there is no realm '{name}'"))),
+        }
+    }
+}
+
+/// How the sessions of a realm log in.
+#[derive(Debug)]
+pub(crate) struct RealmLogin {
+    /// Where it is, and what goes for clients that bring a login of the broker. It has no service.
+    pub(crate) door: Login,
+    /// What the sessions work under.
+    pub(crate) credentials: Credentials,
+}
+
+impl RealmLogin {
+    /// The user is that of the realm, whoever the client is: the session knows that.
+    async fn log_in(
+        &self,
+        credentials: Option<Credentials>,
+        peer: IpAddr,
+    ) -> Result<Admitted, Denial> {
+        let Self { door, credentials: own } = self;
+        let vhost = &door.vhost;
+        if credentials.is_some() {
+            // The link has shown that the broker lets this client in: it is not needed any more.
+            door.open_as_client(credentials, peer, vhost.clone()).await?;
+        }
+        let (identity, link) = door.open_as_service(own, vhost.clone()).await?;
+        let grant = Grant { user: own.login.clone(), vhost: vhost.clone() };
+        Ok(Admitted { grant, link, identity })
+    }
 }
 
 /// A login of the gateway's own.
@@ -54,7 +112,7 @@ impl Login {
         request: AuthRequest,
         peer: IpAddr,
     ) -> Result<Admitted, Denial> {
-        let AuthRequest { credentials, vhost } = request;
+        let AuthRequest { credentials, vhost, .. } = request;
         let vhost = vhost.unwrap_or_else(|| self.vhost.clone());
         let Some(service) = &self.service else {
             let (identity, link) = self.open_as_client(credentials, peer, vhost.clone()).await?;
@@ -67,7 +125,7 @@ impl Login {
         } else {
             service.credentials.login.clone()
         };
-        let (identity, link) = self.open_as_service(service, vhost.clone()).await?;
+        let (identity, link) = self.open_as_service(&service.credentials, vhost.clone()).await?;
         Ok(Admitted { grant: Grant { user, vhost }, link, identity })
     }
 
@@ -95,14 +153,14 @@ impl Login {
     /// come back once it is mended, and not for it to read.
     async fn open_as_service(
         &self,
-        service: &Service,
+        credentials: &Credentials,
         vhost: Text,
     ) -> Result<(Identity, Box<dyn Link>), Denial> {
-        let identity = Identity { credentials: service.credentials.clone(), is_service: true };
+        let identity = Identity { credentials: credentials.clone(), is_service: true };
         let opened = self.broker.open(vhost, identity.clone()).await;
         opened.map(|link| (identity, link)).map_err(|refused| match refused.kind {
             DenialKind::BadCredentials | DenialKind::NotLoopback => {
-                let login = &service.credentials.login;
+                let login = &credentials.login;
                 error!(%login, "the broker refuses the service login: {}", refused.text);
                 denial(DenialKind::Unavailable, "the broker refuses the gateway's own login")
             }
@@ -193,7 +251,7 @@ mod tests {
             loopback_users: Arc::new([Text::from_static("guest")]),
             service: None,
         };
-        let request = AuthRequest { credentials: sent, vhost: vhost.map(Text::from) };
+        let request = AuthRequest { credentials: sent, vhost: vhost.map(Text::from), realm: None };
         let answer = login.log_in(request, peer.parse().unwrap()).await;
         answer.map(|admitted| admitted.grant).map_err(|denial| denial.kind)
     }
@@ -251,7 +309,7 @@ mod tests {
             loopback_users: Arc::new([Text::from_static("guest"), Text::from_static("svc")]),
             service: Some(Service { credentials: credentials("svc", passcode), verifies }),
         };
-        let request = AuthRequest { credentials: sent, vhost: None };
+        let request = AuthRequest { credentials: sent, vhost: None, realm: None };
         let answer = login.log_in(request, peer.parse().unwrap()).await;
         let opened = broker.opened.lock().unwrap().clone();
         (answer.map(|admitted| admitted.grant), opened)
@@ -306,6 +364,61 @@ mod tests {
             assert_eq!(denied.kind, DenialKind::Unavailable);
             assert_eq!(denied.text, "the broker refuses the gateway's own login");
         }
+    }
+
+    /// Logs in to the realm `realm1`, which works as `gateway`.
+    async fn join(
+        name: &'static str,
+        sent: Option<Credentials>,
+        peer: &str,
+    ) -> (Result<Grant, Denial>, Vec<(String, bool)>) {
+        let broker = Arc::new(Lenient::default());
+        let login = |vhost| Login {
+            broker: Arc::clone(&broker) as Arc<dyn Broker>,
+            vhost: Text::from_static(vhost),
+            default: None,
+            loopback_users: Arc::new([Text::from_static("guest")]),
+            service: None,
+        };
+        let realm = RealmLogin { door: login("/r"), credentials: credentials("gateway", "right") };
+        let realms = [(Text::from_static("realm1"), realm)].into();
+        let logins = Logins { plain: login("/"), realms };
+        let realm = Some(Text::from_static(name));
+        let request = AuthRequest { credentials: sent, vhost: None, realm };
+        let answer = logins.log_in(request, peer.parse().unwrap()).await;
+        let opened = broker.opened.lock().unwrap().clone();
+        (answer.map(|admitted| admitted.grant), opened)
+    }
+
+    #[tokio::test]
+    async fn whoever_is_in_a_realm_works_under_its_login_in_its_vhost() {
+        let (grant, opened) = join("realm1", None, "10.0.0.1").await;
+        let grant = grant.unwrap();
+        assert_eq!((grant.user.as_str(), grant.vhost.as_str()), ("gateway", "/r"));
+        assert_eq!(opened, [came("gateway", true)]);
+    }
+
+    #[tokio::test]
+    async fn a_ticket_that_is_a_passcode_of_the_broker_is_judged_by_it_and_by_where_it_comes_from()
+    {
+        let ann = Some(credentials("ann", "right"));
+        let (grant, opened) = join("realm1", ann, "10.0.0.1").await;
+        assert_eq!(grant.unwrap().user, "gateway", "whose headers count");
+        assert_eq!(opened, [came("ann", false), came("gateway", true)]);
+        let (refused, opened) = join("realm1", Some(credentials("ann", "wrong")), "10.0.0.1").await;
+        assert_eq!(refused.unwrap_err().kind, DenialKind::BadCredentials);
+        assert_eq!(opened, [came("ann", false)]);
+        let guest = Some(credentials("guest", "right"));
+        let (refused, opened) = join("realm1", guest, "10.0.0.1").await;
+        assert_eq!(refused.unwrap_err().kind, DenialKind::NotLoopback);
+        assert_eq!(opened, []);
+    }
+
+    #[tokio::test]
+    async fn a_realm_that_is_not_there_lets_nobody_in() {
+        let (refused, opened) = join("realm2", None, "127.0.0.1").await;
+        assert_eq!(refused.unwrap_err().kind, DenialKind::VhostRefused);
+        assert_eq!(opened, []);
     }
 
     #[tokio::test]

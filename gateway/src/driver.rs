@@ -555,9 +555,9 @@ impl<T: Transport> Driver<T> {
     }
 
     fn start_login(&mut self, request: AuthRequest) {
-        debug!(vhost = ?request.vhost, "login requested");
+        debug!(vhost = ?request.vhost, realm = ?request.realm, "login requested");
         let (route, peer) = (Arc::clone(&self.route), self.peer);
-        self.login = Some(Box::pin(async move { route.login.log_in(request, peer).await }));
+        self.login = Some(Box::pin(async move { route.logins.log_in(request, peer).await }));
     }
 
     fn is_above_high_water(&self) -> bool {

@@ -65,6 +65,7 @@ impl Opening {
             session_id: self.ids.session_id.clone(),
             secret: self.ids.secret.clone(),
             random: self.ids.random,
+            is_local: self.peer.ip().to_canonical().is_loopback(),
             can_confirm,
             policy: Arc::clone(&self.route.policy),
             now: self.opened.into_std(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocols::Subprotocol;
 use protocols::policy::Policy;
 
-use crate::auth::Login;
+use crate::auth::Logins;
 use crate::hub::Hub;
 use crate::hub::share::Pending;
 
@@ -26,7 +26,7 @@ pub(crate) struct Route {
     /// Bytes of one WebSocket message after the login.
     pub(crate) max_message_size: usize,
     /// Where its logins are decided.
-    pub(crate) login: Login,
+    pub(crate) logins: Logins,
     /// Where its sessions share what they have subscribed to alike.
     pub(crate) hub: Arc<Hub>,
     /// How many shared deliveries may wait for a session.

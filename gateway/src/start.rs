@@ -1,5 +1,7 @@
 //! From a configuration to a running gateway.
 
+mod logins;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +10,6 @@ use std::time::Duration;
 use broker_adapters::Broker;
 use broker_adapters::embedded::{self, Embedded};
 use broker_adapters::rabbitmq::RabbitMq;
-use protocols::auth::{Credentials, Secret};
 use protocols::policy::Policy;
 use protocols::stomp::Stomp;
 use protocols::stomp::compat::Switch;
@@ -18,9 +19,9 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use self::logins::Realms;
 use crate::acceptor::Acceptor;
 use crate::admin::{self, Health};
-use crate::auth::{Login, Service};
 use crate::config::{self, Config, ConfigErrors};
 use crate::drain::Drain;
 use crate::hub::outbox::Overflow;
@@ -52,6 +53,9 @@ pub enum StartError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// There are no random numbers, without which nothing is secret.
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(getrandom::Error),
 }
 
 impl Gateway {
@@ -74,6 +78,7 @@ impl Gateway {
     pub async fn start(self) -> Result<Running, StartError> {
         let Self { config, registry } = self;
         config.validate(&registry)?;
+        let realms = logins::realms(&config)?;
         let brokers: BTreeMap<_, _> = config
             .broker
             .iter()
@@ -90,7 +95,7 @@ impl Gateway {
             let acceptor = bind(name, key, settings.bind, Some(send_buffer))?;
             let state = ListenerState {
                 name: name.clone(),
-                routes: routes(name, &config, &registry, &brokers),
+                routes: routes(name, &config, &registry, (&brokers, &realms)),
                 transport: settings.transport,
                 tcp_keepalive: settings.tcp_keepalive.0,
                 tuning: tuning(settings),
@@ -227,7 +232,7 @@ fn routes(
     listener: &str,
     config: &Config,
     registry: &Registry,
-    brokers: &BTreeMap<String, Backend>,
+    (brokers, realms): (&BTreeMap<String, Backend>, &Realms),
 ) -> Vec<Arc<Route>> {
     let served = config.route.iter().filter(|(_, route)| route.listener == listener);
     let route = |(name, settings): (&String, &config::Route)| {
@@ -241,9 +246,9 @@ fn routes(
             path: settings.path.clone(),
             fallback: stomp.filter(|_| takes_any).cloned(),
             protocols,
-            policy: Arc::new(policy(settings, backend)),
+            policy: Arc::new(policy(settings, backend, realms)),
             max_message_size: settings.max_message_size(),
-            login: login(settings, backend),
+            logins: logins::logins(config, settings, backend),
             hub: Arc::clone(&backend.hub),
             pending: pending(settings),
         }))
@@ -251,8 +256,9 @@ fn routes(
     served.filter_map(route).collect()
 }
 
-fn policy(route: &config::Route, backend: &Backend) -> Policy {
+fn policy(route: &config::Route, backend: &Backend, realms: &Realms) -> Policy {
     let mut policy = route.policy();
+    policy.wamp.realms = realms.get(&route.broker).cloned().unwrap_or_default();
     if let Some(prefix) = &backend.queue_prefix {
         policy.stomp.queue_prefix = prefix.clone();
     }
@@ -266,25 +272,6 @@ fn pending(route: &config::Route) -> Pending {
         config::SlowClients::Conflate => Overflow::Conflate(Text::from(route.conflate_by.as_str())),
     };
     Pending { bytes: route.limits.pending_bytes.0, overflow }
-}
-
-fn login(route: &config::Route, backend: &Backend) -> Login {
-    let credentials = |login: &String, passcode: &Secret| Credentials {
-        login: Text::from(login.as_str()),
-        passcode: passcode.clone(),
-    };
-    let default = route.default_login.as_ref().zip(route.default_passcode.as_ref());
-    let service = route.service_login.as_ref().map(|service| Service {
-        credentials: credentials(&service.login, &service.passcode),
-        verifies: service.verify == config::Verify::Broker,
-    });
-    Login {
-        broker: Arc::clone(&backend.broker),
-        vhost: Text::from(route.vhost.as_str()),
-        default: default.map(|(login, passcode)| credentials(login, passcode)),
-        loopback_users: Arc::clone(&backend.loopback_users),
-        service,
-    }
 }
 
 fn tuning(settings: &config::Listener) -> Tuning {

@@ -31,6 +31,7 @@ impl Connected {
             session_id: "0123456789abcdef".into(),
             secret: protocols::auth::Secret::new("secret"),
             random: [7; 32],
+            is_local: true,
             can_confirm: true,
             policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,

@@ -51,8 +51,12 @@ pub struct Credentials {
 pub struct AuthRequest {
     /// As sent by the peer; `None` if it sent no login.
     pub credentials: Option<Credentials>,
-    /// The virtual host the peer named; `None` for the route's default.
+    /// The virtual host the peer named; `None` for the default of the route, or of the realm.
     pub vhost: Option<Text>,
+    /// The realm that the peer joins, where the protocol has realms. Who gets into it has been decided,
+    /// but for `credentials` if there are any: those the broker must take. The session then works under
+    /// the realm's own login.
+    pub realm: Option<Text>,
 }
 
 /// The answer to an [`AuthRequest`].

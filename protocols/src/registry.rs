@@ -12,6 +12,7 @@ use crate::policy::Policy;
 use crate::session::Session;
 use crate::stomp::Stomp;
 use crate::text::Text;
+use crate::wamp::Wamp;
 
 /// A protocol that can be spoken on a connection. One value serves every session.
 pub trait Subprotocol: Send + Sync {
@@ -36,6 +37,8 @@ pub struct SessionSetup {
     pub secret: Secret,
     /// 256 random bits that nobody else knows yet: for identifiers and nonces that the session makes.
     pub random: [u8; 32],
+    /// Whether the peer is on the gateway's own host.
+    pub is_local: bool,
     /// Whether the transport can tell when the peer has received something.
     pub can_confirm: bool,
     /// What the session works under.
@@ -63,7 +66,7 @@ pub struct Registry(Vec<Arc<dyn Subprotocol>>);
 impl Registry {
     /// Every protocol of this crate.
     pub fn standard() -> Self {
-        Self(vec![Arc::new(Stomp)])
+        Self(vec![Arc::new(Stomp), Arc::new(Wamp)])
     }
 
     /// Adds a protocol, in place of one with the same id.

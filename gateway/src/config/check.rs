@@ -1,7 +1,8 @@
 //! Checks what only shows across keys: names that refer to each other, bounds, and values that
-//! clash. What concerns brokers, and what routes ask of them, is in [`broker`].
+//! clash. What concerns brokers, and what routes ask of them, is in [`broker`]; realms are in [`realm`].
 
 mod broker;
+mod realm;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -43,6 +44,9 @@ pub(super) fn problems(config: &Config, registry: &Registry) -> Vec<(KeyPath, Pr
     check.used_listeners();
     for (name, broker) in &config.broker {
         check.broker(name, broker);
+    }
+    for (name, realm) in &config.realm {
+        check.realm(name, realm);
     }
     check.process();
     check.problems
@@ -133,6 +137,7 @@ impl<'a> Check<'a> {
         self.at_broker(at, route);
         self.limits(&at.join("limits"), &route.limits);
         self.stomp(&at.join("stomp"), &route.stomp);
+        self.wamp(at, route);
     }
 
     fn protocols(&mut self, at: KeyPath, protocols: &[String]) {

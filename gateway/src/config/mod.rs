@@ -24,6 +24,7 @@ mod location;
 mod problem;
 mod process;
 mod read;
+mod realm;
 mod route;
 pub mod units;
 mod values;
@@ -44,10 +45,13 @@ pub use process::{Admin, Drain, Log, LogFormat};
 /// What passcodes are wrapped in.
 pub use protocols::auth::Secret;
 pub use protocols::stomp::compat::{Compat, Switch};
-pub use route::{Limits, Outgoing, Route, ServiceLogin, SlowClients, Stomp, Verify};
+pub use realm::{
+    Action, AnonymousFrom, Disclose, Match, Realm, RealmUser, RestrictedEvents, Role, Rule,
+};
+pub use route::{Limits, Outgoing, Route, ServiceLogin, SlowClients, Stomp, Verify, Wamp};
 
 /// The top-level tables, which are the fields of [`Config`].
-const SECTIONS: [&str; 6] = ["admin", "broker", "drain", "listener", "log", "route"];
+const SECTIONS: [&str; 7] = ["admin", "broker", "drain", "listener", "log", "realm", "route"];
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,6 +62,8 @@ pub struct Config {
     pub route: BTreeMap<String, Route>,
     /// `[broker.NAME]`: where messages go.
     pub broker: BTreeMap<String, Broker>,
+    /// `[realm.NAME]`: what WAMP clients join.
+    pub realm: BTreeMap<String, Realm>,
     /// `[admin]`: health checks.
     pub admin: Admin,
     /// `[drain]`: how the gateway stops.

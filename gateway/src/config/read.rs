@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use super::layers::Layers;
 use super::location::KeyPath;
 use super::problem::{ConfigError, ConfigErrors, Problem, Suggestion, TABLE, quoted, shown};
-use super::{Admin, Broker, Config, Drain, Embedded, Listener, Log, Rabbitmq, Route, SECTIONS};
+use super::{
+    Admin, Broker, Config, Drain, Embedded, Listener, Log, Rabbitmq, Realm, Route, SECTIONS,
+};
 
 const BROKER_KINDS: &str = "\"embedded\" or \"rabbitmq\"";
 
@@ -30,6 +32,10 @@ impl Table for Listener {
 
 impl Table for Route {
     const REQUIRED: &[&str] = &["listener", "protocols", "broker"];
+}
+
+impl Table for Realm {
+    const REQUIRED: &[&str] = &["broker", "login", "passcode"];
 }
 
 impl Table for Rabbitmq {
@@ -52,6 +58,7 @@ pub(super) fn config(layers: &Layers) -> Result<Config, ConfigErrors> {
         listener: reader.tables("listener", Reader::table),
         route: reader.tables("route", Reader::table),
         broker: reader.tables("broker", Reader::broker),
+        realm: reader.tables("realm", Reader::table),
         admin: reader.single("admin"),
         drain: reader.single("drain"),
         log: reader.single("log"),

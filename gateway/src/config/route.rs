@@ -5,12 +5,13 @@ use protocols::policy::{self, Policy};
 use protocols::stomp;
 use protocols::stomp::compat::Compat;
 use protocols::text::Text;
+use protocols::wamp::{self, serializer, uri::UriRules};
 use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, Millis};
 use super::values;
 
-/// What CONNECTED says in its `server` header where a route lets it.
+/// What CONNECTED says in its `server` header, and WELCOME in its `agent`, where a route lets it.
 const SERVER: &str = concat!("gateway/", env!("CARGO_PKG_VERSION"));
 
 /// What one WebSocket message may hold beyond one frame: the line feeds around frames.
@@ -64,6 +65,9 @@ pub struct Route {
     /// STOMP settings.
     #[serde(default)]
     pub stomp: Stomp,
+    /// WAMP settings.
+    #[serde(default)]
+    pub wamp: Wamp,
 }
 
 fn path() -> String {
@@ -109,13 +113,14 @@ impl Route {
             conflate_by: conflate_by(),
             limits: Limits::default(),
             stomp: Stomp::default(),
+            wamp: Wamp::default(),
         }
     }
 
-    /// What the sessions of this route work under.
+    /// What the sessions of this route work under, but for the realms of its broker.
     pub fn policy(&self) -> Policy {
         let stomp = stomp::Settings { compat: self.compat, ..(&self.stomp).into() };
-        Policy { limits: (&self.limits).into(), stomp, ..Policy::default() }
+        Policy { limits: (&self.limits).into(), stomp, wamp: (&self.wamp).into() }
     }
 
     /// Bytes of one WebSocket message after the login.
@@ -303,6 +308,57 @@ impl From<&Stomp> for stomp::Settings {
             server: stomp.server_header.then_some(Text::from_static(SERVER)),
             send_to_users: stomp.send_to_users.iter().map(|it| Text::from(it.as_str())).collect(),
             max_resume: stomp.max_resume.0,
+            ..Self::default()
+        }
+    }
+}
+
+/// `[route.NAME.wamp]`; see [`wamp::Settings`], whose defaults these are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wamp {
+    /// Whether components of URIs are of `a` to `z`, `0` to `9` and `_` alone.
+    pub strict_uris: bool,
+    /// Bytes of one URI.
+    pub max_uri_length: usize,
+    /// Lists and dictionaries inside of each other, the message included.
+    pub max_depth: usize,
+    /// Values of one message.
+    pub max_values: usize,
+    /// Bytes that one payload may have in another serializer than it came in.
+    pub max_transcoded: ByteSize,
+    /// How often a silent client is asked for a sign of life; zero: never.
+    pub probe: Millis,
+    /// Whether WELCOME names the router and its version.
+    pub agent: bool,
+}
+
+impl Default for Wamp {
+    fn default() -> Self {
+        let wamp::Settings { uris, limits, probe, agent, .. } = wamp::Settings::default();
+        Self {
+            strict_uris: uris.strict,
+            max_uri_length: uris.max_length,
+            max_depth: limits.depth,
+            max_values: limits.values,
+            max_transcoded: ByteSize(limits.transcoded),
+            probe: Millis(probe),
+            agent: agent.is_some(),
+        }
+    }
+}
+
+impl From<&Wamp> for wamp::Settings {
+    fn from(wamp: &Wamp) -> Self {
+        Self {
+            uris: UriRules { strict: wamp.strict_uris, max_length: wamp.max_uri_length },
+            limits: serializer::Limits {
+                depth: wamp.max_depth,
+                values: wamp.max_values,
+                transcoded: wamp.max_transcoded.0,
+            },
+            probe: wamp.probe.0,
+            agent: wamp.agent.then_some(Text::from_static(SERVER)),
             ..Self::default()
         }
     }

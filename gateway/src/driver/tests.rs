@@ -20,7 +20,7 @@ use protocols::text::Text;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::auth::Login;
+use crate::auth::{Login, Logins};
 use crate::hub::outbox::Overflow;
 use crate::hub::share::Pending;
 use crate::hub::{self, Hub};
@@ -209,7 +209,7 @@ impl Session for Shared {
                     let login = Text::from("ann");
                     let passcode = protocols::auth::Secret::new("x");
                     let credentials = Some(Credentials { login, passcode });
-                    actions.auth = Some(AuthRequest { credentials, vhost: None });
+                    actions.auth = Some(AuthRequest { credentials, vhost: None, realm: None });
                 }
                 "publish" => actions.commands.push(publish(token)),
                 "unsubscribe" => actions.commands.push(Command::Unsubscribe {
@@ -412,12 +412,15 @@ fn start(world: &Shared) -> (JoinHandle<End>, Drain) {
         fallback: None,
         policy: Arc::new(Policy::default()),
         max_message_size: 1 << 20,
-        login: Login {
-            broker: Arc::new(world.clone()),
-            vhost: Text::from("/"),
-            default: None,
-            loopback_users: Arc::new([]),
-            service: None,
+        logins: Logins {
+            realms: [].into(),
+            plain: Login {
+                broker: Arc::new(world.clone()),
+                vhost: Text::from("/"),
+                default: None,
+                loopback_users: Arc::new([]),
+                service: None,
+            },
         },
         hub: Hub::new(Arc::new(world.clone()), hub::Settings::FOR_TESTS),
         pending: Pending { bytes: 1 << 20, overflow: Overflow::Disconnect },

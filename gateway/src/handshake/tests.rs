@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::auth::Login;
+use crate::auth::{Login, Logins};
 use crate::config::ListenerTransport;
 use crate::drain::Drain;
 use crate::hub::outbox::Overflow;
@@ -105,12 +105,15 @@ fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
         fallback: (path == "/any").then(|| registry.find("stomp").unwrap().clone()),
         policy: Arc::new(Policy::default()),
         max_message_size: 1 << 20,
-        login: Login {
-            broker: Arc::new(NoBroker),
-            vhost: Text::from("/"),
-            default: None,
-            loopback_users: Arc::new([]),
-            service: None,
+        logins: Logins {
+            realms: [].into(),
+            plain: Login {
+                broker: Arc::new(NoBroker),
+                vhost: Text::from("/"),
+                default: None,
+                loopback_users: Arc::new([]),
+                service: None,
+            },
         },
         hub: Hub::new(Arc::new(NoBroker), hub::Settings::FOR_TESTS),
         pending: Pending { bytes: 1 << 20, overflow: Overflow::Disconnect },

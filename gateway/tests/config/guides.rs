@@ -33,7 +33,8 @@ fn keys() -> Vec<String> {
         let name = table
             .replace("listener.web", "listener.NAME")
             .replace("route.stomp", "route.NAME")
-            .replace("broker.main", "broker.NAME");
+            .replace("broker.main", "broker.NAME")
+            .replace("realm.realm1", "realm.NAME");
         keys_of(table).into_iter().map(move |key| format!("{name}.{key}"))
     });
     let rabbitmq = super::rabbitmq::keys_of_rabbitmq();

@@ -3,6 +3,7 @@
 
 mod guides;
 mod rabbitmq;
+mod realms;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,7 +14,8 @@ use clap::Parser;
 use gateway::cli::{Cli, Request};
 use gateway::config::units::{ByteSize, Millis};
 use gateway::config::{
-    Broker, Config, Embedded, Exchange, ExchangeKind, LogFormat, Outgoing, Sources, Stomp, Verify,
+    Action, Broker, Config, Disclose, Embedded, Exchange, ExchangeKind, LogFormat, Match, Outgoing,
+    Realm, Role, Rule, Sources, Stomp, Verify,
 };
 use protocols::auth::Secret;
 use protocols::registry::SessionSetup;
@@ -97,7 +99,7 @@ const BAD_LINES: &[(&str, &str)] = &[
     (
         "[tls]\n[listener.b]\nbind = 'x:1'",
         "gateway.toml:1: tls: unknown section; \
-         known: admin, broker, drain, listener, log, route\n\
+         known: admin, broker, drain, listener, log, realm, route\n\
          gateway.toml:3: listener.b.bind: expected address:port, got \"x:1\"",
     ),
     ("[log]\nlevel = 'info'", "gateway.toml:2: log.level: unknown key; known: filter, format"),
@@ -154,6 +156,12 @@ const BAD_LINES: &[(&str, &str)] = &[
         "gateway.toml:1: route.b.listener: missing; this key has no default\n\
          gateway.toml:1: route.b.protocols: missing; this key has no default\n\
          gateway.toml:1: route.b.broker: missing; this key has no default",
+    ),
+    (
+        "[realm.r]",
+        "gateway.toml:1: realm.r.broker: missing; this key has no default\n\
+         gateway.toml:1: realm.r.login: missing; this key has no default\n\
+         gateway.toml:1: realm.r.passcode: missing; this key has no default",
     ),
     ("[broker.b]", "gateway.toml:1: broker.b.kind: missing; this key has no default"),
     (
@@ -509,6 +517,7 @@ fn a_default_login_its_broker_would_refuse_is_refused() {
             "route.stomp.default_passcode=guest",
             "broker.main.vhosts=['/', '/a']",
             "broker.main.user.guest.vhosts=['/a']",
+            "realm.realm1.vhost=/a",
         ]),
         "--set route.stomp.default_login: \
          user \"guest\" of broker \"main\" may not use virtual host \"/\""
@@ -703,6 +712,10 @@ const SECRETS: Given<'static> = Given {
         ("GATEWAY_ROUTE__STOMP__SERVICE_LOGIN__LOGIN", "ann"),
         ("GATEWAY_ROUTE__STOMP__SERVICE_LOGIN__PASSCODE", "hunter2"),
         ("GATEWAY_ROUTE__STOMP__MAX_MESSAGE_SIZE", "123"),
+        ("GATEWAY_REALM__REALM1__DECOY_KEY", "hunter2"),
+        ("GATEWAY_REALM__REALM1__USER__BOB__ROLE", "anonymous"),
+        ("GATEWAY_REALM__REALM1__USER__BOB__TICKET", "hunter2"),
+        ("GATEWAY_REALM__REALM1__USER__BOB__SECRET", "hunter2"),
     ],
     set: &["broker.main.user.ann.vhosts=['/']", "route.stomp.limits.transaction_bytes=1234"],
 };
@@ -712,7 +725,8 @@ fn what_is_printed_loads_again_as_the_same_configuration_but_for_the_secrets() {
     let config = SECRETS.loaded();
     let printed = config.to_toml().unwrap();
     assert!(!printed.contains("hunter2"), "{printed}");
-    assert_eq!(printed.matches("passcode = \"[redacted]\"\n").count(), 4, "{printed}");
+    assert_eq!(printed.matches("passcode = \"[redacted]\"\n").count(), 5, "{printed}");
+    assert_eq!(printed.matches("= \"[redacted]\"\n").count(), 8, "{printed}");
 
     let mut again = file(&printed).loaded();
     let Broker::Embedded(broker) = again.broker.get_mut("main").unwrap() else {
@@ -723,6 +737,12 @@ fn what_is_printed_loads_again_as_the_same_configuration_but_for_the_secrets() {
     let route = again.route.get_mut("stomp").unwrap();
     route.default_passcode = Some(Secret::new("hunter2"));
     route.service_login.as_mut().unwrap().passcode = Secret::new("hunter2");
+    let realm = again.realm.get_mut("realm1").unwrap();
+    realm.passcode = Secret::new("guest");
+    realm.decoy_key = Some(Secret::new("hunter2"));
+    let bob = realm.user.get_mut("bob").unwrap();
+    bob.ticket = Some(Secret::new("hunter2"));
+    bob.secret = Some(Secret::new("hunter2"));
     assert_eq!(again, config);
 }
 
@@ -745,6 +765,11 @@ fn refusals_show_no_secret_wherever_it_was_put() {
         "route.stomp.service_login=hunter2",
         "route.stomp.service_login.passcode=hunter2",
         "route.stomp.service_login.passcode.x=hunter2",
+        "realm.realm1.user.ann=hunter2",
+        "realm.realm1.user.ann.ticket.x=hunter2",
+        "realm.realm1.user.ann.secret=hunter2",
+        "realm.realm1.passcode=hunter2",
+        "realm.realm1.decoy_key.x=hunter2",
         "hunter2",
     ] {
         let refused = set(&[assignment]).refusal();
@@ -821,9 +846,13 @@ const TABLES: &[&str] = &[
     "route.stomp.service_login",
     "route.stomp.limits",
     "route.stomp.stomp",
+    "route.stomp.wamp",
     "broker.main",
     "broker.main.exchange.orders",
     "broker.main.user.guest",
+    "realm.realm1",
+    "realm.realm1.user.ann",
+    "realm.realm1.role.anonymous.rule.everything",
     "admin",
     "drain",
     "log",
@@ -833,9 +862,13 @@ const TABLES: &[&str] = &[
 fn keys_of(table: &str) -> Vec<String> {
     let refused = set(&[&format!("{table}.there-is-no-such-key=1")]).refusal();
     let kind = (table == "broker.main").then_some("kind");
+    let tables: &[&str] = match table {
+        "realm.realm1" => &["role", "user"],
+        _ => &["exchange", "limits", "service_login", "stomp", "user", "wamp"],
+    };
     known_keys(&refused)
         .chain(kind)
-        .filter(|key| !["exchange", "limits", "service_login", "stomp", "user"].contains(key))
+        .filter(|key| !tables.contains(key))
         .map(str::to_owned)
         .collect()
 }
@@ -880,7 +913,7 @@ fn keys_named(text: &str, table: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_built_in_file_names_every_key_and_states_its_default_but_for_the_default_login() {
+fn the_built_in_file_names_every_key_and_states_its_default_but_for_logins_and_the_realm() {
     for table in TABLES {
         let mut keys = keys_of(table);
         keys.sort();
@@ -891,7 +924,26 @@ fn the_built_in_file_names_every_key_and_states_its_default_but_for_the_default_
     let route = expected.route.get_mut("stomp").unwrap();
     route.default_login = Some("guest".to_owned());
     route.default_passcode = Some(Secret::new("guest"));
+    route.protocols = vec!["stomp".to_owned(), "wamp".to_owned()];
+    expected.realm.insert("realm1".to_owned(), built_in_realm());
     assert_eq!(Config::builtin(), expected);
+}
+
+/// Open to anonymous clients of this host, who may do everything.
+fn built_in_realm() -> Realm {
+    use Action::{Call, Publish, Register, Subscribe};
+    let everything = Rule {
+        uri: String::new(),
+        policy: Match::Prefix,
+        allow: [Call, Publish, Register, Subscribe].into(),
+        deny: [].into(),
+        disclose: Disclose::Allow,
+    };
+    let role = Role { rule: [("everything".to_owned(), everything)].into() };
+    let mut realm = Realm::at("main", "guest", "guest");
+    realm.anonymous = Some("anonymous".to_owned());
+    realm.role.insert("anonymous".to_owned(), role);
+    realm
 }
 
 #[test]
@@ -919,6 +971,8 @@ fn what_the_built_in_file_leaves_commented_out_is_valid_too() {
     let service = config.route["stomp"].service_login.as_ref().unwrap();
     assert_eq!((service.login.as_str(), service.verify), ("guest", Verify::Broker));
     assert_eq!(embedded(&config).exchange["orders"].kind, ExchangeKind::Topic);
+    let ann = &config.realm["realm1"].user["ann"];
+    assert_eq!((ann.iterations, ann.keylen), (1_000, 32), "the defaults");
 }
 
 #[test]
@@ -928,6 +982,9 @@ fn the_document_describes_every_key() {
             .replace("listener.web", "listener.NAME")
             .replace("route.stomp", "route.NAME")
             .replace("broker.main", "broker.NAME")
+            .replace("realm1", "NAME")
+            .replace("user.ann", "user.AUTHID")
+            .replace("anonymous.rule.everything", "ROLE.rule.NAME")
             .replace("orders", "NAME")
             .replace("guest", "LOGIN");
         let kind = if *table == "broker.main" { " of the embedded broker" } else { "" };

@@ -276,6 +276,7 @@ fn a_whole_rabbitmq_can_come_from_the_environment() {
         ("GATEWAY_BROKER__OTHER__KIND", "rabbitmq"),
         ("GATEWAY_BROKER__OTHER__URL", "amqp://mq"),
         ("GATEWAY_ROUTE__STOMP__BROKER", "other"),
+        ("GATEWAY_REALM__REALM1__BROKER", "other"),
         ("GATEWAY_ROUTE__STOMP__VHOST", "only RabbitMQ knows"),
     ];
     let config = Given { env: &env, ..NOTHING }.loaded();

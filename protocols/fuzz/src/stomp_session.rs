@@ -125,6 +125,7 @@ impl World {
             session_id: "s".into(),
             secret: protocols::auth::Secret::new("secret"),
             random: [7; 32],
+            is_local: true,
             can_confirm: true,
             policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,

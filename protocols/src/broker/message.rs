@@ -28,6 +28,14 @@ pub struct Publication {
     pub message: Message,
 }
 
+/// Whether an application header is one that gateways tell each other by, and no client may set.
+///
+/// Its name begins with `wamp-`. What it says counts in messages of a gateway's login, which clients may
+/// work under too.
+pub fn is_of_gateways(header: &str) -> bool {
+    header.starts_with("wamp-")
+}
+
 /// AMQP 0-9-1 basic properties.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Properties {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::text::Text;
 
-pub use message::{Message, Properties, Publication};
+pub use message::{Message, Properties, Publication, is_of_gateways};
 pub use value::{Double, Value};
 
 /// Pairs a command with its answer. Chosen by the session, unique among its unanswered commands.

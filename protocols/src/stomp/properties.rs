@@ -7,6 +7,7 @@
 //! | `priority`, `timestamp` | of the same name; numbers |
 //! | `amqp-message-id` | message-id |
 //! | `persistent:true` | delivery mode 2 |
+//! | `wamp-…` | not taken from a client: gateways tell each other by them |
 //! | any other | an application header: text on SEND, on MESSAGE of any type (`typed.rs`) |
 //!
 //! *Spec.* STOMP 1.2 §SEND: other headers travel with the message; §MESSAGE. A header that the
@@ -14,7 +15,7 @@
 
 use std::io::Write;
 
-use crate::broker::{Properties, Value};
+use crate::broker::{Properties, Value, is_of_gateways};
 use crate::stomp::client_frame::{ClientFrame, flag};
 use crate::stomp::encode::Encoder;
 use crate::stomp::{destination, typed};
@@ -55,6 +56,7 @@ pub(super) fn read(frame: &ClientFrame<'_>) -> Result<Properties, Violation> {
                 properties.timestamp.get_or_insert(number);
                 continue;
             }
+            _ if is_of_gateways(name) => continue,
             _ => {
                 if properties.headers.iter().all(|(known, _)| *known != *name) {
                     let value = Value::Text(frame.share(value));

@@ -26,7 +26,7 @@ use super::message::{
 };
 use super::payload::Dictionary;
 use super::pubsub::{self, Most, PubSub, Trust};
-use super::realm::{Account, Principal, Proof, Realm, Settings};
+use super::realm::{Account, Anonymous, Principal, Proof, Realm, Settings};
 use super::reason;
 use super::serializer::Serializer;
 use crate::auth::{AuthReply, AuthRequest, Credentials, Denial, DenialKind, Secret};
@@ -47,6 +47,8 @@ pub(super) struct Acceptor {
     /// What a client will be called that is nobody.
     nobody: Text,
     time_of_day: Duration,
+    /// Whether the client is on the gateway's own host.
+    is_local: bool,
 }
 
 /// What follows on a message of the client's.
@@ -108,6 +110,7 @@ impl Acceptor {
             nonce: array::from_fn(|at| setup.random[8 + at]),
             nobody: Text::from(format!("anonymous-{:016x}", word(24))),
             time_of_day: setup.time_of_day,
+            is_local: setup.is_local,
         }
     }
 
@@ -132,8 +135,8 @@ impl Acceptor {
             wanted_role: details.authrole.as_ref().map(Text::detached),
         };
         for method in methods.iter().copied() {
-            match (method, &realm.anonymous, authid) {
-                (Method::Anonymous, Some(role), _) => {
+            match (method, realm.nobody(self.is_local), authid) {
+                (Method::Anonymous, Some(Anonymous { role, .. }), _) => {
                     let nobody = self.nobody.clone();
                     let candidate = candidate(nobody, role.clone(), method, "static");
                     return Ok(candidate.log_in(None));
@@ -150,7 +153,7 @@ impl Acceptor {
                 (Method::Anonymous, None, _) | (Method::Ticket | Method::Wampcra, _, None) => {}
             }
         }
-        Err(no_way_in(realm, offered, &methods, authid.is_some()))
+        Err(no_way_in((realm, self.is_local), offered, &methods, authid.is_some()))
     }
 
     fn challenge(&self, candidate: Candidate, proof: Proof) -> Step {
@@ -199,12 +202,16 @@ impl Acceptor {
         };
         let rights = rights.unwrap_or_else(|| Access::default().of(&principal));
         // Whoever works under the same login is a gateway.
-        let trust = Trust { own: grant.user, others: Vec::new() };
+        let trust = Trust { own: grant.user, others: realm.trusted.clone() };
         let settings = self.settings();
         let realm = pubsub::Realm {
+            name: realm.name.clone(),
             uris: settings.uris,
+            trust,
             limits: settings.limits,
-            ..pubsub::Realm::new(realm.name.clone(), trust)
+            body_size: realm.body_size,
+            broad_prefixes: realm.broad_prefixes,
+            restricted: realm.restricted,
         };
         let most = Most::from(&self.policy.limits);
         let pubsub = PubSub::new(Arc::new(realm), Arc::new(principal), self.serializer, most);
@@ -237,7 +244,8 @@ impl Challenged {
 impl Candidate {
     /// Asks the broker.
     fn log_in(self, credentials: Option<Credentials>) -> Step {
-        Step::LogIn(AuthRequest { credentials, vhost: self.realm.vhost.clone() }, self)
+        let realm = Some(self.realm.name.clone());
+        Step::LogIn(AuthRequest { credentials, vhost: None, realm }, self)
     }
 }
 
@@ -286,9 +294,20 @@ fn no_such_role(principal: &Principal, wanted: &str) -> Refusal {
 }
 
 /// None of the methods that were offered leads into the realm.
-fn no_way_in(realm: &Realm, offered: &[Text], methods: &[Method], has_authid: bool) -> Refusal {
+fn no_way_in(
+    (realm, is_local): (&Realm, bool),
+    offered: &[Text],
+    methods: &[Method],
+    has_authid: bool,
+) -> Refusal {
     let name = shown(&realm.name);
-    let taken: Vec<_> = Method::ALL.into_iter().filter(|it| realm.takes(*it)).collect();
+    let taken: Vec<_> = Method::ALL.into_iter().filter(|it| realm.takes(*it, is_local)).collect();
+    if methods == [Method::Anonymous] && realm.anonymous.is_some() {
+        let sentence = format!(
+            "anonymous clients get into the realm {name:?} from the gateway's own host only"
+        );
+        return Refusal::new(reason::AUTHENTICATION_DENIED, sentence);
+    }
     if taken.is_empty() {
         let sentence = format!("the realm {name:?} takes no clients yet: no users are set up");
         return Refusal::new(reason::NO_MATCHING_AUTH_METHOD, sentence);

@@ -1,6 +1,5 @@
-//! WAMP v2, router side: so far the codec, sessions that subscribe and publish, what is registered
-//! in a realm, and the calls of a session, which no session makes yet. The sub-protocol is not among
-//! those that are [registered](crate::Registry::standard) yet.
+//! WAMP v2, router side: sessions that subscribe and publish, what is registered in a realm, and the
+//! calls of a session, which no session makes yet.
 //!
 //! | clause (WAMP) | where |
 //! |---|---|

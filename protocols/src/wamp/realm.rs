@@ -22,6 +22,7 @@ use super::access::Access;
 use super::auth::Method;
 use super::auth::cra::{self, Cra};
 use super::id::Id;
+use super::pubsub::Restricted;
 use super::serializer::Limits;
 use super::uri::UriRules;
 use crate::auth::Secret;
@@ -60,10 +61,8 @@ impl Default for Settings {
 pub struct Realm {
     /// As clients ask for it.
     pub name: Text,
-    /// The virtual host behind it; `None` for the route's default.
-    pub vhost: Option<Text>,
-    /// The role of clients that are nobody; `None` if they do not get in.
-    pub anonymous: Option<Text>,
+    /// What clients that are nobody are; `None` if they do not get in.
+    pub anonymous: Option<Anonymous>,
     /// Those that the realm knows.
     pub users: Users,
     /// If set, a ticket is the broker's password for the authid, unless the realm has a ticket of its
@@ -71,6 +70,23 @@ pub struct Realm {
     pub tickets_of_broker: Option<Text>,
     /// What each role may do. A role that is not here may do nothing.
     pub roles: BTreeMap<Text, Access>,
+    /// Logins of other gateways in front of the same broker, where they differ from this one's.
+    pub trusted: Vec<Text>,
+    /// Whether a prefix may be subscribed to that ends before the second component.
+    pub broad_prefixes: bool,
+    /// What becomes of events that are not for everybody.
+    pub restricted: Restricted,
+    /// Bytes of a payload, as the body of a broker's message.
+    pub body_size: usize,
+}
+
+/// What clients are that do not say who they are, or need not prove it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anonymous {
+    /// Their role.
+    pub role: Text,
+    /// Whether they may come from anywhere, and not from the gateway's own host only.
+    pub from_anywhere: bool,
 }
 
 /// What a realm knows of a user.
@@ -142,11 +158,31 @@ pub(super) enum Proof {
 }
 
 impl Realm {
-    /// Whether some client can come by this method.
-    pub fn takes(&self, method: Method) -> bool {
+    /// One that nobody gets into yet.
+    pub fn new(name: impl Into<Text>) -> Self {
+        Self {
+            name: name.into(),
+            anonymous: None,
+            users: Users::default(),
+            tickets_of_broker: None,
+            roles: BTreeMap::new(),
+            trusted: Vec::new(),
+            broad_prefixes: false,
+            restricted: Restricted::Refused,
+            body_size: 16 << 20,
+        }
+    }
+
+    /// What a client is that is nobody, if it gets in; `is_local`: it is on the gateway's own host.
+    pub(super) fn nobody(&self, is_local: bool) -> Option<&Anonymous> {
+        self.anonymous.as_ref().filter(|anonymous| is_local || anonymous.from_anywhere)
+    }
+
+    /// Whether some client from there can come by this method.
+    pub fn takes(&self, method: Method, is_local: bool) -> bool {
         let users = &self.users.users;
         match method {
-            Method::Anonymous => self.anonymous.is_some(),
+            Method::Anonymous => self.nobody(is_local).is_some(),
             Method::Ticket => {
                 self.tickets_of_broker.is_some() || users.iter().any(|user| user.ticket.is_some())
             }
@@ -219,14 +255,7 @@ mod tests {
             (text("ann"), User { role: role.clone(), ticket, cra: None }),
             (text("bob"), User { role, ticket: None, cra: Some(cra) }),
         ];
-        Realm {
-            name: text("r"),
-            vhost: None,
-            anonymous: None,
-            users: Users::new(users, Secret::new("key of the realm")),
-            tickets_of_broker: None,
-            roles: BTreeMap::new(),
-        }
+        Realm { users: Users::new(users, Secret::new("key of the realm")), ..Realm::new("r") }
     }
 
     #[test]
@@ -257,7 +286,7 @@ mod tests {
     fn a_realm_without_users_has_nobody_to_stand_in() {
         let realm = Realm { users: Users::default(), ..realm() };
         assert_eq!(realm.account("ann", Method::Ticket, &[Method::Ticket]), None);
-        assert!(!realm.takes(Method::Ticket) && !realm.takes(Method::Wampcra));
+        assert!(!realm.takes(Method::Ticket, true) && !realm.takes(Method::Wampcra, true));
     }
 
     #[test]

@@ -248,7 +248,8 @@ fn server_settles_what_it_was_not_asked_to_acknowledge_once_the_client_has_recei
 
 #[test]
 fn server_wants_acknowledgements_where_nothing_tells_what_was_received() {
-    let mut client = Client { pair: Pair::open_on(&Stomp, None, Policy::default(), false) };
+    let pair = Pair::open_as(&Stomp, None, Policy::default(), |setup| setup.can_confirm = false);
+    let mut client = Client { pair };
     client.send("CONNECT", RESUME);
     client.login();
     client.grant();

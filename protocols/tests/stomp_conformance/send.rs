@@ -117,6 +117,12 @@ fn server_headers_of_the_protocol_do_not_travel() {
 }
 
 #[test]
+fn choice_headers_of_gateways_are_not_taken_from_a_client() {
+    let got = properties(&[("user-id", "guest"), ("wamp-pub", "7"), ("wamp", "1")]);
+    assert_eq!(got.headers, [("wamp".into(), text("1"))]);
+}
+
+#[test]
 fn v12_of_repeated_headers_the_first_counts_and_the_others_are_dropped() {
     let got = properties(&[
         ("x", "1"),

@@ -40,33 +40,37 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// A session that was just opened, on a transport that can tell what the peer has received.
+    /// A session that was just opened, on a transport that can tell what the peer has received, by a peer
+    /// of the gateway's own host.
     pub(crate) fn open(
         protocol: &dyn Subprotocol,
         name: Option<&'static str>,
         policy: Policy,
     ) -> Self {
-        Self::open_on(protocol, name, policy, true)
+        Self::open_as(protocol, name, policy, |_| {})
     }
 
-    /// As [`open`](Self::open), on a transport that can tell that, or not.
-    pub(crate) fn open_on(
+    /// As [`open`](Self::open), of another set-up.
+    pub(crate) fn open_as(
         protocol: &dyn Subprotocol,
         name: Option<&'static str>,
         policy: Policy,
-        can_confirm: bool,
+        adapt: impl FnOnce(&mut SessionSetup),
     ) -> Self {
         let now = start();
-        let session = protocol.open(SessionSetup {
+        let mut setup = SessionSetup {
             name,
             session_id: Text::from_static(SESSION_ID),
             secret: protocols::auth::Secret::new("secret"),
             random: std::array::from_fn(|at| at as u8),
-            can_confirm,
+            is_local: true,
+            can_confirm: true,
             policy: Arc::new(policy),
             now,
             time_of_day: TIME_OF_DAY,
-        });
+        };
+        adapt(&mut setup);
+        let session = protocol.open(setup);
         Self {
             session,
             now,

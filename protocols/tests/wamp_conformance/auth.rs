@@ -1,10 +1,15 @@
 //! CHALLENGE and AUTHENTICATE: which method is used, who gets in by it as whom, and why others do not.
 
+use std::sync::Arc;
+
 use protocols::auth::{Credentials, DenialKind, Secret};
+use protocols::wamp::Wamp;
 use protocols::wamp::auth::cra::{Cra, Salting};
 use protocols::wamp::message::{Challenge, HelloDetails, WelcomeDetails};
+use protocols::wamp::realm::{Anonymous, Realm};
+use protocols::wamp::serializer::Serializer;
 
-use crate::client::{Client, client, denial, each, offer, salting};
+use crate::client::{Client, Pair, client, denial, each, offer, policy, salting};
 
 /// Who WELCOME says that the client is: authid, authrole, authmethod, authprovider.
 fn identity(details: &WelcomeDetails) -> [&str; 4] {
@@ -140,7 +145,7 @@ fn server_a_ticket_may_be_the_brokers_password() {
         let login = client.pair.auth.clone().unwrap();
         let passcode = Secret::new("eve's password");
         assert_eq!(login.credentials, Some(Credentials { login: "eve".into(), passcode }));
-        assert_eq!(login.vhost, Some("/".into()));
+        assert_eq!(login.realm, Some("broker".into()));
         let welcome = client.welcomed();
         assert_eq!(identity(&welcome.details), ["eve", "member", "ticket", "broker"]);
     });
@@ -292,4 +297,24 @@ fn advanced_a_challenge_is_answered_by_authenticate_alone_and_once() {
     let mut client = crate::client::client().joined();
     client.authenticate("x");
     client.protocol_violation();
+}
+
+#[test]
+fn choice_a_realm_takes_anonymous_clients_from_the_gateways_own_host_unless_it_says_otherwise() {
+    for (from_anywhere, is_local) in [(false, true), (true, false), (true, true), (false, false)] {
+        let mut policy = policy();
+        let anonymous = Some(Anonymous { role: "guest".into(), from_anywhere });
+        let realm = Arc::new(Realm { anonymous, ..Realm::new("open") });
+        policy.wamp.realms.insert("open".into(), realm);
+        let name = Some(Serializer::Json.subprotocol());
+        let pair = Pair::open_as(&Wamp, name, policy, |setup| setup.is_local = is_local);
+        let mut client = Client { pair, serializer: Serializer::Json };
+        client.hello("open", HelloDetails::default());
+        if from_anywhere || is_local {
+            client.welcomed();
+        } else {
+            let (sentence, _) = client.aborted("wamp.error.authentication_denied");
+            assert!(sentence.contains("from the gateway's own host only"), "{sentence}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! A client as the tests speak: a [`Pair`] and a serializer, the realms that the tests join, and what
 //! tests ask of them over and over.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use protocols::wamp::message::{
     MatchPolicy, Message, Role, Roles, Welcome,
 };
 use protocols::wamp::payload::{Dictionary, Payload};
-use protocols::wamp::realm::{Realm, User, Users};
+use protocols::wamp::realm::{Anonymous, Realm, User, Users};
 use protocols::wamp::serializer::{Limits as MessageLimits, Serializer};
 use protocols::wamp::uri::Pattern;
 use protocols::wamp::{Settings, Wamp};
@@ -50,14 +49,6 @@ pub(crate) fn client() -> Client {
 /// | `broker` | those of the broker by ticket, `bob` by challenge, `ann` by a ticket of the realm's |
 /// | `empty` | nobody |
 pub(crate) fn policy() -> Policy {
-    let nobody = Realm {
-        name: "empty".into(),
-        vhost: None,
-        anonymous: None,
-        users: Users::default(),
-        tickets_of_broker: None,
-        roles: BTreeMap::new(),
-    };
     let ticket = |it: &str| Some(Secret::new(it));
     let user = |ticket, cra| User { role: "user".into(), ticket, cra };
     let plain = |secret| Some(Cra { secret: Secret::new(secret), salting: None });
@@ -69,25 +60,20 @@ pub(crate) fn policy() -> Policy {
     let key = Secret::new("key of the realms");
     let realms = [
         Realm {
-            name: "open".into(),
-            vhost: Some("/open".into()),
-            anonymous: Some("guest".into()),
+            anonymous: Some(Anonymous { role: "guest".into(), from_anywhere: false }),
             roles: [("guest".into(), rules())].into_iter().collect(),
-            ..nobody.clone()
+            ..Realm::new("open")
         },
         Realm {
-            name: "closed".into(),
             users: Users::new([ann.clone(), bob.clone(), cid, dan], key.clone()),
-            ..nobody.clone()
+            ..Realm::new("closed")
         },
         Realm {
-            name: "broker".into(),
-            vhost: Some("/".into()),
             users: Users::new([ann, bob], key),
             tickets_of_broker: Some("member".into()),
-            ..nobody.clone()
+            ..Realm::new("broker")
         },
-        nobody,
+        Realm::new("empty"),
     ];
     let realms = realms.into_iter().map(|realm| (realm.name.clone(), Arc::new(realm)));
     let wamp = Settings { realms: realms.collect(), ..Settings::default() };

@@ -28,6 +28,16 @@ const LONGEST_NAME: usize = 255;
 /// Bytes of `queue_prefix`: what follows it must find room in a name.
 const LONGEST_PREFIX: usize = 128;
 
+/// A login that the gateway brings itself, and the keys that say it.
+pub(super) struct Login<'l> {
+    /// Those of the login and of the passcode.
+    pub(super) keys: (KeyPath, KeyPath),
+    pub(super) login: &'l String,
+    pub(super) passcode: &'l Secret,
+    /// Where it is to work.
+    pub(super) vhost: &'l String,
+}
+
 impl<'a> Check<'a> {
     pub(super) fn broker(&mut self, name: &str, broker: &Broker) {
         match broker {
@@ -74,42 +84,34 @@ impl<'a> Check<'a> {
         self.refer(at.join("vhost"), &format!("virtual host of {name:?}"), &route.vhost, vhosts);
         if let (Some(login), Some(passcode)) = (&route.default_login, &route.default_passcode) {
             let keys = (at.join("default_login"), at.join("default_passcode"));
-            self.known_login(keys, (login, passcode), route, broker);
+            let login = Login { keys, login, passcode, vhost: &route.vhost };
+            self.known_login(login, name, broker);
         }
         if let Some(ServiceLogin { login, passcode, .. }) = &route.service_login
             && !login.is_empty()
             && !passcode.expose().is_empty()
         {
             let at = at.join("service_login");
-            self.known_login(
-                (at.join("login"), at.join("passcode")),
-                (login, passcode),
-                route,
-                broker,
-            );
+            let keys = (at.join("login"), at.join("passcode"));
+            let login = Login { keys, login, passcode, vhost: &route.vhost };
+            self.known_login(login, name, broker);
         }
     }
 
     /// A login that the gateway brings itself, of which the embedded broker must know.
-    fn known_login(
-        &mut self,
-        (login_key, passcode_key): (KeyPath, KeyPath),
-        (login, passcode): (&String, &Secret),
-        route: &Route,
-        broker: &Embedded,
-    ) {
-        let name = &route.broker;
+    pub(super) fn known_login(&mut self, login: Login<'_>, name: &str, broker: &Embedded) {
+        let Login { keys: (login_key, passcode_key), login, passcode, vhost } = login;
         let users = broker.user.keys();
         self.refer(login_key.clone(), &format!("user of {name:?}"), login, users);
         let Some(user) = broker.user.get(login) else {
             return;
         };
-        let (user_name, broker) = (login.clone(), name.clone());
+        let (user_name, broker) = (login.clone(), name.to_owned());
         if user.passcode != *passcode {
             let problem = Problem::OtherPasscode { user: user_name, broker };
             self.add(passcode_key, problem);
-        } else if user.vhosts.as_ref().is_some_and(|vhosts| !vhosts.contains(&route.vhost)) {
-            let vhost = route.vhost.clone();
+        } else if user.vhosts.as_ref().is_some_and(|vhosts| !vhosts.contains(vhost)) {
+            let vhost = vhost.clone();
             let problem = Problem::NoAccess { user: user_name, broker, vhost };
             self.add(login_key, problem);
         }

@@ -189,5 +189,5 @@ fn auth_request(frame: ClientFrame<'_>) -> AuthRequest {
         login: Text::from(login),
         passcode: Secret::new(frame.get("passcode").unwrap_or_default()),
     });
-    AuthRequest { credentials, vhost: frame.get("host").map(Text::from) }
+    AuthRequest { credentials, vhost: frame.get("host").map(Text::from), realm: None }
 }
