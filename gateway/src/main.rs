@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gateway::cli::{Cli, Request};
-use gateway::config::{Broker, Config, Endpoint, ListenerTransport, ServiceLogin, Verify};
+use gateway::config::{
+    AnonymousFrom, Broker, Config, Endpoint, ListenerTransport, Realm, ServiceLogin, Verify,
+};
 use gateway::{Gateway, Running, StartError, telemetry};
 use protocols::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -98,6 +100,11 @@ fn welcome(config: &Config, running: &Running) -> String {
         };
         let line = format!("  {url}  {protocols}, broker {broker}\n");
         lines.push_str(&line);
+        for (name, realm) in config.realm.iter().filter(|(_, it)| it.broker == route.broker) {
+            if route.protocols.iter().any(|id| id == "wamp") {
+                lines.push_str(&format!("      realm {name}{}\n", describe_realm(realm)));
+            }
+        }
         let service = route.service_login.as_ref();
         if let Some(ServiceLogin { login, .. }) = service {
             lines.push_str(&format!("      at the broker every session is {login}\n"));
@@ -113,6 +120,14 @@ fn welcome(config: &Config, running: &Running) -> String {
     }
     lines.push_str("To try it: the snippets in README.md. To see every setting: --print-config.");
     lines
+}
+
+fn describe_realm(realm: &Realm) -> &'static str {
+    match (&realm.anonymous, realm.anonymous_from) {
+        (None, _) => "",
+        (Some(_), AnonymousFrom::Loopback) => ", open to anonymous clients from this machine",
+        (Some(_), AnonymousFrom::Anywhere) => ", open to anonymous clients",
+    }
 }
 
 fn describe(broker: &Broker) -> String {
