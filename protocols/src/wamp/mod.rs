@@ -18,13 +18,13 @@
 //! | §Sessions, §Protocol Errors (what may come when) | `session/mod.rs`, `session/leave.rs` |
 //! | §Session Establishment, §Authentication Methods | `handshake.rs`, [`auth`] |
 //! | §Realms, §Authorization | [`realm`], [`access`] |
-//! | §Predefined URIs | [`reason`]; the table of violations is beside [`Violation`](crate::violation) |
+//! | §Predefined URIs | [`reason`], [`refusal`]; the table of violations is beside [`Violation`](crate::violation) |
 //! | §Publish and Subscribe, but for retained events and shards | [`pubsub`] |
 //! | §Calling and Invocations, §Caller Leaving, §Callee Leaving | [`rpc`] |
 //! | §Call Canceling | [`rpc::Calls::on_cancel`], [`rpc::Invocations::on_ask`] |
 //! | §Call Timeouts | [`rpc::Calls::handle_timeout`]; the callee's own: [`rpc::Invoke::timeout`] |
 //! | §Progressive Call Results, §Progressive Call Invocations | [`rpc::calls`], [`rpc::invocations`] |
-//! | §Caller Identification | [`rpc::Disclosure`], [`rpc::Invoke::caller`] |
+//! | §Caller Identification | [`access::Disclosure`], [`rpc::Invoke::caller`] |
 //! | §Call Rerouting | [`rpc::Calls::on_answer`] |
 //! | §Meta API (else), §Event History, §Testament | not yet |
 //!
@@ -45,6 +45,7 @@ pub mod pubsub;
 pub mod rawsocket;
 pub mod realm;
 pub mod reason;
+pub mod refusal;
 pub mod registry;
 pub mod rpc;
 pub mod serializer;

@@ -21,6 +21,29 @@ pub const AUTHENTICATION_DENIED: &str = "wamp.error.authentication_denied";
 pub const AUTHENTICATION_FAILED: &str = "wamp.error.authentication_failed";
 /// The client is who it says, and may not do this.
 pub const NOT_AUTHORIZED: &str = "wamp.error.not_authorized";
+/// The URI is none, or is the protocol's own.
+pub const INVALID_URI: &str = "wamp.error.invalid_uri";
+/// An argument or option is beyond what can be done.
+pub const INVALID_ARGUMENT: &str = "wamp.error.invalid_argument";
+/// The arguments cannot be carried over to the serializer of who is to get them. Not of the
+/// specification; other implementations have it.
+pub const INVALID_PAYLOAD: &str = "wamp.error.invalid_payload";
+/// The router does not allow this option.
+pub const OPTION_NOT_ALLOWED: &str = "wamp.error.option_not_allowed";
+/// The client may not disclose itself.
+pub const DISCLOSE_ME_DISALLOWED: &str = "wamp.error.option_disallowed.disclose_me";
+/// There is no such subscription.
+pub const NO_SUCH_SUBSCRIPTION: &str = "wamp.error.no_such_subscription";
+/// There is no such registration, or the client has none such.
+pub const NO_SUCH_REGISTRATION: &str = "wamp.error.no_such_registration";
+/// Nothing is registered that the call could be for.
+pub const NO_SUCH_PROCEDURE: &str = "wamp.error.no_such_procedure";
+/// Somebody has registered it already.
+pub const PROCEDURE_ALREADY_EXISTS: &str = "wamp.error.procedure_already_exists";
+/// There are callees, but none can take the call.
+pub const NO_AVAILABLE_CALLEE: &str = "wamp.error.no_available_callee";
+/// The call is over without a result: its caller has canceled it, or its callee has left.
+pub const CANCELED: &str = "wamp.error.canceled";
 /// It took too long.
 pub const TIMEOUT: &str = "wamp.error.timeout";
 /// What is behind the router, or the way to it, is lost.

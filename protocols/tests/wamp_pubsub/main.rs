@@ -22,8 +22,9 @@ use protocols::wamp::message::{
     Choice, MatchPolicy, Message, Publish, PublishOptions, Subscribe, SubscribeOptions, Unsubscribe,
 };
 use protocols::wamp::payload::Payload;
-use protocols::wamp::pubsub::{Access, Most, PubSub, Realm, Reason, Refusal, Restricted, Trust};
+use protocols::wamp::pubsub::{Access, Most, PubSub, Realm, Restricted, Trust};
 use protocols::wamp::realm::Principal;
+use protocols::wamp::refusal::{Reason, Refusal};
 use protocols::wamp::serializer::{Limits, Serializer};
 use protocols::wamp::uri::Pattern;
 

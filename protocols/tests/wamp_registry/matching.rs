@@ -5,6 +5,7 @@ use protocols::wamp::message::MatchPolicy::{self, Exact, Prefix, Wildcard};
 use protocols::wamp::registry::{MOST_SHAPES, RegisterError, Registry};
 
 use super::{pattern, register, registry};
+use protocols::wamp::refusal::Reason;
 
 fn with(patterns: &[(MatchPolicy, &str)]) -> Registry {
     let mut registry = registry();
@@ -139,7 +140,7 @@ fn the_work_for_a_call_is_bounded_by_the_shapes_of_wildcards() {
     let before = registry.clone();
     let one_more = pattern(Wildcard, &uri(MOST_SHAPES));
     let error = register(&mut registry, &one_more, Single, 10, 1).unwrap_err();
-    assert_eq!(error.uri(), "wamp.error.option_not_allowed");
+    assert_eq!(error.reason(), Reason::OptionNotAllowed);
     assert!(matches!(error, RegisterError::TooManyShapes { components: 7, limit: 64, .. }));
     assert_eq!(registry, before);
 

@@ -2,6 +2,7 @@
 
 use protocols::wamp::message::InvokePolicy::{self, First, RoundRobin, Single};
 use protocols::wamp::message::MatchPolicy::{Exact, Prefix};
+use protocols::wamp::refusal::Reason;
 use protocols::wamp::registry::{
     Callee, Conflict, Delta, NodeId, RegisterError, Registered, Registry, Removal, Timestamp,
     registration_id,
@@ -11,7 +12,7 @@ use super::{REALM, at, callee, names, pattern, register, registry};
 
 fn conflict(outcome: Result<Registered, RegisterError>) -> Conflict {
     let error = outcome.unwrap_err();
-    assert_eq!(error.uri(), "wamp.error.procedure_already_exists");
+    assert_eq!(error.reason(), Reason::ProcedureAlreadyExists);
     match error {
         RegisterError::AlreadyExists { conflict, .. } => conflict,
         error => panic!("{error}"),

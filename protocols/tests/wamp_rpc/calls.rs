@@ -53,7 +53,7 @@ fn refusal(caller: &mut Caller, procedure: &str, options: CallOptions) -> (Strin
     caller.try_call(RequestPlace::Next, call).unwrap();
     assert!(caller.asks().is_empty());
     let Some(Reply::Refused(refusal)) = caller.output.replies.pop() else { panic!() };
-    (refusal.error.to_owned(), refusal.sentence)
+    (refusal.reason.uri().to_owned(), refusal.sentence)
 }
 
 /// §Predefined URIs.
@@ -68,7 +68,7 @@ fn what_cannot_be_called_is_refused_with_a_reason() {
     ] {
         assert_eq!(refusal(&mut caller, procedure, none.clone()).0, error);
     }
-    caller.may_call = false;
+    caller.disclosure = None;
     let refused = refusal(&mut caller, "a.c", none);
     let sentence = r#""a.c" may not be called by this session"#;
     assert_eq!(refused, ("wamp.error.not_authorized".to_owned(), sentence.to_owned()));
@@ -103,24 +103,24 @@ fn so_many_calls_may_wait_for_their_answers() {
 /// §Caller Identification.
 #[test]
 fn callees_learn_who_calls_as_far_as_that_is_allowed() {
-    use Disclosure::{Always, Forbidden, OnRequest};
+    use Disclosure::{Allow, Always, Deny};
     for (disclosure, caller_wants, callee_wants, is_told) in [
-        (OnRequest, false, false, false),
-        (OnRequest, true, false, true),
-        (OnRequest, false, true, true),
-        (Forbidden, false, true, false),
+        (Allow, false, false, false),
+        (Allow, true, false, true),
+        (Allow, false, true, true),
+        (Deny, false, true, false),
         (Always, false, false, true),
     ] {
         let mut caller = Caller::new();
         caller.register(Callee { wants_caller: callee_wants, ..callee(21, ALL) });
-        caller.disclosure = disclosure;
+        caller.disclosure = Some(disclosure);
         let disclose_me = Some(caller_wants);
         caller.call_with(1, CallOptions { disclose_me, ..CallOptions::default() });
         let told = caller.invoke().2.caller.map(|identity| identity.authid.to_string());
         assert_eq!(told, is_told.then(|| "joe".to_owned()), "{disclosure:?}");
     }
     let mut caller = Caller::served_by(&[21]);
-    caller.disclosure = Forbidden;
+    caller.disclosure = Some(Deny);
     let options = CallOptions { disclose_me: Some(true), ..CallOptions::default() };
     let (error, _) = refusal(&mut caller, "a.b", options);
     assert_eq!(error, "wamp.error.option_disallowed.disclose_me");

@@ -10,24 +10,27 @@ mod reroute;
 mod simulation;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocols::text::Text;
+use protocols::wamp::access::Disclosure;
 use protocols::wamp::id::{Id, RequestPlace};
 use protocols::wamp::message::{
     Call, CallOptions, Cancel, CancelMode, CancelOptions, Choice, Feature, Features, InvokePolicy,
     MatchPolicy, ResultDetails,
 };
 use protocols::wamp::payload::Payload;
+use protocols::wamp::realm::Principal;
 use protocols::wamp::registry::{Callee, NodeId, Registry, SessionAt, Timestamp};
 use protocols::wamp::rpc::calls::Output;
 use protocols::wamp::rpc::{
-    Answer, Ask, CallId, Calls, Disclosure, Identity, Invoke, Reply, Routing, RpcViolation,
-    Settings, ToCallee, ToCaller,
+    Answer, Ask, CallId, Calls, Identity, Invoke, Reply, Routing, RpcViolation, Settings, ToCallee,
+    ToCaller,
 };
 use protocols::wamp::serializer::Serializer;
-use protocols::wamp::uri::Pattern;
+use protocols::wamp::uri::{Pattern, UriRules};
 
 /// Everything that a callee can announce and that matters here.
 const ALL: Features = Features::of(&[
@@ -48,6 +51,16 @@ fn id(value: u64) -> Id {
 /// Sessions are numbered through all nodes: 12 is one on node 1.
 fn at(session: u64) -> SessionAt {
     SessionAt { node: NodeId(session / 10), session: id(session) }
+}
+
+fn principal(session: u64) -> Arc<Principal> {
+    Arc::new(Principal {
+        session: id(session),
+        authid: "joe".into(),
+        authrole: "user".into(),
+        authmethod: "anonymous",
+        authprovider: "static",
+    })
 }
 
 /// Time begins now, and passes when a test says so.
@@ -91,8 +104,8 @@ struct Caller {
     calls: Calls,
     registry: Registry,
     output: Output,
-    may_call: bool,
-    disclosure: Disclosure,
+    /// As far as the caller may call.
+    disclosure: Option<Disclosure>,
     load: u32,
     random: u64,
     /// Parts of results that were answered, by call.
@@ -105,15 +118,12 @@ impl Caller {
     }
 
     fn with(settings: Settings) -> Self {
-        let identity =
-            Identity { session: id(ME), authid: Text::from("joe"), authrole: Text::from("user") };
         Self {
             now: now(),
-            calls: Calls::new(at(ME), identity, ALL, settings),
+            calls: Calls::new(at(ME), principal(ME), ALL, settings),
             registry: Registry::new(Text::from_static("realm1")),
             output: Output::default(),
-            may_call: true,
-            disclosure: Disclosure::OnRequest,
+            disclosure: Some(Disclosure::Allow),
             load: 0,
             random: 0,
             results: BTreeMap::new(),
@@ -136,11 +146,11 @@ impl Caller {
     }
 
     fn with_routing(&mut self, run: impl FnOnce(&mut Calls, Instant, &Routing<'_>, &mut Output)) {
-        let (may_call, disclosure, load) = (self.may_call, self.disclosure, self.load);
+        let (disclosure, load) = (self.disclosure, self.load);
         let routing = Routing {
             registry: &self.registry,
-            may_call: &|_| may_call,
-            disclosure: &|_| disclosure,
+            uris: UriRules::default(),
+            may_call: &|_| disclosure,
             load: &|_, _| load,
             random: self.random,
         };
@@ -234,7 +244,7 @@ impl Caller {
             }
             Reply::Result(result) => (result.request.get(), said(result.payload)),
             Reply::Error(error) => (error.request.get(), format!("callee: {}", error.error)),
-            Reply::Refused(refusal) => (refusal.request.get(), refusal.error.to_owned()),
+            Reply::Refused(refusal) => (refusal.request.get(), refusal.reason.uri().to_owned()),
         };
         std::mem::take(&mut self.output.replies).into_iter().map(told).collect()
     }

@@ -82,8 +82,7 @@ fn a_second_call_with_the_id_of_a_whole_one_breaks_the_protocol() {
 #[test]
 fn parts_of_who_has_not_announced_them_break_the_protocol() {
     let mut caller = Caller::served_by(&[21]);
-    let identity = Identity { session: id(ME), authid: Text::EMPTY, authrole: Text::EMPTY };
-    caller.calls = Calls::new(at(ME), identity, Features::NONE, Settings::default());
+    caller.calls = Calls::new(at(ME), principal(ME), Features::NONE, Settings::default());
     let broken = Err(RpcViolation::NotAnnounced { request: id(1) });
     assert_eq!(caller.try_call(RequestPlace::Next, part("a.b", "x", true)), broken);
     assert_eq!(caller.try_call(RequestPlace::Before, part("a.b", "x", false)), broken);

@@ -12,7 +12,7 @@
 //! | §Publishing, §Acknowledge, §Publisher Identification | `publish.rs` |
 //! | §Subscriber Black- and Whitelisting, §Publisher Exclusion, §Payload Passthru Mode | `headers.rs` |
 //! | §Event | `event.rs`, `foreign.rs` |
-//! | §Error | [`Refusal`] |
+//! | §Error | [`refusal`](super::refusal) |
 //!
 //! # Deviations
 //! - What is for some subscribers only is refused, unless the realm says that nobody else reads where it
@@ -32,7 +32,6 @@ mod foreign;
 mod headers;
 mod publish;
 mod realm;
-mod refusal;
 mod subscribe;
 
 use std::collections::{BTreeMap, HashMap};
@@ -40,13 +39,13 @@ use std::sync::Arc;
 
 pub use event::EventEncoder;
 pub use realm::{Access, Most, Realm, Restricted, Trust};
-pub use refusal::{Reason, Refusal};
 use subscribe::Subscription;
 pub use subscribe::subscription_id;
 
 use super::id::Id;
 use super::message::{Message, Published, RequestType, Unsubscribed};
 use super::realm::Principal;
+use super::refusal::{Reason, Refusal};
 use super::serializer::Serializer;
 use crate::broker::{BrokerError, Event, Outcome, Token};
 

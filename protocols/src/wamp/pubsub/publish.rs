@@ -4,7 +4,6 @@
 //! whatever becomes of it; §Publisher Identification.
 
 use super::realm::{Access, Restricted};
-use super::refusal::{Reason, Refusal};
 use super::{Asked, PubSub, foreign, headers};
 use crate::broker::{Address, Command, Message, Properties, Token, user};
 use crate::session::Actions;
@@ -13,6 +12,7 @@ use crate::violation::shown;
 use crate::wamp::access::{Action, Disclosure};
 use crate::wamp::id::Id;
 use crate::wamp::message::{MatchPolicy, Publish, RequestType};
+use crate::wamp::refusal::{Reason, Refusal};
 use crate::wamp::uri::{Pattern, is_reserved, routing_key};
 
 /// The kind of message that an event is (AMQP `type`).

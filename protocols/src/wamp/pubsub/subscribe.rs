@@ -12,7 +12,6 @@ use smallvec::SmallVec;
 
 use super::foreign::id_of;
 use super::realm::Access;
-use super::refusal::{Reason, Refusal};
 use super::{Asked, EventEncoder, PubSub};
 use crate::broker::{BrokerError, BrokerErrorKind, SubscriptionId, Token, user};
 use crate::delivery::SHARED_BOUNDS;
@@ -25,6 +24,7 @@ use crate::wamp::message::{
     Choice, MatchPolicy, Message, RequestType, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
     UnsubscribedDetails,
 };
+use crate::wamp::refusal::{Reason, Refusal};
 use crate::wamp::uri::Pattern;
 
 /// A subscription of the session.

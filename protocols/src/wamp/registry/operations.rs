@@ -13,6 +13,7 @@ use super::{MOST_SHAPES, Registry, callee_key, session_key};
 use crate::violation::shown;
 use crate::wamp::id::Id;
 use crate::wamp::message::{InvokePolicy, MatchPolicy};
+use crate::wamp::refusal::Reason;
 use crate::wamp::uri::Pattern;
 
 /// What came of REGISTER.
@@ -63,10 +64,10 @@ pub enum RegisterError {
 
 impl RegisterError {
     /// For ERROR.
-    pub const fn uri(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::AlreadyExists { .. } => "wamp.error.procedure_already_exists",
-            Self::IdTaken { .. } | Self::TooManyShapes { .. } => "wamp.error.option_not_allowed",
+            Self::AlreadyExists { .. } => Reason::ProcedureAlreadyExists,
+            Self::IdTaken { .. } | Self::TooManyShapes { .. } => Reason::OptionNotAllowed,
         }
     }
 }
@@ -305,7 +306,7 @@ mod tests {
 
         let error = registry.register(pattern("b"), InvokePolicy::First, callee, None).unwrap_err();
         assert_eq!(error, RegisterError::IdTaken { uri: "b".to_owned(), registration: taken });
-        assert_eq!(error.uri(), "wamp.error.option_not_allowed");
+        assert_eq!(error.reason(), Reason::OptionNotAllowed);
         let row = Row { pattern: pattern("b"), ..registry.rows().next().unwrap() };
         let delta = Delta::CalleeAdded { registration: taken, row };
         assert_eq!(registry.apply(&delta), []);

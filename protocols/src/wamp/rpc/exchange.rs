@@ -16,6 +16,7 @@ use crate::text::Text;
 use crate::wamp::id::Id;
 use crate::wamp::message::{CancelMode, ErrorDetails, Passthru, ResultDetails};
 use crate::wamp::payload::Payload;
+use crate::wamp::realm::Principal;
 use crate::wamp::registry::{NodeId, SessionAt};
 
 /// Names one attempt to have a call answered, among all of all nodes and for all time.
@@ -90,7 +91,7 @@ pub struct Invoke {
     pub caller: Option<Identity>,
 }
 
-/// Who somebody is, for others.
+/// What others are told of a [`Principal`]; not how it was found out who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The session.
@@ -99,6 +100,13 @@ pub struct Identity {
     pub authid: Text,
     /// The role.
     pub authrole: Text,
+}
+
+impl From<&Principal> for Identity {
+    fn from(principal: &Principal) -> Self {
+        let Principal { session, authid, authrole, .. } = principal;
+        Self { session: *session, authid: authid.clone(), authrole: authrole.clone() }
+    }
 }
 
 /// From the session of a callee to that of a caller.

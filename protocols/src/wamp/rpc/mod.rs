@@ -36,19 +36,16 @@ pub mod invocations;
 
 use std::time::Duration;
 
-pub use calls::{Calls, Disclosure, Refusal, Reply, Routing};
+pub use calls::{Calls, Reply, Routing};
 pub use exchange::{Answer, Ask, CallId, Gone, Identity, Invoke, ToCallee, ToCaller};
 pub use invocations::Invocations;
 
 use super::id::Id;
 use super::message::MessageType;
-use super::uri::UriRules;
 
 /// The bounds and times that a session's calls and invocations have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// How a procedure may be named in a call.
-    pub uris: UriRules,
     /// Of a call that names no timeout. Default one minute.
     pub default_timeout: Duration,
     /// The longest that a call can have; what is longer is cut to it. Default ten minutes.
@@ -65,6 +62,8 @@ pub struct Settings {
     /// parts would have to wait fails, and what is new is not held: it goes to one callee only.
     /// Default 16 MiB.
     pub most_held: usize,
+    /// What a session has registered at once, what has not been answered included. Default 1,000.
+    pub most_registrations: usize,
     /// Calls that a session runs for others at once, over all of its registrations. Default 4096.
     pub most_invocations: usize,
     /// How much longer than the caller an invocation waits for what the callee may still say, and
@@ -77,13 +76,13 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            uris: UriRules::default(),
             default_timeout: Duration::from_secs(60),
             most_timeout: Duration::from_secs(600),
             kill_timeout: Duration::from_secs(30),
             most_calls: 4096,
             most_attempts: 8,
             most_held: 16 << 20,
+            most_registrations: 1_000,
             most_invocations: 4096,
             linger: Duration::from_secs(30),
             most_remembered: 4096,
@@ -118,21 +117,6 @@ pub enum RpcViolation {
         /// The ID that it names.
         request: Id,
     },
-}
-
-/// The URIs of errors that are made here.
-pub(super) mod error_uri {
-    pub(in crate::wamp) const CANCELED: &str = "wamp.error.canceled";
-    pub(in crate::wamp) const TIMEOUT: &str = "wamp.error.timeout";
-    pub(in crate::wamp) const UNAVAILABLE: &str = "wamp.error.unavailable";
-    pub(in crate::wamp) const NO_AVAILABLE_CALLEE: &str = "wamp.error.no_available_callee";
-    pub(in crate::wamp) const NO_SUCH_PROCEDURE: &str = "wamp.error.no_such_procedure";
-    pub(in crate::wamp) const NOT_AUTHORIZED: &str = "wamp.error.not_authorized";
-    pub(in crate::wamp) const INVALID_URI: &str = "wamp.error.invalid_uri";
-    pub(in crate::wamp) const NO_DISCLOSURE: &str = "wamp.error.option_disallowed.disclose_me";
-    pub(in crate::wamp) const NO_FEATURE: &str = "wamp.error.feature_not_supported";
-    pub(in crate::wamp) const NETWORK: &str = "wamp.error.network_failure";
-    pub(in crate::wamp) const TOO_LARGE: &str = "wamp.error.payload_size_exceeded";
 }
 
 /// A span of time as a number of milliseconds: at least one.

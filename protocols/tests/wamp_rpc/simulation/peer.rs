@@ -61,11 +61,10 @@ fn tag(payload: &Payload) -> [u64; 3] {
 
 impl Peer {
     pub(super) fn new(at: SessionAt, features: Features, settings: Settings) -> Self {
-        let identity = Identity { session: at.session, authid: Text::EMPTY, authrole: Text::EMPTY };
         Self {
             at,
             features,
-            calls: Calls::new(at, identity, ALL, settings),
+            calls: Calls::new(at, principal(at.session.get()), ALL, settings),
             invocations: Invocations::new(features, settings),
             calls_output: Output::default(),
             invocations_output: invocations::Output::default(),

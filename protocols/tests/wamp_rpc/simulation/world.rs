@@ -13,13 +13,13 @@ use super::random::Random;
 const PROCEDURES: [&str; 4] = ["a.one", "a.two", "b.one", "b.two"];
 
 const SETTINGS: Settings = Settings {
-    uris: protocols::wamp::uri::UriRules { strict: false, max_length: 200 },
     default_timeout: Duration::from_millis(200),
     most_timeout: Duration::from_millis(300),
     kill_timeout: Duration::from_millis(50),
     most_calls: 20,
     most_attempts: 3,
     most_held: 1000,
+    most_registrations: 10,
     most_invocations: 12,
     linger: Duration::from_millis(100),
     most_remembered: 1000,
@@ -205,8 +205,8 @@ impl World {
         let Some(peer) = self.peers.get_mut(&who) else { return };
         let routing = Routing {
             registry: &self.stale,
-            may_call: &|_| true,
-            disclosure: &|_| Disclosure::OnRequest,
+            uris: UriRules::default(),
+            may_call: &|_| Some(Disclosure::Allow),
             load: &|_, _| 0,
             random,
         };

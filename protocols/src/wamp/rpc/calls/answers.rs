@@ -11,8 +11,10 @@
 use std::time::Instant;
 
 use super::pending::Pending;
-use super::{Calls, Cause, Output, Routing, error_uri, give_up, refused};
+use super::{Calls, Cause, Output, Routing, give_up, refused};
 use crate::wamp::message::{CallResult, Error, Feature, RequestType};
+use crate::wamp::reason;
+use crate::wamp::refusal::Reason;
 use crate::wamp::rpc::calls::Reply;
 use crate::wamp::rpc::exchange::{Answer, CallId, Gone, ToCallee, ToCaller};
 
@@ -47,7 +49,7 @@ impl Calls {
                 output.replies.push(Reply::Error(error));
             }
             Answer::Canceled { why } => {
-                output.replies.push(refused(request, (error_uri::CANCELED, why)));
+                output.replies.push(refused(request, (Reason::Canceled, why)));
             }
         }
     }
@@ -71,7 +73,7 @@ impl Calls {
         for request in self.table.run_by(|callee| gone.includes(callee)) {
             self.table.take(request);
             let sentence = "the callee left before it answered".to_owned();
-            output.replies.push(refused(request, (error_uri::CANCELED, sentence)));
+            output.replies.push(refused(request, (Reason::Canceled, sentence)));
         }
     }
 
@@ -92,7 +94,7 @@ impl Calls {
     ) {
         if part > pending.results {
             let sentence = "a part of the result was lost on the way".to_owned();
-            return give_up(&pending, (error_uri::NETWORK, sentence), output);
+            return give_up(&pending, (Reason::NetworkFailure, sentence), output);
         }
         if part < pending.results {
             return self.table.put(pending);
@@ -138,16 +140,16 @@ impl Calls {
         routing: &Routing<'_>,
     ) -> Result<ToCallee, Cause> {
         if pending.first.is_none() {
-            return Err((error_uri::CANCELED, why));
+            return Err((Reason::Canceled, why));
         }
         let (tried, most) = (pending.tried.len(), self.settings.most_attempts);
         if tried >= most {
             let sentence = format!("{why}; {most} callees were asked, which is as many as may be");
-            return Err((error_uri::NO_AVAILABLE_CALLEE, sentence));
+            return Err((Reason::NoAvailableCallee, sentence));
         }
         let Some(registration) = routing.registry.get(pending.registration) else {
             let sentence = format!("{why}; the procedure has no other callee");
-            return Err((error_uri::NO_AVAILABLE_CALLEE, sentence));
+            return Err((Reason::NoAvailableCallee, sentence));
         };
         self.attempt(now, pending, registration, routing)
     }
@@ -177,7 +179,7 @@ fn on_accepted(pending: &mut Pending, output: &mut Output) {
 
 /// Whether an error of the callee says that another is to be asked (§Call Rerouting).
 fn is_rerouted(pending: &Pending, error: &str) -> bool {
-    error == error_uri::UNAVAILABLE
+    error == reason::UNAVAILABLE
         && pending.features.has(Feature::CallReroute)
         && pending.first.is_some()
 }

@@ -4,8 +4,9 @@
 
 use std::time::Instant;
 
-use super::{Calls, Output, error_uri, give_up, refused};
+use super::{Calls, Output, give_up, refused};
 use crate::wamp::message::{Cancel, CancelMode, Choice};
+use crate::wamp::refusal::Reason;
 use crate::wamp::rpc::exchange::ToCallee;
 use crate::wamp::rpc::millis;
 
@@ -26,14 +27,14 @@ impl Calls {
                     pending.is_killed = true;
                     pending.first = None;
                     pending.deadline = pending.deadline.min(now + self.settings.kill_timeout);
-                    output.asks.extend(pending.interrupt(wanted, error_uri::CANCELED));
+                    output.asks.extend(pending.interrupt(wanted, Reason::Canceled));
                 }
                 self.table.put(pending);
             }
             CancelMode::Skip | CancelMode::KillNoWait => {
-                output.asks.extend(pending.interrupt(wanted, error_uri::CANCELED));
+                output.asks.extend(pending.interrupt(wanted, Reason::Canceled));
                 let sentence = "the caller has canceled the call".to_owned();
-                output.replies.push(refused(cancel.request, (error_uri::CANCELED, sentence)));
+                output.replies.push(refused(cancel.request, (Reason::Canceled, sentence)));
             }
         }
     }
@@ -43,10 +44,10 @@ impl Calls {
         while let Some(pending) = self.table.take_due(now) {
             let cause = if pending.is_killed {
                 let sentence = "the caller has canceled the call, and the callee has not answered";
-                (error_uri::CANCELED, sentence.to_owned())
+                (Reason::Canceled, sentence.to_owned())
             } else {
                 let waited = millis(pending.patience);
-                (error_uri::TIMEOUT, format!("nothing has come of the call for {waited} ms"))
+                (Reason::Timeout, format!("nothing has come of the call for {waited} ms"))
             };
             give_up(&pending, cause, output);
         }
@@ -56,6 +57,6 @@ impl Calls {
     pub fn leave(&mut self) -> Vec<ToCallee> {
         let interrupt = CancelMode::KillNoWait;
         let calls = self.table.drain();
-        calls.filter_map(|pending| pending.interrupt(interrupt, error_uri::CANCELED)).collect()
+        calls.filter_map(|pending| pending.interrupt(interrupt, Reason::Canceled)).collect()
     }
 }

@@ -24,19 +24,23 @@ mod cancel;
 mod pending;
 mod reply;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pending::{Parts, Pending, Table};
-pub use reply::{Disclosure, Refusal, Reply, Routing};
+pub use reply::{Reply, Routing};
 
 use super::exchange::{Ask, CallId, Identity, Invoke, ToCallee};
-use super::{RpcViolation, Settings, error_uri, millis};
+use super::{RpcViolation, Settings, millis};
 use crate::violation::shown;
+use crate::wamp::access::Disclosure;
 use crate::wamp::id::{Id, RequestPlace};
 use crate::wamp::message::{
     Call, CallOptions, CancelMode, Feature, Features, MatchPolicy, Passthru, RequestType,
 };
 use crate::wamp::payload::Payload;
+use crate::wamp::realm::Principal;
+use crate::wamp::refusal::{Reason, Refusal};
 use crate::wamp::registry::{Callee, Registration, SessionAt};
 use crate::wamp::uri::is_reserved;
 
@@ -44,7 +48,7 @@ use crate::wamp::uri::is_reserved;
 #[derive(Debug)]
 pub struct Calls {
     at: SessionAt,
-    identity: Identity,
+    principal: Arc<Principal>,
     /// What it announced as a caller.
     features: Features,
     settings: Settings,
@@ -62,13 +66,18 @@ pub struct Output {
     pub asks: Vec<ToCallee>,
 }
 
-/// Why a call fails: a URI and a sentence.
-type Cause = (&'static str, String);
+/// Why a call fails, also as a sentence.
+type Cause = (Reason, String);
 
 impl Calls {
     /// None yet. *Shape.* `features` are those that the session has announced as a caller.
-    pub fn new(at: SessionAt, identity: Identity, features: Features, settings: Settings) -> Self {
-        Self { at, identity, features, settings, table: Table::default(), attempts: 0 }
+    pub fn new(
+        at: SessionAt,
+        principal: Arc<Principal>,
+        features: Features,
+        settings: Settings,
+    ) -> Self {
+        Self { at, principal, features, settings, table: Table::default(), attempts: 0 }
     }
 
     /// Calls that wait for their answers.
@@ -121,7 +130,7 @@ impl Calls {
         call: Call,
         routing: &Routing<'_>,
     ) -> Result<ToCallee, Cause> {
-        let registration = self.find(&call, routing)?;
+        let (registration, disclosure) = self.find(&call, routing)?;
         let Call { request, options, procedure, payload } = call;
         let timeout = self.timeout(&options);
         let is_in_parts = options.progress == Some(true);
@@ -129,6 +138,7 @@ impl Calls {
             call: CallId { caller: self.at, request, attempt: self.attempts },
             procedure: procedure.detached(),
             registration: registration.id(),
+            disclosure,
             disclose_me: options.disclose_me == Some(true),
             receive_progress: options.receive_progress == Some(true),
             first: Some((payload, options.passthru)),
@@ -150,35 +160,38 @@ impl Calls {
         Ok(ask)
     }
 
-    /// The registration that a call is for.
-    fn find<'a>(&self, call: &Call, routing: &'a Routing<'_>) -> Result<&'a Registration, Cause> {
+    /// The registration that a call is for, and whether its callees learn who calls.
+    fn find<'a>(
+        &self,
+        call: &Call,
+        routing: &'a Routing<'_>,
+    ) -> Result<(&'a Registration, Disclosure), Cause> {
         let procedure = &call.procedure;
-        let uris = self.settings.uris.check(procedure);
-        uris.map_err(|error| (error_uri::INVALID_URI, error.to_string()))?;
-        if !(routing.may_call)(procedure) {
+        let uris = routing.uris.check(procedure);
+        uris.map_err(|error| (Reason::InvalidUri, error.to_string()))?;
+        let disclosure = (routing.may_call)(procedure).ok_or_else(|| {
             let sentence = format!("{:?} may not be called by this session", shown(procedure));
-            return Err((error_uri::NOT_AUTHORIZED, sentence));
-        }
+            (Reason::NotAuthorized, sentence)
+        })?;
         let limit = self.settings.most_calls;
         if self.table.len() >= limit {
             let sentence = format!(
                 "{limit} calls of this session wait for their answers, which is as many as may; \
                  call again when one has come"
             );
-            return Err((error_uri::UNAVAILABLE, sentence));
+            return Err((Reason::Unavailable, sentence));
         }
         let is_known = !is_reserved(procedure);
         let found = is_known.then(|| routing.registry.best_match(procedure)).flatten();
         let found = found.ok_or_else(|| {
             let sentence = format!("no procedure {:?} is registered", shown(procedure));
-            (error_uri::NO_SUCH_PROCEDURE, sentence)
+            (Reason::NoSuchProcedure, sentence)
         })?;
-        let is_forbidden = || (routing.disclosure)(procedure) == Disclosure::Forbidden;
-        if call.options.disclose_me == Some(true) && is_forbidden() {
+        if call.options.disclose_me == Some(true) && disclosure == Disclosure::Deny {
             let sentence = format!("callees of {:?} do not learn who calls", shown(procedure));
-            return Err((error_uri::NO_DISCLOSURE, sentence));
+            return Err((Reason::DiscloseMeDisallowed, sentence));
         }
-        Ok(found)
+        Ok((found, disclosure))
     }
 
     /// Picks a callee that was not asked before, and makes what it is sent.
@@ -192,16 +205,16 @@ impl Calls {
         let load = |callee: &Callee| (routing.load)(registration.id(), callee);
         let callee = registration
             .pick(routing.random, &pending.tried, load)
-            .map_err(|none| (error_uri::NO_AVAILABLE_CALLEE, none.to_string()))?;
+            .map_err(|none| (Reason::NoAvailableCallee, none.to_string()))?;
         let has = |feature| callee.features.has(feature);
         let can_stop = has(Feature::CallCanceling);
         if pending.parts.is_some() && !(has(Feature::ProgressiveCallInvocations) && can_stop) {
             let sentence = "the callee takes no calls in parts: it has not announced both \
                             progressive_call_invocations and call_canceling";
-            return Err((error_uri::NO_FEATURE, sentence.to_owned()));
+            return Err((Reason::NotSupported, sentence.to_owned()));
         }
         let Some(first) = pending.first.clone() else {
-            return Err((error_uri::CANCELED, "the callee has begun already".to_owned()));
+            return Err((Reason::Canceled, "the callee has begun already".to_owned()));
         };
         let timeout = pending.timeout;
         pending.patience = if keeps_timeout(callee) { timeout * 3 / 2 } else { timeout };
@@ -212,7 +225,7 @@ impl Calls {
         pending.call.attempt = self.attempts;
         pending.results = 0;
 
-        let invoke = self.invoke(now, pending, first, (registration, callee), routing);
+        let invoke = self.invoke(now, pending, first, (registration, callee));
         Ok(ToCallee { to: callee.at, call: pending.call, ask: Ask::Invoke(Box::new(invoke)) })
     }
 
@@ -223,7 +236,6 @@ impl Calls {
         pending: &Pending,
         (payload, passthru): (Payload, Passthru),
         (registration, callee): (&Registration, &Callee),
-        routing: &Routing<'_>,
     ) -> Invoke {
         let left = (pending.since + pending.timeout).saturating_duration_since(now);
         let has = |feature| callee.features.has(feature);
@@ -238,23 +250,18 @@ impl Calls {
             receive_progress: pending.receive_progress && makes_parts,
             timeout: keeps_timeout(callee).then(|| millis(left)),
             within: pending.patience,
-            caller: self.disclosed(pending, callee, routing),
+            caller: self.disclosed(pending, callee),
         }
     }
 
     /// Who calls, if the callee is to know.
-    fn disclosed(
-        &self,
-        pending: &Pending,
-        callee: &Callee,
-        routing: &Routing<'_>,
-    ) -> Option<Identity> {
-        let is_disclosed = match (routing.disclosure)(&pending.procedure) {
-            Disclosure::Forbidden => false,
-            Disclosure::OnRequest => pending.disclose_me || callee.wants_caller,
+    fn disclosed(&self, pending: &Pending, callee: &Callee) -> Option<Identity> {
+        let is_disclosed = match pending.disclosure {
+            Disclosure::Deny => false,
+            Disclosure::Allow => pending.disclose_me || callee.wants_caller,
             Disclosure::Always => true,
         };
-        is_disclosed.then(|| self.identity.clone())
+        is_disclosed.then(|| Identity::from(&*self.principal))
     }
 
     /// A CALL with the ID of one before it: one more part of that, if it is still running.
@@ -294,7 +301,7 @@ impl Calls {
                     "the calls of a session may hold {limit} bytes until their callees have taken \
                      them, these hold {got}"
                 );
-                give_up(&pending, (error_uri::TOO_LARGE, sentence), output);
+                give_up(&pending, (Reason::PayloadTooLarge, sentence), output);
                 return Ok(());
             }
         }
@@ -320,6 +327,6 @@ fn give_up(pending: &Pending, cause: Cause, output: &mut Output) {
     output.replies.push(refused(pending.call.request, cause));
 }
 
-fn refused(request: Id, (error, sentence): Cause) -> Reply {
-    Reply::Refused(Refusal { request_type: RequestType::CALL, request, error, sentence })
+fn refused(request: Id, (reason, sentence): Cause) -> Reply {
+    Reply::Refused(Refusal::new((RequestType::CALL, request), reason, sentence))
 }

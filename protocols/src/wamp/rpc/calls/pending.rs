@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::text::Text;
+use crate::wamp::access::Disclosure;
 use crate::wamp::id::Id;
 use crate::wamp::message::{CancelMode, Feature, Features, Passthru};
 use crate::wamp::payload::Payload;
+use crate::wamp::refusal::Reason;
 use crate::wamp::registry::SessionAt;
 use crate::wamp::rpc::exchange::{Ask, CallId, ToCallee};
 
@@ -22,6 +24,8 @@ pub(super) struct Pending {
     pub(super) call: CallId,
     pub(super) procedure: Text,
     pub(super) registration: Id,
+    /// Whether the callee learns who calls.
+    pub(super) disclosure: Disclosure,
     /// `CALL.Options.disclose_me`
     pub(super) disclose_me: bool,
     /// `CALL.Options.receive_progress`
@@ -91,8 +95,9 @@ impl Pending {
     }
 
     /// What tells the callee to stop.
-    pub(super) fn interrupt(&self, mode: CancelMode, reason: &'static str) -> Option<ToCallee> {
-        let ask = Ask::Interrupt { mode: self.mode(mode), reason: Text::from_static(reason) };
+    pub(super) fn interrupt(&self, mode: CancelMode, reason: Reason) -> Option<ToCallee> {
+        let reason = Text::from_static(reason.uri());
+        let ask = Ask::Interrupt { mode: self.mode(mode), reason };
         Some(ToCallee { to: self.callee()?, call: self.call, ask })
     }
 }

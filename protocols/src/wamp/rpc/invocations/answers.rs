@@ -12,8 +12,9 @@ use super::{Invocations, Output, interrupt};
 use crate::text::Text;
 use crate::wamp::id::Id;
 use crate::wamp::message::{CancelMode, Error, Feature, MessageType, ResultDetails, Yield};
+use crate::wamp::reason;
+use crate::wamp::rpc::RpcViolation;
 use crate::wamp::rpc::exchange::{Answer, CallId, Gone, ToCaller};
-use crate::wamp::rpc::{RpcViolation, error_uri};
 
 impl Invocations {
     /// YIELD. For what is over it is ignored.
@@ -84,7 +85,7 @@ impl Invocations {
     /// A caller has given up long before that. If its interrupt is still not here, it was lost.
     pub fn handle_timeout(&mut self, now: Instant, output: &mut Output) {
         while let Some(running) = self.table.take_due(now) {
-            self.tell(&running, error_uri::TIMEOUT, output);
+            self.tell(&running, reason::TIMEOUT, output);
             self.recent.insert(now, running.call, Fate::Finished);
         }
         self.recent.forget_due(now);
@@ -114,7 +115,7 @@ impl Invocations {
 
     /// Nobody waits any more. The invocation has been taken out.
     pub(super) fn abandon(&mut self, now: Instant, mut running: Running, output: &mut Output) {
-        if self.tell(&running, error_uri::CANCELED, output) {
+        if self.tell(&running, reason::CANCELED, output) {
             self.recent.insert(now, running.call, Fate::Finished);
         } else {
             running.state = State::Unwanted;

@@ -5,12 +5,13 @@
 
 use std::fmt;
 
+use super::id::Id;
+use super::message::{Error, ErrorDetails, Message, RequestType};
+use super::payload::{Dictionary, Payload};
+use super::reason;
+use super::serializer::Serializer;
 use crate::broker::{BrokerError, BrokerErrorKind};
 use crate::text::Text;
-use crate::wamp::id::Id;
-use crate::wamp::message::{self, ErrorDetails, Message, RequestType};
-use crate::wamp::payload::{Dictionary, Payload};
-use crate::wamp::serializer::Serializer;
 
 /// A request that is not done. It ends nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,15 +35,29 @@ pub enum Reason {
     InvalidUri,
     /// An argument or option is beyond what can be done.
     InvalidArgument,
+    /// The payload cannot be carried over to the serializer of who is to get it.
+    InvalidPayload,
     /// The payload is larger than allowed.
     PayloadTooLarge,
     /// The session may not do this.
     NotAuthorized,
     /// There is no such subscription.
     NoSuchSubscription,
+    /// There is no such registration.
+    NoSuchRegistration,
+    /// Nothing is registered that the call could be for.
+    NoSuchProcedure,
+    /// Somebody has registered it already.
+    ProcedureAlreadyExists,
+    /// There are callees, but none can take the call.
+    NoAvailableCallee,
+    /// The call is over without a result.
+    Canceled,
+    /// Nothing came in time.
+    Timeout,
     /// The router does not allow this option.
     OptionNotAllowed,
-    /// The publisher may not disclose itself.
+    /// The publisher or caller may not disclose itself.
     DiscloseMeDisallowed,
     /// The router cannot do this at all.
     NotSupported,
@@ -56,16 +71,23 @@ impl Reason {
     /// Its URI.
     pub const fn uri(self) -> &'static str {
         match self {
-            Self::InvalidUri => "wamp.error.invalid_uri",
-            Self::InvalidArgument => "wamp.error.invalid_argument",
-            Self::PayloadTooLarge => "wamp.error.payload_size_exceeded",
-            Self::NotAuthorized => "wamp.error.not_authorized",
-            Self::NoSuchSubscription => "wamp.error.no_such_subscription",
-            Self::OptionNotAllowed => "wamp.error.option_not_allowed",
-            Self::DiscloseMeDisallowed => "wamp.error.option_disallowed.disclose_me",
-            Self::NotSupported => "wamp.error.feature_not_supported",
-            Self::Unavailable => "wamp.error.unavailable",
-            Self::NetworkFailure => "wamp.error.network_failure",
+            Self::InvalidUri => reason::INVALID_URI,
+            Self::InvalidArgument => reason::INVALID_ARGUMENT,
+            Self::InvalidPayload => reason::INVALID_PAYLOAD,
+            Self::PayloadTooLarge => reason::PAYLOAD_SIZE_EXCEEDED,
+            Self::NotAuthorized => reason::NOT_AUTHORIZED,
+            Self::NoSuchSubscription => reason::NO_SUCH_SUBSCRIPTION,
+            Self::NoSuchRegistration => reason::NO_SUCH_REGISTRATION,
+            Self::NoSuchProcedure => reason::NO_SUCH_PROCEDURE,
+            Self::ProcedureAlreadyExists => reason::PROCEDURE_ALREADY_EXISTS,
+            Self::NoAvailableCallee => reason::NO_AVAILABLE_CALLEE,
+            Self::Canceled => reason::CANCELED,
+            Self::Timeout => reason::TIMEOUT,
+            Self::OptionNotAllowed => reason::OPTION_NOT_ALLOWED,
+            Self::DiscloseMeDisallowed => reason::DISCLOSE_ME_DISALLOWED,
+            Self::NotSupported => reason::FEATURE_NOT_SUPPORTED,
+            Self::Unavailable => reason::UNAVAILABLE,
+            Self::NetworkFailure => reason::NETWORK_FAILURE,
         }
     }
 
@@ -85,7 +107,7 @@ impl Reason {
 
 impl Refusal {
     /// One that the peer is told.
-    pub(super) fn new(
+    pub fn new(
         (request_type, request): (RequestType, Id),
         reason: Reason,
         sentence: impl fmt::Display,
@@ -95,24 +117,26 @@ impl Refusal {
     }
 
     /// ERROR; `None` if the peer does not want to know.
+    pub fn to_message(&self, serializer: Serializer) -> Option<Message> {
+        self.is_answered.then(|| self.to_error(serializer).into())
+    }
+
+    /// ERROR, whether the peer wants to know or not.
     ///
     /// Where nobody knows whether it was done, the keywords say so: `outcome` is `unknown`.
-    pub fn to_message(&self, serializer: Serializer) -> Option<Message> {
-        if !self.is_answered {
-            return None;
-        }
+    pub fn to_error(&self, serializer: Serializer) -> Error {
         let mut payload = Payload::of_text(serializer, &self.sentence);
         if self.reason == Reason::NetworkFailure {
             let outcome = Dictionary::of_texts(serializer, [("outcome", "unknown")]);
             payload.kwargs = Some(outcome.bytes().clone());
         }
-        Some(Message::Error(message::Error {
+        Error {
             request_type: self.request_type,
             request: self.request,
             details: ErrorDetails::default(),
             error: Text::from_static(self.reason.uri()),
             payload,
-        }))
+        }
     }
 }
 
