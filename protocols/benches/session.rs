@@ -32,6 +32,7 @@ impl Connected {
             secret: protocols::auth::Secret::new("secret"),
             random: [7; 32],
             is_local: true,
+            realms: Arc::new(protocols::wamp::peers::NoRealms),
             can_confirm: true,
             policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,

@@ -13,6 +13,7 @@ use crate::session::Session;
 use crate::stomp::Stomp;
 use crate::text::Text;
 use crate::wamp::Wamp;
+use crate::wamp::peers::Realms;
 
 /// A protocol that can be spoken on a connection. One value serves every session.
 pub trait Subprotocol: Send + Sync {
@@ -39,6 +40,8 @@ pub struct SessionSetup {
     pub random: [u8; 32],
     /// Whether the peer is on the gateway's own host.
     pub is_local: bool,
+    /// What is registered where, and on which node this is.
+    pub realms: Arc<dyn Realms>,
     /// Whether the transport can tell when the peer has received something.
     pub can_confirm: bool,
     /// What the session works under.

@@ -15,6 +15,7 @@ use crate::broker::{Command, DeliveryTag, Event, SubscriptionId, Token};
 use crate::delivery::DeliveryEncoder;
 use crate::text::Text;
 use crate::violation::Violation;
+use crate::wamp::peers;
 
 /// One client's protocol state. Pure: no IO, no clock, no locks. A session never fails; it closes.
 ///
@@ -35,6 +36,10 @@ pub trait Session: Send {
 
     /// The broker link answered a command, or has a delivery.
     fn handle_event(&mut self, _now: Instant, _event: Event, _actions: &mut Actions) {}
+
+    /// Another session has something for this one, or whoever carries what sessions ask of each other
+    /// has an answer. *Order.* After [`peers::Request::Enter`], and not after [`peers::Request::Leave`].
+    fn handle_peers(&mut self, _now: Instant, _notice: peers::Notice, _actions: &mut Actions) {}
 
     /// The answer to [`Actions::auth`]. *Order.* Once for each request, while it is pending.
     fn handle_auth(&mut self, _now: Instant, _reply: AuthReply, _actions: &mut Actions) {}
@@ -65,6 +70,11 @@ pub trait Session: Send {
         frame
     }
 
+    /// The connection is lost, or has ended. Only what concerns others is carried out of what follows:
+    /// [`Actions::peers`] and [`Actions::shared`]. *Order.* Once, however the session ends; nothing
+    /// comes after it.
+    fn handle_gone(&mut self, _now: Instant, _actions: &mut Actions) {}
+
     /// The server is going away: say so in protocol terms, accept no new work, close.
     fn start_drain(&mut self, now: Instant, actions: &mut Actions);
 }
@@ -79,6 +89,9 @@ pub struct Actions {
     /// To whoever distributes what many sessions have subscribed to alike, in order. What is published
     /// by a command of the same call, or later, reaches a subscription that is joined here.
     pub shared: Vec<Shared>,
+    /// To whoever carries what sessions ask of each other, in order. The answers come to
+    /// [`Session::handle_peers`].
+    pub peers: Vec<peers::Request>,
     /// Ask for a login. The answer comes to [`Session::handle_auth`]; until then the driver reads
     /// nothing more from the peer.
     pub auth: Option<AuthRequest>,
@@ -97,6 +110,7 @@ impl Actions {
         self.frames.is_empty()
             && self.commands.is_empty()
             && self.shared.is_empty()
+            && self.peers.is_empty()
             && self.auth.is_none()
             && self.established.is_none()
             && !self.more_input
@@ -253,7 +267,8 @@ pub enum CloseCause {
     Violation(Violation),
     /// The login was refused.
     LoginRefused,
-    /// The broker refused a command, canceled a subscription or went away.
+    /// The broker refused a command, canceled a subscription or went away; or the realm took away
+    /// what the session had registered.
     Broker,
     /// The server is shutting down.
     Drain,

@@ -192,7 +192,7 @@ pub enum Violation {
         /// What would be right.
         expected: &'static str,
     },
-    /// A request whose number is not the next one; the text names both.
+    /// A request or an answer whose number is none that may come; the text names it.
     #[error("{0}")]
     OutOfSequence(String),
     /// A client that is nothing.

@@ -126,6 +126,7 @@ impl World {
             secret: protocols::auth::Secret::new("secret"),
             random: [7; 32],
             is_local: true,
+            realms: Arc::new(protocols::wamp::peers::NoRealms),
             can_confirm: true,
             policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,

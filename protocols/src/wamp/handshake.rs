@@ -20,15 +20,17 @@ use std::time::Duration;
 
 use super::access::{Access, Rights};
 use super::auth::{Method, cra, ticket};
+use super::dealer::{self, Dealer, Entrant};
 use super::id::Id;
 use super::message::{
     Authenticate, Challenge, Feature, Features, Hello, Role, Roles, Welcome, WelcomeDetails,
 };
 use super::payload::Dictionary;
+use super::peers::Realms;
+use super::pen::Pen;
 use super::pubsub::{self, Most, PubSub, Trust};
 use super::realm::{Account, Anonymous, Principal, Proof, Realm, Settings};
 use super::reason;
-use super::serializer::Serializer;
 use crate::auth::{AuthReply, AuthRequest, Credentials, Denial, DenialKind, Secret};
 use crate::policy::Policy;
 use crate::registry::SessionSetup;
@@ -40,7 +42,9 @@ use crate::violation::shown;
 #[derive(Debug)]
 pub(super) struct Acceptor {
     policy: Arc<Policy>,
-    serializer: Serializer,
+    realms: Arc<dyn Realms>,
+    pen: Pen,
+    random: [u8; 32],
     /// What the session will be called.
     session: Id,
     nonce: [u8; 16],
@@ -89,6 +93,8 @@ pub(super) struct Candidate {
 pub(super) struct Member {
     pub(super) rights: Rights,
     pub(super) pubsub: PubSub,
+    /// If the realm has one. Taken when the session has left.
+    pub(super) dealer: Option<Dealer>,
 }
 
 /// Why a client is not let in.
@@ -101,11 +107,13 @@ pub(super) struct Refusal {
 }
 
 impl Acceptor {
-    pub(super) fn new(setup: &SessionSetup, serializer: Serializer) -> Self {
+    pub(super) fn new(setup: &SessionSetup, pen: Pen) -> Self {
         let word = |from: usize| u64::from_be_bytes(array::from_fn(|at| setup.random[from + at]));
         Self {
             policy: Arc::clone(&setup.policy),
-            serializer,
+            realms: Arc::clone(&setup.realms),
+            pen,
+            random: setup.random,
             session: Id::from_bits(word(0)),
             nonce: array::from_fn(|at| setup.random[8 + at]),
             nobody: Text::from(format!("anonymous-{:016x}", word(24))),
@@ -157,7 +165,7 @@ impl Acceptor {
     }
 
     fn challenge(&self, candidate: Candidate, proof: Proof) -> Step {
-        let mut extra = Dictionary::empty(self.serializer);
+        let mut extra = Dictionary::empty(self.pen.serializer);
         let expected = match proof {
             Proof::Ticket(ticket) => Expected::Proof(ticket),
             Proof::TicketOfBroker => Expected::TicketOfBroker,
@@ -166,7 +174,7 @@ impl Acceptor {
                 let challenge = cra::challenge(principal, &self.nonce, self.time_of_day);
                 let signature = cra.sign(&challenge);
                 let limits = &self.settings().limits;
-                extra = Dictionary::of_entries(self.serializer, &cra.extra(challenge), limits)
+                extra = Dictionary::of_entries(self.pen.serializer, &cra.extra(challenge), limits)
                     .expect("texts and integers can be written in every serializer");
                 Expected::Proof(signature)
             }
@@ -175,11 +183,12 @@ impl Acceptor {
         Step::Challenge(Challenge { auth_method, extra }, Challenged { candidate, expected })
     }
 
-    /// The login is decided: WELCOME, and who it is for.
+    /// The login is decided: WELCOME, and who it is for. `roles` are those that the client announced.
     pub(super) fn on_reply(
         &self,
         candidate: Candidate,
         reply: AuthReply,
+        roles: Roles,
     ) -> Result<(Welcome, Member), Refusal> {
         let Candidate { realm, principal, wanted_role } = candidate;
         let grant = match reply {
@@ -191,8 +200,14 @@ impl Acceptor {
             return Err(no_such_role(&principal, &wanted));
         }
         let rights = realm.roles.get(principal.authrole.as_str()).map(|role| role.of(&principal));
+        let rights = rights.unwrap_or_else(|| Access::default().of(&principal));
+        let principal = Arc::new(principal);
+        let settings = self.settings();
+        let (name, random) = (&realm.name, &self.random);
+        let entrant = Entrant { realm: name, principal: &principal, roles, pen: self.pen, random };
+        let dealer = Dealer::open(&self.realms, &entrant, settings);
         let details = WelcomeDetails {
-            roles: Some(announced_roles()),
+            roles: Some(announced_roles(dealer.is_some())),
             agent: self.settings().agent.clone(),
             authid: Some(principal.authid.clone()),
             authrole: Some(principal.authrole.clone()),
@@ -200,10 +215,8 @@ impl Acceptor {
             authprovider: Some(Text::from_static(principal.authprovider)),
             ..WelcomeDetails::default()
         };
-        let rights = rights.unwrap_or_else(|| Access::default().of(&principal));
         // Whoever works under the same login is a gateway.
         let trust = Trust { own: grant.user, others: realm.trusted.clone() };
-        let settings = self.settings();
         let realm = pubsub::Realm {
             name: realm.name.clone(),
             uris: settings.uris,
@@ -214,8 +227,8 @@ impl Acceptor {
             restricted: realm.restricted,
         };
         let most = Most::from(&self.policy.limits);
-        let pubsub = PubSub::new(Arc::new(realm), Arc::new(principal), self.serializer, most);
-        Ok((Welcome { session: self.session, details }, Member { rights, pubsub }))
+        let pubsub = PubSub::new(Arc::new(realm), principal, self.pen.serializer, most);
+        Ok((Welcome { session: self.session, details }, Member { rights, pubsub, dealer }))
     }
 
     fn settings(&self) -> &Settings {
@@ -250,8 +263,8 @@ impl Candidate {
 }
 
 /// The roles that the router has, with the features of each.
-pub(super) const fn announced_roles() -> Roles {
-    Roles::NONE.with(
+const fn announced_roles(has_dealer: bool) -> Roles {
+    let broker = Roles::NONE.with(
         Role::Broker,
         Features::of(&[
             Feature::PublisherExclusion,
@@ -259,7 +272,8 @@ pub(super) const fn announced_roles() -> Roles {
             Feature::PatternBasedSubscription,
             Feature::SubscriptionRevocation,
         ]),
-    )
+    );
+    if has_dealer { broker.with(Role::Dealer, dealer::FEATURES) } else { broker }
 }
 
 /// The methods that are known here, each once, in the client's order.

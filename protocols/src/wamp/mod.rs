@@ -35,12 +35,15 @@
 
 pub mod access;
 pub mod auth;
+mod dealer;
 mod envelope;
 pub mod error;
 mod handshake;
 pub mod id;
 pub mod message;
 pub mod payload;
+pub mod peers;
+mod pen;
 pub mod pubsub;
 pub mod rawsocket;
 pub mod realm;

@@ -23,6 +23,7 @@ use super::auth::Method;
 use super::auth::cra::{self, Cra};
 use super::id::Id;
 use super::pubsub::Restricted;
+use super::rpc;
 use super::serializer::Limits;
 use super::uri::UriRules;
 use crate::auth::Secret;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub realms: BTreeMap<Text, Arc<Realm>>,
     /// Which URIs clients may use.
     pub uris: UriRules,
+    /// Bounds on calls and registrations, and how long they wait.
+    pub rpc: rpc::Settings,
     /// Bounds on messages.
     pub limits: Limits,
     /// Sent as `agent` in WELCOME; `None`: nothing is sent. Default none.
@@ -49,6 +52,7 @@ impl Default for Settings {
         Self {
             realms: BTreeMap::new(),
             uris: UriRules::default(),
+            rpc: rpc::Settings::default(),
             limits: Limits::DEFAULT,
             agent: None,
             probe: Duration::from_secs(30),

@@ -13,6 +13,7 @@ use protocols::broker::{Command, Event};
 use protocols::policy::Policy;
 use protocols::session::{Close, Established, FrameKind, OutFrame, Shared, Unit};
 use protocols::text::Text;
+use protocols::wamp::peers::{NoRealms, Request};
 use protocols::{Actions, Session, SessionSetup, Subprotocol};
 
 /// The session id that every session under test is given.
@@ -32,6 +33,8 @@ pub(crate) struct Pair {
     pub(crate) commands: VecDeque<Command>,
     /// Sent to whoever distributes what sessions share, and not yet looked at.
     pub(crate) shared: VecDeque<Shared>,
+    /// Asked of other sessions, and not yet looked at.
+    pub(crate) peers: VecDeque<Request>,
     pub(crate) auth: Option<AuthRequest>,
     pub(crate) established: Option<Established>,
     pub(crate) close: Option<Close>,
@@ -64,6 +67,7 @@ impl Pair {
             secret: protocols::auth::Secret::new("secret"),
             random: std::array::from_fn(|at| at as u8),
             is_local: true,
+            realms: Arc::new(NoRealms),
             can_confirm: true,
             policy: Arc::new(policy),
             now,
@@ -78,6 +82,7 @@ impl Pair {
             frames: VecDeque::new(),
             commands: VecDeque::new(),
             shared: VecDeque::new(),
+            peers: VecDeque::new(),
             auth: None,
             established: None,
             close: None,
@@ -153,6 +158,7 @@ impl Pair {
         self.frames.extend(self.actions.frames.drain(..));
         self.commands.extend(self.actions.commands.drain(..));
         self.shared.extend(self.actions.shared.drain(..));
+        self.peers.extend(self.actions.peers.drain(..));
         self.auth = self.actions.auth.take().or_else(|| self.auth.take());
         self.established = self.actions.established.take().or_else(|| self.established.take());
         self.close = self.actions.close.take().or_else(|| self.close.take());

@@ -42,6 +42,7 @@ pub use invocations::Invocations;
 
 use super::id::Id;
 use super::message::MessageType;
+use crate::violation::Violation;
 
 /// The bounds and times that a session's calls and invocations have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,12 @@ pub enum RpcViolation {
         /// The ID that it names.
         request: Id,
     },
+}
+
+impl From<RpcViolation> for Violation {
+    fn from(violation: RpcViolation) -> Self {
+        Self::OutOfSequence(violation.to_string())
+    }
 }
 
 /// A span of time as a number of milliseconds: at least one.

@@ -9,7 +9,7 @@ use super::{Phase, WampSession, because};
 use crate::broker::BrokerError;
 use crate::session::{Actions, Close, CloseCause, CloseCode, Shared};
 use crate::text::Text;
-use crate::violation::Violation;
+use crate::violation::{Violation, shown};
 use crate::wamp::handshake::Refusal;
 use crate::wamp::message::{Abort, CloseDetails, Goodbye, Message};
 use crate::wamp::payload::Payload;
@@ -91,8 +91,31 @@ impl WampSession {
         self.leave(end, actions);
     }
 
-    /// What is shared does not pass through here: nothing of it may come after the last message.
-    fn leave_shared(&mut self, actions: &mut Actions) {
+    /// The realm has taken away what the session had registered, and the client would not understand if
+    /// it was told that alone.
+    pub(super) fn lose_registration(&mut self, why: &str, actions: &mut Actions) {
+        let why = shown(why);
+        let sentence = format!(
+            "a registration of this session was taken away ({why}); a callee that announces \
+             registration_revocation is told that alone"
+        );
+        let end = End {
+            reason: reason::UNAVAILABLE,
+            sentence: Text::from(sentence),
+            code: CloseCode::Policy,
+            cause: CloseCause::Broker,
+        };
+        self.leave(end, actions);
+    }
+
+    /// What concerns other sessions. What is shared does not pass through here: nothing of it may come
+    /// after the last message.
+    pub(super) fn leave_others(&mut self, actions: &mut Actions) {
+        if let Phase::Established { member } = &mut self.phase
+            && let Some(dealer) = member.dealer.take()
+        {
+            dealer.leave(actions);
+        }
         if std::mem::take(&mut self.shares) {
             actions.shared.push(Shared::LeaveAll);
         }
@@ -108,7 +131,7 @@ impl WampSession {
         match self.phase {
             Phase::Leaving { .. } => self.say_farewell(actions),
             _ => {
-                let payload = Payload::empty(self.serializer);
+                let payload = Payload::empty(self.pen.serializer);
                 let (details, reason) = (because(end.sentence.clone()), end.reason);
                 let reason = Text::from_static(reason);
                 self.send(Abort { details, reason, payload }, actions);
@@ -120,7 +143,7 @@ impl WampSession {
     /// GOODBYE; the close follows its answer.
     fn leave(&mut self, end: End, actions: &mut Actions) {
         let details = because(end.sentence.clone());
-        self.leave_shared(actions);
+        self.leave_others(actions);
         self.send(Goodbye { details, reason: Text::from_static(end.reason) }, actions);
         let deadline = self.now + self.policy.limits.leave_timeout;
         self.phase = Phase::Leaving { deadline, close: end.into() };
@@ -135,7 +158,7 @@ impl WampSession {
     }
 
     fn close(&mut self, close: Close, actions: &mut Actions) {
-        self.leave_shared(actions);
+        self.leave_others(actions);
         self.phase = Phase::Closed;
         actions.close = Some(close);
     }

@@ -1,8 +1,9 @@
 //! The state machine of one WAMP session: Opening → Challenged → Authenticating → Established →
 //! Leaving → Closed, of which a client that need not prove who it is skips the second.
 //!
-//! A session and its connection are one: the end of either is that of the other. How it ends is in
-//! [`leave`], and who is let in is decided in `handshake.rs`.
+//! A session and its connection are one: the end of either is that of the other. What comes before
+//! WELCOME is in [`opening`], and who is let in is decided in `handshake.rs`; what comes after it is in
+//! [`established`], and how it ends in [`leave`].
 //!
 //! *Spec.* WAMP §Sessions, whose state chart this is; §Protocol Errors; §WebSocket Transport (one
 //! message in each message of the transport, text for JSON and binary for the others); §IDs (the order
@@ -16,29 +17,26 @@
 //!
 //! Must not: read a clock, wait, or panic on anything a peer or a broker does.
 
+mod established;
 mod leave;
+mod opening;
 mod publications;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use self::publications::Publications;
-use super::handshake::{Acceptor, Candidate, Challenged, Member, Refusal, Step};
-use super::id::{Id, RequestOrder};
-use super::message::{
-    Authenticate, CloseDetails, Error, ErrorDetails, Feature, Message, RequestType, Role, Roles,
-    Unsubscribed,
-};
-use super::payload::Payload;
-use super::reason;
+use super::handshake::{Acceptor, Candidate, Challenged, Member};
+use super::id::RequestOrder;
+use super::message::{CloseDetails, Feature, Message, Role, Roles, Unsubscribed};
+use super::peers::Notice;
+use super::pen::Pen;
 use super::serializer::Serializer;
 use crate::auth::AuthReply;
-use crate::broker::{Event, SubscriptionId, Token};
+use crate::broker::Event;
 use crate::policy::Policy;
 use crate::registry::SessionSetup;
-use crate::session::{Actions, Close, Established, FrameKind, OutFrame, Session, Unit};
+use crate::session::{Actions, Close, Session, Unit};
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -46,7 +44,7 @@ use crate::violation::Violation;
 #[derive(Debug)]
 pub(super) struct WampSession {
     policy: Arc<Policy>,
-    serializer: Serializer,
+    pen: Pen,
     acceptor: Acceptor,
     phase: Phase,
     /// Bytes that came before WELCOME.
@@ -102,9 +100,7 @@ impl Session for WampSession {
 
     fn handle_event(&mut self, now: Instant, event: Event, actions: &mut Actions) {
         self.now = now;
-        let Phase::Established { member } = &mut self.phase else {
-            return;
-        };
+        let Phase::Established { member } = &mut self.phase else { return };
         for message in member.pubsub.on_event(&event).unwrap_or_default() {
             // Without a request it tells of a subscription that has ended by itself.
             if let Message::Unsubscribed(Unsubscribed { request: None, details }) = &message
@@ -120,6 +116,11 @@ impl Session for WampSession {
         }
     }
 
+    fn handle_peers(&mut self, now: Instant, notice: Notice, actions: &mut Actions) {
+        self.now = now;
+        self.on_notice(notice, actions);
+    }
+
     fn handle_auth(&mut self, now: Instant, reply: AuthReply, actions: &mut Actions) {
         self.now = now;
         match std::mem::replace(&mut self.phase, Phase::Closed) {
@@ -130,10 +131,17 @@ impl Session for WampSession {
 
     fn handle_timeout(&mut self, now: Instant, actions: &mut Actions) {
         self.now = now;
-        if self.next_timeout().is_some_and(|deadline| deadline <= now) {
-            if matches!(self.phase, Phase::Leaving { .. }) {
-                self.say_farewell(actions);
-            } else {
+        if self.next_timeout().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        match &mut self.phase {
+            Phase::Established { member } => {
+                if let Some(dealer) = &mut member.dealer {
+                    dealer.handle_timeout(now, actions);
+                }
+            }
+            Phase::Leaving { .. } => self.say_farewell(actions),
+            _ => {
                 let timeout = self.policy.limits.login_timeout.as_millis();
                 let millis = u64::try_from(timeout).unwrap_or(u64::MAX);
                 self.fail_violation(Violation::LoginTimeout { millis }, actions);
@@ -154,8 +162,15 @@ impl Session for WampSession {
             | Phase::Challenged { deadline, .. }
             | Phase::Authenticating { deadline, .. }
             | Phase::Leaving { deadline, .. } => Some(*deadline),
-            Phase::Established { .. } | Phase::Closed => None,
+            Phase::Established { member } => member.dealer.as_ref()?.next_timeout(),
+            Phase::Closed => None,
         }
+    }
+
+    fn handle_gone(&mut self, now: Instant, actions: &mut Actions) {
+        self.now = now;
+        self.leave_others(actions);
+        self.phase = Phase::Closed;
     }
 
     fn start_drain(&mut self, now: Instant, actions: &mut Actions) {
@@ -169,10 +184,11 @@ impl WampSession {
     pub(super) fn new(setup: &SessionSetup) -> Self {
         let serializer = setup.name.and_then(Serializer::of_subprotocol);
         let serializer = serializer.unwrap_or(Serializer::Json);
+        let pen = Pen { serializer, limits: setup.policy.wamp.limits };
         Self {
             policy: Arc::clone(&setup.policy),
-            serializer,
-            acceptor: Acceptor::new(setup, serializer),
+            pen,
+            acceptor: Acceptor::new(setup, pen),
             phase: Phase::Opening { deadline: setup.now + setup.policy.limits.login_timeout },
             heard: 0,
             requests: RequestOrder::new(),
@@ -200,183 +216,20 @@ impl WampSession {
                 return Err(Violation::TooMuchBeforeLogin { limit, got: self.heard });
             }
         }
-        if unit.kind != self.kind() {
-            let (format, expected) = match self.serializer {
+        if unit.kind != self.pen.kind() {
+            let (format, expected) = match self.pen.serializer {
                 Serializer::Json => ("JSON", "text"),
                 Serializer::MsgPack => ("MessagePack", "binary"),
                 Serializer::Cbor => ("CBOR", "binary"),
             };
             return Err(Violation::WrongKind { format, expected });
         }
-        Message::decode(self.serializer, &unit.bytes, &self.policy.wamp.limits)
+        Message::decode(self.pen.serializer, &unit.bytes, &self.policy.wamp.limits)
             .map_err(|error| Violation::BadMessage(error.to_string()))
     }
 
-    /// A message before WELCOME.
-    fn on_opening(&mut self, message: Message, actions: &mut Actions) -> Result<(), Violation> {
-        let (phase, expected) = match (&self.phase, &message) {
-            (_, Message::Abort(_)) => {
-                self.on_abort(actions);
-                return Ok(());
-            }
-            (Phase::Opening { deadline }, Message::Hello(hello)) => {
-                let deadline = *deadline;
-                self.roles = hello.details.roles.unwrap_or(Roles::NONE);
-                if self.roles.is_empty() {
-                    return Err(Violation::NoRoles);
-                }
-                let step = self.acceptor.on_hello(hello);
-                self.go_on(step, deadline, actions);
-                return Ok(());
-            }
-            (Phase::Challenged { .. }, Message::Authenticate(message)) => {
-                self.on_authenticate(message, actions);
-                return Ok(());
-            }
-            (Phase::Opening { .. }, _) => ("first", "a session begins with HELLO"),
-            (Phase::Challenged { .. }, _) => ("after CHALLENGE", "AUTHENTICATE or ABORT is due"),
-            _ => ("before WELCOME or ABORT", "wait for one of them"),
-        };
-        Err(unexpected(&message, phase, expected))
-    }
-
-    fn on_authenticate(&mut self, message: &Authenticate, actions: &mut Actions) {
-        match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Challenged { deadline, challenged } => {
-                let step = challenged.on_authenticate(message);
-                self.go_on(step, deadline, actions);
-            }
-            phase => self.phase = phase,
-        }
-    }
-
-    /// Says what the acceptor has decided.
-    fn go_on(&mut self, step: Result<Step, Refusal>, deadline: Instant, actions: &mut Actions) {
-        match step {
-            Ok(Step::Challenge(challenge, challenged)) => {
-                self.phase = Phase::Challenged { deadline, challenged };
-                self.send(challenge, actions);
-            }
-            Ok(Step::LogIn(request, candidate)) => {
-                self.phase = Phase::Authenticating { deadline, candidate };
-                actions.auth = Some(request);
-            }
-            Err(refusal) => self.abort(refusal.into(), actions),
-        }
-    }
-
-    /// The answer to the login.
-    fn on_auth(&mut self, candidate: Candidate, reply: AuthReply, actions: &mut Actions) {
-        match self.acceptor.on_reply(candidate, reply) {
-            Ok((welcome, member)) => {
-                self.phase = Phase::Established { member: Box::new(member) };
-                self.send(welcome, actions);
-                actions.established = Some(Established { probe: self.policy.wamp.probe });
-            }
-            Err(refusal) => self.abort(refusal.into(), actions),
-        }
-    }
-
-    /// A message between WELCOME and GOODBYE.
-    fn on_established(&mut self, message: Message, actions: &mut Actions) -> Result<(), Violation> {
-        self.check_order(&message)?;
-        match &message {
-            Message::Goodbye(_) => self.on_goodbye(actions),
-            Message::Abort(_) => self.on_abort(actions),
-            Message::Subscribe(_) | Message::Unsubscribe(_) | Message::Publish(_) => {
-                self.on_pubsub(&message, actions);
-            }
-            Message::Call(it) => self.refuse(RequestType::CALL, it.request, actions),
-            Message::Register(it) => self.refuse(RequestType::REGISTER, it.request, actions),
-            Message::Unregister(it) => self.refuse(RequestType::UNREGISTER, it.request, actions),
-            // They are about calls, of which there are none.
-            Message::Cancel(_) | Message::Yield(_) | Message::Error(_) => {}
-            Message::Hello(_) | Message::Authenticate(_) => {
-                return Err(unexpected(&message, "in a session", "it is sent before WELCOME"));
-            }
-            _ => return Err(unexpected(&message, "from a client", "routers send it")),
-        }
-        Ok(())
-    }
-
-    /// A request to the broker.
-    fn on_pubsub(&mut self, message: &Message, actions: &mut Actions) {
-        let token = self.next_token();
-        let Phase::Established { member } = &mut self.phase else {
-            return;
-        };
-        let Member { pubsub, rights, .. } = &mut **member;
-        let answered = match message {
-            Message::Subscribe(subscribe) => {
-                self.shares = true;
-                self.last_subscription += 1;
-                let names = (token, SubscriptionId(self.last_subscription));
-                pubsub.on_subscribe(subscribe, rights, names, actions)
-            }
-            Message::Unsubscribe(unsubscribe) => {
-                pubsub.on_unsubscribe(unsubscribe, token, actions).map(|()| None)
-            }
-            Message::Publish(publish) => {
-                let names = (token, self.publications.next());
-                pubsub.on_publish(publish, rights, names, actions).map(|()| None)
-            }
-            _ => Ok(None),
-        };
-        let answer = match answered {
-            Ok(answer) => answer,
-            Err(refusal) => refusal.to_message(self.serializer),
-        };
-        if let Some(answer) = answer {
-            self.send(answer, actions);
-        }
-    }
-
-    fn next_token(&mut self) -> Token {
-        self.last_token += 1;
-        Token(self.last_token)
-    }
-
-    /// The requests of a client are counted up by one from 1.
-    fn check_order(&mut self, message: &Message) -> Result<(), Violation> {
-        let request = match message {
-            Message::Publish(it) => it.request,
-            Message::Subscribe(it) => it.request,
-            Message::Unsubscribe(it) => it.request,
-            Message::Call(it) => it.request,
-            Message::Register(it) => it.request,
-            Message::Unregister(it) => it.request,
-            _ => return Ok(()),
-        };
-        self.requests.check_next(request).map_err(|error| {
-            Violation::OutOfSequence(format!("{}: {error}", message.message_type()))
-        })
-    }
-
-    /// No role of the router's that could carry it out.
-    fn refuse(&self, request_type: RequestType, request: Id, actions: &mut Actions) {
-        let error = Error {
-            request_type,
-            request,
-            details: ErrorDetails::default(),
-            error: Text::from_static(reason::FEATURE_NOT_SUPPORTED),
-            payload: Payload::empty(self.serializer),
-        };
-        self.send(error, actions);
-    }
-
     fn send(&self, message: impl Into<Message>, actions: &mut Actions) {
-        actions.frames.push(OutFrame::new(self.kind(), self.encode(&message.into())));
-    }
-
-    /// A message whose parts are all in the session's serializer.
-    fn encode(&self, message: &Message) -> Bytes {
-        message
-            .encode(self.serializer, &self.policy.wamp.limits)
-            .expect("nothing in it must be transcoded")
-    }
-
-    const fn kind(&self) -> FrameKind {
-        if self.serializer.is_text() { FrameKind::Text } else { FrameKind::Binary }
+        self.pen.write(message, actions);
     }
 }
 

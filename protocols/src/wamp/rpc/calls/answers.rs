@@ -68,6 +68,14 @@ impl Calls {
         }
     }
 
+    /// What the callee says of a call cannot be passed on: it fails. If the callee has not said its
+    /// last, it is told to stop.
+    pub fn fail(&mut self, call: CallId, cause: (Reason, String), output: &mut Output) {
+        if let Some(pending) = self.take_running(call) {
+            give_up(&pending, cause, output);
+        }
+    }
+
     /// A session or a node is there no more, and so runs no call. *Cost.* Linear in pending calls.
     pub fn on_gone(&mut self, gone: Gone, output: &mut Output) {
         for request in self.table.run_by(|callee| gone.includes(callee)) {

@@ -93,6 +93,16 @@ impl Invocations {
         self.recent.len()
     }
 
+    /// How many registrations the session has.
+    pub fn registrations(&self) -> usize {
+        self.registrations.len()
+    }
+
+    /// Whether it has this one.
+    pub fn has_registered(&self, registration: Id) -> bool {
+        self.registrations.contains_key(&registration)
+    }
+
     /// How many calls of a registration the callee has.
     pub fn load(&self, registration: Id) -> u32 {
         self.table.load(registration)

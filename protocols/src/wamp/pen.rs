@@ -1,0 +1,29 @@
+//! [`Pen`]: how the messages of one session are written.
+//!
+//! *Spec.* WAMP §WebSocket Transport, §RawSocket Transport: one message is one unit of the transport,
+//! text in JSON and binary in the other serializers.
+
+use super::message::Message;
+use super::serializer::{Limits, Serializer};
+use crate::session::{Actions, FrameKind, OutFrame};
+
+/// Writes messages whose parts are all in the session's serializer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pen {
+    pub(super) serializer: Serializer,
+    pub(super) limits: Limits,
+}
+
+impl Pen {
+    /// To the peer, behind what was written before.
+    pub(super) fn write(&self, message: impl Into<Message>, actions: &mut Actions) {
+        let bytes = message.into().encode(self.serializer, &self.limits);
+        let bytes = bytes.expect("nothing in it must be transcoded");
+        actions.frames.push(OutFrame::new(self.kind(), bytes));
+    }
+
+    /// The kind of the units that the session sends and takes.
+    pub(super) const fn kind(&self) -> FrameKind {
+        if self.serializer.is_text() { FrameKind::Text } else { FrameKind::Binary }
+    }
+}
