@@ -15,7 +15,7 @@
 //! | [`policy`] | every bound and setting a session works under |
 //! | [`text`] | UTF-8 text as a slice of shared bytes |
 //! | [`stomp`] | STOMP 1.0, 1.1 and 1.2 |
-//! | [`wamp`] | WAMP v2: its messages, sessions, publish and subscribe; calls are yet to come |
+//! | [`wamp`] | WAMP v2: its messages, sessions, publish and subscribe, calls and registrations |
 //!
 //! # Invariants of absence
 //! - No sockets, files, threads, clock or randomness: `now` and identifiers are arguments. The

@@ -1,5 +1,9 @@
-//! WAMP v2, router side: sessions that subscribe and publish, what is registered in a realm, and the
-//! calls of a session, which no session makes yet.
+//! WAMP v2, router side: sessions that subscribe and publish, register and call, and what is registered
+//! in a realm.
+//!
+//! A session reaches its subscribers and publishers through the AMQP broker, and its callers and callees
+//! through [the other sessions of its realm](peers). In a realm that nobody carries anything for there is
+//! no dealer: what is asked of it is an error.
 //!
 //! | clause (WAMP) | where |
 //! |---|---|
@@ -11,22 +15,45 @@
 //! | §IDs | [`id`] |
 //! | §URIs, §Pattern-based Subscription (matching), routing keys | [`uri`] |
 //! | §RawSocket Transport | [`rawsocket`] |
-//! | §Registering and Unregistering, §Registration Revocation | [`registry`] |
+//! | §Registering and Unregistering, §Registration Revocation | `dealer/register.rs`, [`registry`] |
 //! | §Pattern-based Registrations (which one a call is for) | [`registry::Registry::best_match`] |
 //! | §Shared Registration (which callee gets a call) | [`registry::Registration::pick`] |
 //! | §Registration Meta API (what is asked, what is announced) | [`registry`] |
-//! | §Sessions, §Protocol Errors (what may come when) | `session/mod.rs`, `session/leave.rs` |
+//! | §Sessions, §Protocol Errors (what may come when) | `session/` |
 //! | §Session Establishment, §Authentication Methods | `handshake.rs`, [`auth`] |
 //! | §Realms, §Authorization | [`realm`], [`access`] |
 //! | §Predefined URIs | [`reason`], [`refusal`]; the table of violations is beside [`Violation`](crate::violation) |
 //! | §Publish and Subscribe, but for retained events and shards | [`pubsub`] |
-//! | §Calling and Invocations, §Caller Leaving, §Callee Leaving | [`rpc`] |
+//! | §Calling and Invocations, §Caller Leaving, §Callee Leaving | `dealer/mod.rs`, [`rpc`] |
 //! | §Call Canceling | [`rpc::Calls::on_cancel`], [`rpc::Invocations::on_ask`] |
 //! | §Call Timeouts | [`rpc::Calls::handle_timeout`]; the callee's own: [`rpc::Invoke::timeout`] |
 //! | §Progressive Call Results, §Progressive Call Invocations | [`rpc::calls`], [`rpc::invocations`] |
 //! | §Caller Identification | [`access::Disclosure`], [`rpc::Invoke::caller`] |
 //! | §Call Rerouting | [`rpc::Calls::on_answer`] |
 //! | §Meta API (else), §Event History, §Testament | not yet |
+//!
+//! # What is announced
+//! In `WELCOME.Details.roles`, and which tests show that it is so: of the names in
+//! `tests/wamp_conformance/`, and beneath those of the parts.
+//!
+//! | broker | tests |
+//! |---|---|
+//! | `publisher_exclusion` | `wamp_pubsub/event.rs`: `a_publisher_gets_its_own_event_only_if_…` |
+//! | `publisher_identification` | `wamp_pubsub/publish.rs`: `publishers_are_disclosed_as_…`; `event.rs`: `who_published_…` |
+//! | `pattern_based_subscription` | `wamp_pubsub/subscribe.rs`: `patterns_are_joined_…`; `event.rs`: `patterns_say_the_topic_…` |
+//! | `subscription_revocation` | `pubsub.rs`: `advanced_a_subscription_that_has_ended_by_itself_…` |
+//!
+//! | dealer | tests: `dealer/`, and beneath |
+//! |---|---|
+//! | `progressive_call_results` | `parts.rs`: `advanced_progressive_call_results_…`; `wamp_rpc/parts.rs` |
+//! | `progressive_call_invocations` | `parts.rs`: `advanced_progressive_call_invocations_…`; `wamp_rpc/parts.rs` |
+//! | `call_canceling` | `cancel.rs`: `advanced_call_canceling_…`; `wamp_rpc/cancel.rs` |
+//! | `call_timeout` | `cancel.rs`: `advanced_call_timeout_…`; `wamp_rpc/cancel.rs` |
+//! | `caller_identification` | `call.rs`: `advanced_caller_identification_…` |
+//! | `call_reroute` | `call.rs`: `advanced_call_rerouting_…`; `wamp_rpc/reroute.rs` |
+//! | `pattern_based_registration` | `register.rs`: `advanced_pattern_based_registration_…`; `wamp_registry/matching.rs` |
+//! | `shared_registration` | `register.rs`: `advanced_shared_registration_…`; `registry/pick.rs` |
+//! | `registration_revocation` | `revoke.rs` |
 //!
 //! # What is not touched
 //! What peers say to each other passes through as the bytes that came: arguments are recognized,

@@ -9,6 +9,7 @@ mod pair;
 
 mod auth;
 mod client;
+mod dealer;
 mod handshake;
 mod leave;
 mod pubsub;

@@ -251,14 +251,12 @@ impl Dealer {
         run: impl FnOnce(&mut Calls, &Routing<'_>, &mut calls::Output) -> T,
     ) -> T {
         let registry = self.realms.registry(&self.realm);
-        let (at, invocations) = (self.at, &self.invocations);
         let routing = Routing {
             registry: registry.as_ref().unwrap_or(&self.nothing),
             uris: self.uris,
             may_call: &|procedure| rights.may(Action::Call, procedure),
-            load: &|registration, callee| {
-                if callee.at == at { invocations.load(registration) } else { 0 }
-            },
+            // Only its own session knows.
+            load: &|_, _| 0,
             random: self.dice.roll(),
         };
         run(&mut self.calls, &routing, &mut self.outputs.0)

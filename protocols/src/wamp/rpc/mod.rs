@@ -1,7 +1,7 @@
 //! The dealer, as the part that one session has in it: the calls that it makes, and those that it
 //! answers.
 //!
-//! There is no dealer in the middle. The session of a caller owns its pending calls and their
+//! The session itself puts them together: `dealer/`. There is no dealer in the middle. The session of a caller owns its pending calls and their
 //! timers, [`Calls`]; the session of a callee owns its invocations, [`Invocations`]; nobody owns
 //! both. What they say to each other is [plain data](exchange), the same on one node and between
 //! two. Nothing here does IO, reads a clock or draws random numbers.
