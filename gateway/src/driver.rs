@@ -15,6 +15,7 @@
 //!   cannot see.
 
 mod closing;
+mod peers;
 mod settling;
 
 use std::collections::VecDeque;
@@ -43,6 +44,7 @@ use crate::drain::Drain;
 use crate::hub::Place;
 use crate::hub::share::{Received, Share};
 use crate::probe::Probe;
+use crate::realm::Seat;
 use crate::route::{Route, Tuning};
 use crate::transport::{Transport, TransportError};
 
@@ -82,6 +84,8 @@ struct Driver<T> {
     link: Option<Box<dyn Link>>,
     /// What the session shares with others; set with `link`.
     share: Option<Share>,
+    /// Its place in the realm that it has joined, if it has.
+    seat: Option<Seat>,
     /// Set while a login is being decided; nothing is read meanwhile.
     login: Option<BoxFuture<'static, Result<Admitted, Denial>>>,
     /// Empty between steps.
@@ -122,6 +126,7 @@ impl<T: Transport> Future for Driver<T> {
         let Err(end) = self.poll_session(now, cx) else {
             return Poll::Pending;
         };
+        self.leave_realm(now);
         // Whatever fails on the last way, why it was begun is the better reason.
         Poll::Ready(self.closing.take().map_or(end, |closing| closing.end))
     }
@@ -138,6 +143,7 @@ impl<T: Transport> Driver<T> {
             tuning,
             link: None,
             share: None,
+            seat: None,
             login: None,
             actions: Actions::default(),
             held: VecDeque::new(),
@@ -175,6 +181,7 @@ impl<T: Transport> Driver<T> {
         let mut spent = self.drive_input(now, cx);
         spent |= self.drive_broker(now, cx);
         spent |= self.drive_shared(now, cx);
+        spent |= self.drive_peers(now, cx);
         self.drive_timer(now, cx)?;
         self.drive_output(now, cx)?;
         if self.closing.is_some() {
@@ -509,6 +516,7 @@ impl<T: Transport> Driver<T> {
             }
             asked.for_each(|shared| share.apply(shared));
         }
+        self.apply_requests(now, cx);
         self.held.extend(self.actions.commands.drain(..));
         self.actions.commands.shrink_to(KEPT_ROOM);
         self.release_held(now, cx);

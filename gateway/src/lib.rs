@@ -24,6 +24,7 @@ mod hub;
 mod listener;
 mod opening;
 mod probe;
+mod realm;
 mod route;
 mod running;
 mod start;

@@ -66,7 +66,7 @@ impl Opening {
             secret: self.ids.secret.clone(),
             random: self.ids.random,
             is_local: self.peer.ip().to_canonical().is_loopback(),
-            realms: Arc::new(protocols::wamp::peers::NoRealms),
+            realms: Arc::clone(&self.route.realms) as _,
             can_confirm,
             policy: Arc::clone(&self.route.policy),
             now: self.opened.into_std(),

@@ -10,6 +10,7 @@ use protocols::policy::Policy;
 use crate::auth::Logins;
 use crate::hub::Hub;
 use crate::hub::share::Pending;
+use crate::realm::Realms;
 
 /// One route.
 pub(crate) struct Route {
@@ -29,6 +30,8 @@ pub(crate) struct Route {
     pub(crate) logins: Logins,
     /// Where its sessions share what they have subscribed to alike.
     pub(crate) hub: Arc<Hub>,
+    /// What its sessions may join, where a protocol has realms.
+    pub(crate) realms: Arc<Realms>,
     /// How many shared deliveries may wait for a session.
     pub(crate) pending: Pending,
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use self::logins::Realms;
+use self::logins::{Realms, Served};
 use crate::acceptor::Acceptor;
 use crate::admin::{self, Health};
 use crate::config::{self, Config, ConfigErrors};
@@ -237,6 +237,7 @@ fn routes(
     let served = config.route.iter().filter(|(_, route)| route.listener == listener);
     let route = |(name, settings): (&String, &config::Route)| {
         let backend = brokers.get(&settings.broker)?;
+        let realms = realms.get(&settings.broker)?;
         let known = settings.protocols.iter().filter_map(|id| registry.find(id).cloned());
         let protocols: Vec<_> = known.collect();
         let stomp = protocols.iter().find(|protocol| protocol.id() == Stomp.id());
@@ -250,15 +251,16 @@ fn routes(
             max_message_size: settings.max_message_size(),
             logins: logins::logins(config, settings, backend),
             hub: Arc::clone(&backend.hub),
+            realms: Arc::clone(&realms.common),
             pending: pending(settings),
         }))
     };
     served.filter_map(route).collect()
 }
 
-fn policy(route: &config::Route, backend: &Backend, realms: &Realms) -> Policy {
+fn policy(route: &config::Route, backend: &Backend, realms: &Served) -> Policy {
     let mut policy = route.policy();
-    policy.wamp.realms = realms.get(&route.broker).cloned().unwrap_or_default();
+    policy.wamp.realms = realms.settings.clone();
     if let Some(prefix) = &backend.queue_prefix {
         policy.stomp.queue_prefix = prefix.clone();
     }

@@ -21,6 +21,8 @@ pub(super) enum End {
     Broken(std::io::Error),
     /// The peer took no byte of waiting output for `write_timeout`.
     WriteTimeout { buffered: usize },
+    /// Another session of the realm has the same random ID.
+    NameTaken,
     /// The peer said goodbye, but its last messages were not taken in time, or the broker was lost.
     NotTaken { why: &'static str },
 }
@@ -48,6 +50,7 @@ impl End {
             Self::WriteTimeout { buffered } => {
                 warn!(kind = "write_timeout", buffered, "cut a client that takes no output");
             }
+            Self::NameTaken => warn!(kind = "id", "cut a client: another session has its ID"),
             Self::NotTaken { why } => {
                 warn!(kind = why, "cut a client whose last messages the broker has not taken");
             }

@@ -24,6 +24,8 @@ use crate::auth::{Login, Logins};
 use crate::hub::outbox::Overflow;
 use crate::hub::share::Pending;
 use crate::hub::{self, Hub};
+use crate::realm::Realms;
+use protocols::wamp::registry::NodeId;
 
 /// Everything the three scripted parts share with the test.
 #[derive(Debug, Default)]
@@ -423,6 +425,7 @@ fn start(world: &Shared) -> (JoinHandle<End>, Drain) {
             },
         },
         hub: Hub::new(Arc::new(world.clone()), hub::Settings::FOR_TESTS),
+        realms: Arc::new(Realms::new(NodeId(1), [])),
         pending: Pending { bytes: 1 << 20, overflow: Overflow::Disconnect },
     };
     let drain = Drain::new(Duration::ZERO);

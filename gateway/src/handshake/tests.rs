@@ -22,7 +22,9 @@ use crate::drain::Drain;
 use crate::hub::outbox::Overflow;
 use crate::hub::share::Pending;
 use crate::hub::{self, Hub};
+use crate::realm::Realms;
 use crate::route::Tuning;
+use protocols::wamp::registry::NodeId;
 
 const PEER: ([u8; 4], u16) = ([192, 0, 2, 1], 4711);
 
@@ -116,6 +118,7 @@ fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
             },
         },
         hub: Hub::new(Arc::new(NoBroker), hub::Settings::FOR_TESTS),
+        realms: Arc::new(Realms::new(NodeId(1), [])),
         pending: Pending { bytes: 1 << 20, overflow: Overflow::Disconnect },
     })
 }

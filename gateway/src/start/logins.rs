@@ -6,28 +6,43 @@ use std::sync::Arc;
 use protocols::auth::{Credentials, Secret};
 use protocols::text::Text;
 use protocols::wamp::realm::Realm;
+use protocols::wamp::registry::NodeId;
 
 use super::{Backend, StartError};
 use crate::auth::{Login, Logins, RealmLogin, Service};
 use crate::config::{self, Config};
+use crate::realm;
 
-/// The realms of each broker, by the broker's name and their own.
-pub(super) type Realms = BTreeMap<String, BTreeMap<Text, Arc<Realm>>>;
+/// The realms of each broker, by its name.
+pub(super) type Realms = BTreeMap<String, Served>;
 
-/// What the realms go by.
+/// The realms in front of one broker.
+pub(super) struct Served {
+    /// What their sessions go by.
+    pub(super) settings: BTreeMap<Text, Arc<Realm>>,
+    /// What their sessions have in common.
+    pub(super) common: Arc<realm::Realms>,
+}
+
+/// The realms that there are.
 ///
-/// *Errors.* There is nothing random to make users up with.
+/// *Errors.* There is nothing random to make users up with, or to name the node by.
 pub(super) fn realms(config: &Config) -> Result<Realms, StartError> {
-    let mut random = [0; 32];
+    let mut random = [0; 40];
     getrandom::fill(&mut random).map_err(StartError::Random)?;
-    let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (key, node) = random.split_at(32);
+    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     let key = Secret::new(&key);
-    let mut realms = Realms::new();
-    for (name, realm) in &config.realm {
-        let of_broker = realms.entry(realm.broker.clone()).or_default();
-        of_broker.insert(Text::from(name.as_str()), realm.meaning(name, &key));
-    }
-    Ok(realms)
+    let node = NodeId(node.iter().fold(0, |node, byte| node << 8 | u64::from(*byte)));
+    let served = |broker: &String| {
+        let realms = config.realm.iter().filter(|(_, realm)| realm.broker == *broker);
+        let settings: BTreeMap<_, _> = realms
+            .map(|(name, realm)| (Text::from(name.as_str()), realm.meaning(name, &key)))
+            .collect();
+        let common = Arc::new(realm::Realms::new(node, settings.keys().cloned()));
+        Served { settings, common }
+    };
+    Ok(config.broker.keys().map(|broker| (broker.clone(), served(broker))).collect())
 }
 
 /// The logins of a route to a broker.

@@ -139,7 +139,8 @@ impl Payload {
         }
     }
 
-    pub(super) fn size(&self) -> usize {
+    /// Bytes that it takes at the end of a message, or some more.
+    pub fn size(&self) -> usize {
         let size = |part: &Option<Bytes>| part.as_ref().map_or(1, Bytes::len);
         size(&self.args) + size(&self.kwargs) + 3
     }

@@ -149,7 +149,7 @@ pub enum Notice {
     Revoked {
         /// What of.
         registration: Id,
-        /// Why, as a URI.
+        /// Why, as a sentence.
         reason: Text,
     },
     /// The session of a caller asks for something.
