@@ -5,7 +5,7 @@ use protocols::policy::{self, Policy};
 use protocols::stomp;
 use protocols::stomp::compat::Compat;
 use protocols::text::Text;
-use protocols::wamp::{self, serializer, uri::UriRules};
+use protocols::wamp::{self, rpc, serializer, uri::UriRules};
 use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, Millis};
@@ -331,11 +331,25 @@ pub struct Wamp {
     pub probe: Millis,
     /// Whether WELCOME names the router and its version.
     pub agent: bool,
+    /// Procedures that a session has registered at a time.
+    pub registrations: usize,
+    /// Calls of a session that wait for their answers at a time.
+    pub calls: usize,
+    /// Calls that a session runs for others at a time.
+    pub invocations: usize,
+    /// How long a call waits that names no timeout.
+    pub call_timeout: Millis,
+    /// The longest timeout that a call can have.
+    pub max_call_timeout: Millis,
+    /// How long the answer of a callee is awaited that was told to stop.
+    pub kill_timeout: Millis,
+    /// Bytes of what a session has called, kept until it is certain that it arrives.
+    pub max_held: ByteSize,
 }
 
 impl Default for Wamp {
     fn default() -> Self {
-        let wamp::Settings { uris, limits, probe, agent, .. } = wamp::Settings::default();
+        let wamp::Settings { uris, limits, probe, agent, rpc, .. } = wamp::Settings::default();
         Self {
             strict_uris: uris.strict,
             max_uri_length: uris.max_length,
@@ -344,6 +358,13 @@ impl Default for Wamp {
             max_transcoded: ByteSize(limits.transcoded),
             probe: Millis(probe),
             agent: agent.is_some(),
+            registrations: rpc.most_registrations,
+            calls: rpc.most_calls,
+            invocations: rpc.most_invocations,
+            call_timeout: Millis(rpc.default_timeout),
+            max_call_timeout: Millis(rpc.most_timeout),
+            kill_timeout: Millis(rpc.kill_timeout),
+            max_held: ByteSize(rpc.most_held),
         }
     }
 }
@@ -359,6 +380,17 @@ impl From<&Wamp> for wamp::Settings {
             },
             probe: wamp.probe.0,
             agent: wamp.agent.then_some(Text::from_static(SERVER)),
+            rpc: rpc::Settings {
+                default_timeout: wamp.call_timeout.0,
+                most_timeout: wamp.max_call_timeout.0,
+                kill_timeout: wamp.kill_timeout.0,
+                most_calls: wamp.calls,
+                most_held: wamp.max_held.0,
+                most_registrations: wamp.registrations,
+                most_invocations: wamp.invocations,
+                most_remembered: wamp.invocations,
+                ..rpc::Settings::default()
+            },
             ..Self::default()
         }
     }
@@ -420,6 +452,8 @@ mod tests {
         route.stomp.max_resume = Millis::seconds(9);
         route.compat = Compat::NONE.with(Switch::Escapes);
         route.stomp.server_header = true;
+        route.wamp.calls = 5;
+        route.wamp.max_depth = 6;
         let policy = route.policy();
         assert_eq!(route.max_message_size(), 77);
         assert_eq!(policy.limits.subscriptions, 7);
@@ -428,5 +462,6 @@ mod tests {
         assert!(!policy.stomp.nack_requeue && policy.stomp.compat == route.compat);
         assert_eq!(policy.stomp.max_resume.as_secs(), 9);
         assert_eq!(policy.stomp.server.as_deref(), Some(SERVER));
+        assert_eq!((policy.wamp.rpc.most_calls, policy.wamp.limits.depth), (5, 6));
     }
 }

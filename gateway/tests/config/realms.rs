@@ -59,6 +59,8 @@ pub(super) const BAD: &[(&str, &str)] = &[
     ("route.stomp.wamp.max_depth=3", "expected at least 4, got 3"),
     ("route.stomp.wamp.max_depth=101", "expected at most 100, got 101"),
     ("route.stomp.wamp.max_values=0", "expected at least 1, got 0"),
+    ("route.stomp.wamp.calls=0", "expected at least 1, got 0"),
+    ("route.stomp.wamp.max_call_timeout=59s", "expected at least call_timeout (1m), got 59s"),
     ("route.stomp.wamp.max_transcoded=0", "expected at least 1 byte, got 0"),
 ];
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use protocols::wamp::message::MatchPolicy;
 use protocols::wamp::uri::UriRules;
 
-use super::Check;
 use super::broker::Login;
+use super::{Check, named};
 use crate::config::location::KeyPath;
 use crate::config::problem::Problem;
 use crate::config::{Broker, Realm, RealmUser, Role, Route, Rule, Wamp};
@@ -116,7 +116,8 @@ impl<'a> Check<'a> {
             self.add(at.join("protocols"), Problem::mismatch(expected, "\"wamp\" and no realm"));
         }
         let at = at.join("wamp");
-        let Wamp { max_uri_length, max_depth, max_values, max_transcoded, .. } = route.wamp;
+        let wamp = &route.wamp;
+        let Wamp { max_uri_length, max_depth, max_values, max_transcoded, .. } = *wamp;
         self.count(at.join("max_uri_length"), max_uri_length);
         if max_uri_length > LONGEST_URI {
             self.add(at.join("max_uri_length"), Problem::at_most(LONGEST_URI, max_uri_length));
@@ -129,5 +130,17 @@ impl<'a> Check<'a> {
         }
         self.count(at.join("max_values"), max_values);
         self.size(at.join("max_transcoded"), max_transcoded);
+        self.count(at.join("registrations"), wamp.registrations);
+        self.count(at.join("calls"), wamp.calls);
+        self.count(at.join("invocations"), wamp.invocations);
+        self.time(at.join("call_timeout"), wamp.call_timeout);
+        if wamp.max_call_timeout < wamp.call_timeout {
+            let bound = named("call_timeout", wamp.call_timeout);
+            self.add(at.join("max_call_timeout"), Problem::at_least(bound, wamp.max_call_timeout));
+        } else {
+            self.time(at.join("max_call_timeout"), wamp.max_call_timeout);
+        }
+        self.time(at.join("kill_timeout"), wamp.kill_timeout);
+        self.size(at.join("max_held"), wamp.max_held);
     }
 }

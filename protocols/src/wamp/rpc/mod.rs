@@ -54,7 +54,7 @@ pub struct Settings {
     /// How long the answer of a callee is awaited that was interrupted with `kill`. Default 30
     /// seconds.
     pub kill_timeout: Duration,
-    /// Calls of a session that wait for their answers at once. Default 4096.
+    /// Calls of a session that wait for their answers at once. Default 16,384.
     pub most_calls: usize,
     /// Callees that are tried for a call, one after the other. Default 8.
     pub most_attempts: usize,
@@ -65,12 +65,12 @@ pub struct Settings {
     pub most_held: usize,
     /// What a session has registered at once, what has not been answered included. Default 1,000.
     pub most_registrations: usize,
-    /// Calls that a session runs for others at once, over all of its registrations. Default 4096.
+    /// Calls that a session runs for others at once, over all of its registrations. Default 16,384.
     pub most_invocations: usize,
     /// How much longer than the caller an invocation waits for what the callee may still say, and
     /// how long it is remembered which calls are over. Default 30 seconds.
     pub linger: Duration,
-    /// Calls of which that is remembered. Default 4096.
+    /// Calls of which that is remembered. Default 16,384.
     pub most_remembered: usize,
 }
 
@@ -80,13 +80,13 @@ impl Default for Settings {
             default_timeout: Duration::from_secs(60),
             most_timeout: Duration::from_secs(600),
             kill_timeout: Duration::from_secs(30),
-            most_calls: 4096,
+            most_calls: 16_384,
             most_attempts: 8,
             most_held: 16 << 20,
             most_registrations: 1_000,
-            most_invocations: 4096,
+            most_invocations: 16_384,
             linger: Duration::from_secs(30),
-            most_remembered: 4096,
+            most_remembered: 16_384,
         }
     }
 }
