@@ -84,6 +84,7 @@ impl Settings {
             config.listener.insert("plain".to_owned(), plain);
             let mut route = config.route["stomp"].clone();
             route.listener = "plain".to_owned();
+            route.protocols = vec!["stomp".to_owned()];
             config.route.insert("plain".to_owned(), route);
         })
     }

@@ -130,6 +130,8 @@ fn configure(config: &mut Config) {
         let route = Route { listener: listener.to_owned(), ..stomp.clone() };
         config.route.insert(listener.to_owned(), route);
     }
+    let plain = config.route.get_mut("plain").unwrap();
+    plain.protocols = vec!["stomp".to_owned()];
 }
 
 /// The opening handshake (RFC 6455 §4.2).
@@ -151,7 +153,7 @@ fn opening_rows() -> Vec<Row> {
         ("no version", upgrade().without("Sec-WebSocket-Version"), Http(426, version, "13")),
         ("no key", upgrade().without("Sec-WebSocket-Key"), Http(400, None, "Sec-WebSocket-Key")),
         ("key that is not 16 bytes in base64", keyed("garbage"), Http(400, None, "Sec-WebSocket-Key")),
-        ("only unknown sub-protocols", speaking("mqtt, wamp.2.json"), Http(400, None, spoken)),
+        ("only unknown sub-protocols", speaking("mqtt, soap"), Http(400, None, spoken)),
         ("oversized head", upgrade().header("X-Long", &"x".repeat(100_000)), Http(431, None, "16384")),
     ];
     let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03";
