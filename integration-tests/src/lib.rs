@@ -1,9 +1,9 @@
 //! The gateway from outside: what the tests in `tests/` start and speak with.
 //!
-//! [`TestGateway`] runs a whole gateway in the test's process, on ports of its own. [`RawWs`] and
-//! [`StompClient`] are clients written from the specifications, byte by byte, so that a test can
+//! [`TestGateway`] runs a whole gateway in the test's process, on ports of its own. [`RawWs`],
+//! [`StompClient`] and [`WampClient`] are clients written from the specifications, so that a test can
 //! also send what no library would: they share no code with the gateway, and must never use
-//! `protocols` or a WebSocket library.
+//! `protocols`, a WebSocket library or one for WAMP.
 //!
 //! Everything here panics where a test would fail: a reply that does not come within [`CEILING`],
 //! a connection that ends too early, a frame that breaks its specification.
@@ -13,6 +13,7 @@ mod http;
 mod raw_ws;
 mod stomp;
 mod wait;
+mod wamp;
 mod world;
 
 pub use gateway::{Settings, TestGateway};
@@ -20,4 +21,8 @@ pub use http::{HttpReply, Request, http_exchange};
 pub use raw_ws::{Closing, Frame, Length, RawWs, opcode};
 pub use stomp::{Incoming, StompClient, StompFrame, frame_bytes};
 pub use wait::{CEILING, within};
+pub use wamp::{
+    Invocation, Login, Payload, Serializer, WampClient, WampError, WampEvent, WampMessage, binary,
+    code,
+};
 pub use world::World;
