@@ -11,6 +11,8 @@
 mod gateway;
 mod http;
 mod raw_ws;
+mod realm;
+mod scripts;
 mod stomp;
 mod wait;
 mod wamp;
@@ -19,6 +21,8 @@ mod world;
 pub use gateway::{Settings, TestGateway};
 pub use http::{HttpReply, Request, http_exchange};
 pub use raw_ws::{Closing, Frame, Length, RawWs, opcode};
+pub use realm::{REALM, serve_wamp};
+pub use scripts::{node_script, python, python_script};
 pub use stomp::{Incoming, StompClient, StompFrame, frame_bytes};
 pub use wait::{CEILING, within};
 pub use wamp::{

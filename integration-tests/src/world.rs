@@ -48,6 +48,11 @@ impl World {
     pub async fn rabbitmq_with(change: impl FnOnce(&mut Config)) -> Self {
         let host = Node::shared().await.vhost().await;
         let gateway = TestGateway::rabbitmq(&host).config(change).start().await;
+        Self::rabbitmq_at(gateway, host)
+    }
+
+    /// A gateway in front of this virtual host, whose user its clients are.
+    pub fn rabbitmq_at(gateway: TestGateway, host: Vhost) -> Self {
         let [vhost, user, passcode] =
             [host.name(), host.user(), host.passcode()].map(str::to_owned);
         Self { gateway, vhost, user, passcode, rabbitmq: Some(host) }

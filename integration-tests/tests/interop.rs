@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use integration_tests::TestGateway;
+use integration_tests::{TestGateway, node_script, python, python_script};
 use rabbitmq_node::Node;
 use tokio::process::Command;
 
@@ -16,16 +16,16 @@ const CEILING: Duration = Duration::from_secs(300);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stomp_py() {
-    let script = here().join("interop/python/stomp_py.py");
-    run(installed().join("venv/bin/python"), &script).await;
+    let script = python_script("stomp_py.py");
+    run(python(), &script).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stomp_py_over_tcp() {
     let gateway = TestGateway::embedded().with_stomp_tcp().start().await;
     let url = format!("tcp://{}", gateway.addr("plain"));
-    let script = here().join("interop/python/stomp_py.py");
-    run_at(url, gateway, installed().join("venv/bin/python"), &script, &[]).await;
+    let script = python_script("stomp_py.py");
+    run_at(url, gateway, python(), &script, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,11 +54,11 @@ async fn webstomp() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pika_on_the_other_side() {
     let vhost = Node::shared().await.vhost().await;
-    let script = here().join("interop/python/amqp_peer.py");
+    let script = python_script("amqp_peer.py");
     let gateway = TestGateway::rabbitmq(&vhost).start().await;
     let (user, passcode, name) = (vhost.user(), vhost.passcode(), vhost.name());
     let amqp = format!("amqp://{user}:{passcode}@{}/{name}", vhost.amqp_addr());
-    run_with(gateway, installed().join("venv/bin/python"), &script, &[amqp]).await;
+    run_with(gateway, python(), &script, &[amqp]).await;
 }
 
 async fn run(program: PathBuf, script: &Path) {
@@ -93,27 +93,4 @@ async fn run_at(
     assert!(status.success(), "{} ended with {status}", script.display());
     let drained = gateway.stop().await;
     assert_eq!(drained.cut, 0, "every client had said goodbye");
-}
-
-/// Node finds packages beside the script, so the scripts are copied to where they are installed.
-fn node_script(name: &str) -> PathBuf {
-    let directory = installed().join("node");
-    for file in std::fs::read_dir(here().join("interop/node")).unwrap() {
-        let source = file.unwrap().path();
-        if source.extension().is_some_and(|it| it == "mjs") {
-            let copy = directory.join(source.file_name().unwrap());
-            std::fs::copy(&source, copy).unwrap_or_else(|error| {
-                panic!("{}: {error}; run `cargo xtask interop`", directory.display())
-            });
-        }
-    }
-    directory.join(name)
-}
-
-fn here() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn installed() -> PathBuf {
-    here().join("../target/interop")
 }

@@ -131,6 +131,7 @@ fn interop() -> Result<(), Failure> {
             .done()
     };
     test("interop", "1")?;
+    test("wamp_interop", "1")?;
     test("differential", "2")?;
     // Most of the time of each is spent without its broker.
     test("outage", "4")
