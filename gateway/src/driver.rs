@@ -15,6 +15,7 @@
 //!   cannot see.
 
 mod closing;
+mod fitting;
 mod peers;
 mod settling;
 
@@ -107,6 +108,8 @@ struct Driver<T> {
     reading: bool,
     /// Something was left alone in this turn because too much output is buffered.
     throttled: bool,
+    /// Shared frames that the peer does not take.
+    left_out: u64,
     /// Since when the socket has taken nothing although output waits, and its count then.
     stalled: Option<(Instant, u64)>,
     probe: Option<Probe>,
@@ -154,6 +157,7 @@ impl<T: Transport> Driver<T> {
             settling: Settling::default(),
             reading: true,
             throttled: false,
+            left_out: 0,
             stalled: None,
             probe: None,
             drain: Some(drain.turn()),
@@ -324,8 +328,7 @@ impl<T: Transport> Driver<T> {
                         0 => frame.bytes,
                         _ => self.session.tell_dropped(frame.bytes, dropped),
                     };
-                    self.transport.queue(OutFrame::new(frame.kind, bytes));
-                    has_output = true;
+                    has_output |= self.queue_shared(OutFrame::new(frame.kind, bytes));
                 }
             }
         }
@@ -502,11 +505,7 @@ impl<T: Transport> Driver<T> {
 
     /// The one place that acts on what a session decided. Called after every call to it.
     fn dispatch(&mut self, now: Instant, cx: &mut Context<'_>) {
-        for frame in self.actions.frames.drain(..) {
-            self.settling.add(frame.settles);
-            self.transport.queue(frame);
-        }
-        self.actions.frames.shrink_to(KEPT_ROOM);
+        self.queue_frames(now);
         // Before the commands: what is published by them reaches what was joined here.
         if let Some(share) = &mut self.share {
             let asked = self.actions.shared.drain(..);

@@ -58,8 +58,23 @@ impl Ids {
 }
 
 impl Opening {
-    /// A session that has heard nothing yet. `can_confirm` is said of its transport.
-    pub(crate) fn session(&self, can_confirm: bool) -> Box<dyn Session> {
+    /// Where a client can name neither route nor protocol: a valid configuration has one route there, of
+    /// one protocol. `None`: the operating system gives no random bytes.
+    pub(crate) fn of_only_route(state: &ListenerState, peer: SocketAddr) -> Option<Self> {
+        let route = state.routes.first()?.clone();
+        let protocol = route.protocols.first()?.clone();
+        let ids = match Ids::new() {
+            Ok(ids) => ids,
+            Err(error) => {
+                tracing::error!(%error, "the operating system gives no random bytes");
+                return None;
+            }
+        };
+        Some(Self { route, protocol, name: None, ids, opened: Instant::now(), peer })
+    }
+
+    /// A session that has heard nothing yet. `can_confirm` and `most_output` are said of its transport.
+    pub(crate) fn session(&self, can_confirm: bool, most_output: usize) -> Box<dyn Session> {
         self.protocol.open(SessionSetup {
             name: self.name,
             session_id: self.ids.session_id.clone(),
@@ -68,6 +83,7 @@ impl Opening {
             is_local: self.peer.ip().to_canonical().is_loopback(),
             realms: Arc::clone(&self.route.realms) as _,
             can_confirm,
+            most_output,
             policy: Arc::clone(&self.route.policy),
             now: self.opened.into_std(),
             // A clock before 1970 is wrong anyway.
@@ -78,7 +94,7 @@ impl Opening {
 
 /// Opens a session and runs it until it has ended.
 pub(crate) async fn run<T: Transport>(transport: T, opening: Opening, state: &ListenerState) {
-    let session = opening.session(transport.can_probe());
+    let session = opening.session(transport.can_probe(), transport.most_output());
     let Opening { route, protocol, name, ids: Ids { session_id, .. }, peer, .. } = opening;
     let protocol = name.unwrap_or_else(|| protocol.id());
     let span =

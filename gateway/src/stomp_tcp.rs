@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use protocols::Actions;
 use protocols::violation::Violation;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::listener::ListenerState;
-use crate::opening::{self, Ids, Opening};
+use crate::opening::{self, Opening};
 use crate::transport::linger::linger;
 use crate::transport::tcp::Tcp;
 
@@ -18,7 +18,7 @@ pub(crate) async fn serve<S>(io: S, peer: SocketAddr, state: &ListenerState)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    if let Some(opening) = only_route(state, peer) {
+    if let Some(opening) = Opening::of_only_route(state, peer) {
         opening::run(Tcp::new(io), opening, state).await;
     }
 }
@@ -28,8 +28,8 @@ pub(crate) async fn serve_no_room<S>(mut io: S, peer: SocketAddr, state: &Listen
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    let Some(opening) = only_route(state, peer) else { return };
-    let (mut session, now) = (opening.session(false), opening.opened.into_std());
+    let Some(opening) = Opening::of_only_route(state, peer) else { return };
+    let (mut session, now) = (opening.session(false, usize::MAX), opening.opened.into_std());
     let mut actions = Actions::default();
     let limit = state.max_connections;
     session.handle_violation(now, Violation::TooManyConnections { limit }, &mut actions);
@@ -38,18 +38,4 @@ where
     if let Ok(Ok(())) = timeout(close_timeout, io.write_all(&frames)).await {
         linger(io, close_timeout).await;
     }
-}
-
-/// A valid configuration has one route here, of one protocol.
-fn only_route(state: &ListenerState, peer: SocketAddr) -> Option<Opening> {
-    let route = state.routes.first()?.clone();
-    let protocol = route.protocols.first()?.clone();
-    let ids = match Ids::new() {
-        Ok(ids) => ids,
-        Err(error) => {
-            tracing::error!(%error, "the operating system gives no random bytes");
-            return None;
-        }
-    };
-    Some(Opening { route, protocol, name: None, ids, opened: Instant::now(), peer })
 }

@@ -44,6 +44,8 @@ pub struct SessionSetup {
     pub realms: Arc<dyn Realms>,
     /// Whether the transport can tell when the peer has received something.
     pub can_confirm: bool,
+    /// Bytes of the longest message that the peer takes; `usize::MAX` if it has named no bound.
+    pub most_output: usize,
     /// What the session works under.
     pub policy: Arc<Policy>,
     /// When the connection was opened; the login deadline counts from here.

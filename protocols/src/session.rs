@@ -205,7 +205,7 @@ pub enum Once {
 /// What changes for the driver when a login has succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Established {
-    /// Probe a silent peer at this interval by means of the transport (WebSocket ping), and end
+    /// Probe a silent peer at this interval by means of the transport (a ping), and end
     /// the connection if it stays silent for two of them. Zero: never.
     pub probe: Duration,
 }

@@ -23,11 +23,22 @@ pub enum Violation {
     /// RFC 6455 was broken; the text says which rule.
     #[error("WebSocket protocol error: {0}")]
     WebSocket(String),
+    /// WAMP §RawSocket Transport was broken; the text says which rule.
+    #[error("RawSocket protocol error: {0}")]
+    RawSocket(String),
+    /// What the peer would have to get is longer than it takes.
+    #[error("this client takes messages of {limit} bytes, and the next one for it has {got}")]
+    PeerTakesLess {
+        /// Bytes that the peer takes.
+        limit: usize,
+        /// Bytes of the message.
+        got: usize,
+    },
     /// RFC 6455 §8.1.
     #[error("a text message must be UTF-8 (RFC 6455 section 8.1); send other data as binary")]
     TextNotUtf8,
-    /// A WebSocket message declares more than a message may have.
-    #[error("a WebSocket message may have {limit} bytes, this one has at least {got}")]
+    /// A message of the transport declares more than one may have.
+    #[error("a message may have {limit} bytes, this one has at least {got}")]
     MessageTooLarge {
         /// Allowed bytes.
         limit: usize,
@@ -51,7 +62,7 @@ pub enum Violation {
         limit: usize,
     },
     /// The peer answered neither data nor probes.
-    #[error("nothing was heard for {millis} ms, not even an answer to a WebSocket ping")]
+    #[error("nothing was heard for {millis} ms, not even an answer to a ping")]
     Silent {
         /// How long.
         millis: u64,
@@ -383,6 +394,8 @@ impl Violation {
         use CloseCode::{Invalid, Policy, Protocol, TooBig, TryAgainLater};
         match self {
             Self::WebSocket(_) => report("WebSocket error", Protocol, "websocket"),
+            Self::RawSocket(_) => report("RawSocket error", Protocol, "rawsocket"),
+            Self::PeerTakesLess { .. } => report("Message too large", TooBig, "peer_takes_less"),
             Self::TextNotUtf8 => report("Invalid UTF-8", Invalid, "text_not_utf8"),
             Self::MessageTooLarge { .. } => {
                 report("Message too large", TooBig, "message_too_large")

@@ -35,6 +35,8 @@ struct World {
     violation: Option<Violation>,
     /// After a violation nothing comes any more.
     broken: bool,
+    /// Bytes of the longest frame that the peer takes, if it has said so.
+    most_output: Option<usize>,
     /// Bytes queued, and whether the socket takes them.
     buffered: usize,
     written: u64,
@@ -144,6 +146,10 @@ impl Transport for Shared {
         let mut world = self.lock();
         world.buffered += frame.bytes.len();
         world.output.push(String::from_utf8(frame.bytes.to_vec()).unwrap());
+    }
+
+    fn most_output(&self) -> usize {
+        self.lock().most_output.unwrap_or(usize::MAX)
     }
 
     fn buffered(&self) -> usize {
@@ -572,6 +578,33 @@ async fn a_peer_at_fault_is_told_and_the_goodbye_names_the_code() {
     world.change(|world| world.violation = Some(Violation::TextNotUtf8)).await;
     assert!(world.lock().output[0].starts_with("error: a text message must be UTF-8"));
     assert_eq!(world.lock().goodbye, Some(CloseCode::Invalid));
+    assert!(matches!(driver.await.unwrap(), End::Closed(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_longer_than_the_peer_takes_ends_the_session_which_says_why() {
+    let (world, driver, _) = logged_in().await;
+    world.lock().most_output = Some(100);
+    // All three at once, each echoed whole.
+    let words = format!("echo{}", ",echo".repeat(20));
+    let words: &'static str = words.leak();
+    world.send(&["echo", words, "echo"]).await;
+    let told = format!(
+        "error: this client takes messages of 100 bytes, and the next one for it has {}",
+        words.len()
+    );
+    assert_eq!(world.lock().output, ["echo", told.as_str()]);
+    assert_eq!(world.lock().goodbye, Some(CloseCode::TooBig));
+    assert!(matches!(driver.await.unwrap(), End::Closed(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_cannot_even_say_why_is_closed_all_the_same() {
+    let (world, driver, _) = logged_in().await;
+    world.lock().most_output = Some(3);
+    world.send(&["echo"]).await;
+    assert_eq!(world.lock().output, [""; 0]);
+    assert_eq!(world.lock().goodbye, Some(CloseCode::TooBig));
     assert!(matches!(driver.await.unwrap(), End::Closed(_)));
 }
 

@@ -21,8 +21,13 @@ pub trait Transport: Send + Unpin {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Unit, TransportError>>>;
 
     /// Appends a unit to the output buffer. The caller bounds it by means of
-    /// [`buffered`](Self::buffered).
+    /// [`buffered`](Self::buffered), and each unit by [`most_output`](Self::most_output).
     fn queue(&mut self, frame: OutFrame);
+
+    /// Bytes of the longest unit that the peer takes. It never changes.
+    fn most_output(&self) -> usize {
+        usize::MAX
+    }
 
     /// Bytes queued and not yet taken by the socket.
     fn buffered(&self) -> usize;
@@ -45,7 +50,7 @@ pub trait Transport: Send + Unpin {
         true
     }
 
-    /// Asks the peer for a sign of life (WebSocket ping).
+    /// Asks the peer for a sign of life (a ping).
     fn probe(&mut self);
 
     /// Asks the peer to confirm that it has received everything queued before. *Order.* With nothing

@@ -128,6 +128,7 @@ impl World {
             is_local: true,
             realms: Arc::new(protocols::wamp::peers::NoRealms),
             can_confirm: true,
+            most_output: usize::MAX,
             policy: Arc::new(Policy { limits, ..Policy::default() }),
             now,
             time_of_day: std::time::Duration::ZERO,

@@ -40,7 +40,7 @@ pub fn wamp_rawsocket(data: &[u8]) {
 fn decode<'a>(
     units: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<(FrameType, Bytes)>, Option<FrameError>) {
-    let mut decoder = FrameDecoder::new(MaxLength::MIN);
+    let mut decoder = FrameDecoder::new(MaxLength::MIN).with_budget(4 << 10);
     let mut frames = Vec::new();
     for unit in units {
         decoder.push(Bytes::copy_from_slice(unit));

@@ -13,6 +13,7 @@ impl Violation {
     pub const fn wamp_reason(&self) -> &'static str {
         match self {
             Self::MessageTooLarge { .. }
+            | Self::PeerTakesLess { .. }
             | Self::TooMuchBeforeLogin { .. }
             | Self::FrameTooLarge { .. } => reason::PAYLOAD_SIZE_EXCEEDED,
             Self::LoginTimeout { .. } => reason::TIMEOUT,

@@ -12,7 +12,13 @@ use crate::session::{Actions, FrameKind, OutFrame};
 pub(super) struct Pen {
     pub(super) serializer: Serializer,
     pub(super) limits: Limits,
+    /// Bytes of one message, as the peer takes them.
+    pub(super) most: usize,
 }
+
+/// What a message may need beside its arguments: IDs, URIs, the names of a caller. Of a peer that takes
+/// little, it is a quarter.
+const ENVELOPE: usize = 1 << 10;
 
 impl Pen {
     /// To the peer, behind what was written before.
@@ -20,6 +26,11 @@ impl Pen {
         let bytes = message.into().encode(self.serializer, &self.limits);
         let bytes = bytes.expect("nothing in it must be transcoded");
         actions.frames.push(OutFrame::new(self.kind(), bytes));
+    }
+
+    /// Bytes that arguments may have, so that the message around them is one that the peer takes.
+    pub(super) fn most_arguments(&self) -> usize {
+        self.most - ENVELOPE.min(self.most / 4)
     }
 
     /// The kind of the units that the session sends and takes.

@@ -13,9 +13,10 @@
 //! found at once, for then the stream is of another protocol; all else of a handshake is judged
 //! when its four bytes are there.
 
-use bytes::{Buf, Bytes, BytesMut};
+mod decoder;
 
 use super::serializer::Serializer;
+pub use decoder::FrameDecoder;
 
 /// The first byte of a handshake. No HTTP request starts with it.
 pub const MAGIC: u8 = 0x7f;
@@ -291,89 +292,14 @@ pub enum FrameError {
         /// Declared bytes.
         got: usize,
     },
-}
-
-/// Cuts a stream that follows a handshake into frames.
-///
-/// *Shape.* A payload that lies in one unit shares its allocation. *Cost.* Holds what has come of a
-/// frame, never what is only declared; and, copied, of units that were pushed before all frames of
-/// the one before were taken.
-#[derive(Debug)]
-pub struct FrameDecoder {
-    limit: MaxLength,
-    /// What came in units before, all of `unit` being behind it: the part of a frame, as a rule.
-    held: BytesMut,
-    /// What is left of the last unit.
-    unit: Bytes,
-    /// Set by a fault: nothing comes after it.
-    is_over: bool,
-}
-
-impl FrameDecoder {
-    /// For frames whose payloads have at most this many bytes.
-    pub fn new(limit: MaxLength) -> Self {
-        Self { limit, held: BytesMut::new(), unit: Bytes::new(), is_over: false }
-    }
-
-    /// Takes the next unit of the stream.
-    pub fn push(&mut self, unit: Bytes) {
-        if self.is_over {
-            return;
-        }
-        self.hold(self.unit.len());
-        self.unit = unit;
-    }
-
-    /// The next frame that is whole.
-    ///
-    /// *Errors.* What is no frame; after that, none comes.
-    pub fn next_frame(&mut self) -> Result<Option<(FrameType, Bytes)>, FrameError> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let frame = self.parse();
-        if frame.is_err() {
-            self.is_over = true;
-            (self.held, self.unit) = (BytesMut::new(), Bytes::new());
-        }
-        frame
-    }
-
-    fn parse(&mut self) -> Result<Option<(FrameType, Bytes)>, FrameError> {
-        if self.held.is_empty() {
-            return match FrameHeader::parse(&self.unit, self.limit)? {
-                Some(header) if self.unit.len() >= PREFIX + header.length => {
-                    self.unit.advance(PREFIX);
-                    Ok(Some((header.frame_type, self.unit.split_to(header.length))))
-                }
-                _ => {
-                    self.hold(self.unit.len());
-                    Ok(None)
-                }
-            };
-        }
-        self.hold_up_to(PREFIX);
-        let Some(header) = FrameHeader::parse(&self.held, self.limit)? else {
-            return Ok(None);
-        };
-        self.hold_up_to(PREFIX + header.length);
-        if self.held.len() < PREFIX + header.length {
-            return Ok(None);
-        }
-        self.held.advance(PREFIX);
-        Ok(Some((header.frame_type, self.held.split_to(header.length).freeze())))
-    }
-
-    /// Moves bytes from the unit until this many are held, or none are left.
-    fn hold_up_to(&mut self, size: usize) {
-        self.hold(size.saturating_sub(self.held.len()));
-    }
-
-    /// Moves as many bytes from the unit to what is held, or all there are.
-    fn hold(&mut self, count: usize) {
-        let part = self.unit.split_to(count.min(self.unit.len()));
-        self.held.extend_from_slice(&part);
-    }
+    /// More than the decoder was given a budget for.
+    #[error("frames of {limit} bytes are allowed together, these have {got}")]
+    OverBudget {
+        /// Allowed bytes.
+        limit: usize,
+        /// Declared bytes.
+        got: usize,
+    },
 }
 
 #[cfg(test)]
@@ -444,49 +370,5 @@ mod tests {
         assert_eq!(fault([0, 0, 2, 1]), FrameError::TooLong { limit: 512, got: 513 });
         assert_eq!(fault([8, 0, 0, 0]), FrameError::TooLong { limit: 512, got: 16 << 20 });
         assert_eq!(FrameHeader::parse(&[8, 0, 0], MaxLength::MIN), Ok(None));
-    }
-
-    #[test]
-    fn a_stream_has_the_same_frames_however_it_is_cut() {
-        let stream = b"\0\0\0\x02ab\x01\0\0\0\x02\0\0\x01c\0\0\0\x03def";
-        let expected = [
-            (FrameType::Message, "ab"),
-            (FrameType::Ping, ""),
-            (FrameType::Pong, "c"),
-            (FrameType::Message, "def"),
-        ];
-        for size in 1..=stream.len() {
-            let mut decoder = FrameDecoder::new(MaxLength::MIN);
-            let mut frames = Vec::new();
-            for unit in stream.chunks(size) {
-                decoder.push(Bytes::copy_from_slice(unit));
-                while let Some((frame_type, payload)) = decoder.next_frame().unwrap() {
-                    frames.push((frame_type, String::from_utf8(payload.to_vec()).unwrap()));
-                }
-            }
-            let frames: Vec<_> = frames.iter().map(|(kind, text)| (*kind, text.as_str())).collect();
-            assert_eq!(frames, expected, "in units of {size}");
-        }
-    }
-
-    #[test]
-    fn units_may_be_pushed_before_the_one_before_is_used_up() {
-        let mut decoder = FrameDecoder::new(MaxLength::MIN);
-        for unit in [&b"\0\0\0\x01a\0\0\0\x01b\0\0"[..], b"\0\x01", b"c\0\0\0\0"] {
-            decoder.push(Bytes::from_static(unit));
-        }
-        for expected in ["a", "b", "c", ""] {
-            let (_, payload) = decoder.next_frame().unwrap().unwrap();
-            assert_eq!(payload, expected);
-        }
-        assert_eq!(decoder.next_frame(), Ok(None));
-    }
-
-    #[test]
-    fn nothing_comes_after_a_fault() {
-        let mut decoder = FrameDecoder::new(MaxLength::MIN);
-        decoder.push(Bytes::from_static(b"\x07\0\0\0\0\0\0\0"));
-        assert_eq!(decoder.next_frame(), Err(FrameError::UnknownType { got: 7 }));
-        assert_eq!(decoder.next_frame(), Ok(None));
     }
 }

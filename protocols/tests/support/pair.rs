@@ -69,6 +69,7 @@ impl Pair {
             is_local: true,
             realms: Arc::new(NoRealms),
             can_confirm: true,
+            most_output: usize::MAX,
             policy: Arc::new(policy),
             now,
             time_of_day: TIME_OF_DAY,

@@ -1,9 +1,11 @@
 //! What other sessions send, in the serializer of this one.
 //!
-//! A payload that cannot be carried over ends the one call that it belongs to, and nothing else.
+//! A payload that cannot be carried over, or is longer than the client takes, ends the one call that it
+//! belongs to, and nothing else.
 //!
-//! *Spec.* WAMP §Serializers, §Binary support in JSON. The specification does not say what becomes of
-//! what the other serializer has no form for.
+//! *Spec.* WAMP §Serializers, §Binary support in JSON, §RawSocket Transport (the longest message). The
+//! specification does not say what becomes of what the other serializer has no form for, or the other
+//! client no room.
 
 use std::time::Instant;
 
@@ -58,32 +60,37 @@ fn fit_ask(ask: &mut Ask, pen: &Pen) -> Result<(), Cause> {
         Ask::Continue { payload, .. } => payload,
         Ask::Interrupt { .. } => return Ok(()),
     };
-    fit(payload, pen).map_err(|error| {
-        let sentence = format!("the arguments cannot be written for the callee: {error}");
-        (reason(&error), sentence)
+    fit(payload, pen).map_err(|(reason, why)| {
+        (reason, format!("the arguments cannot be written for the callee: {why}"))
     })
 }
 
 /// For the caller.
 fn fit_answer(answer: &mut Answer, pen: &Pen) -> Result<(), Cause> {
     match answer {
-        Answer::Result { payload, .. } => fit(payload, pen).map_err(|error| {
-            let sentence = format!("the result cannot be written for the caller: {error}");
-            (reason(&error), sentence)
+        Answer::Result { payload, .. } => fit(payload, pen).map_err(|(reason, why)| {
+            (reason, format!("the result cannot be written for the caller: {why}"))
         }),
-        Answer::Error { error: uri, payload, .. } => fit(payload, pen).map_err(|error| {
+        Answer::Error { error: uri, payload, .. } => fit(payload, pen).map_err(|(reason, why)| {
             let uri = shown(uri);
             let sentence =
-                format!("the callee has failed with {uri:?}, but why cannot be written: {error}");
-            (reason(&error), sentence)
+                format!("the callee has failed with {uri:?}, but why cannot be written: {why}");
+            (reason, sentence)
         }),
         Answer::Accepted | Answer::Unavailable { .. } | Answer::Canceled { .. } => Ok(()),
     }
 }
 
-fn fit(payload: &mut Payload, pen: &Pen) -> Result<(), TranscodeError> {
+fn fit(payload: &mut Payload, pen: &Pen) -> Result<(), Cause> {
     if payload.serializer != pen.serializer {
-        *payload = payload.transcoded(pen.serializer, &pen.limits)?;
+        *payload = payload
+            .transcoded(pen.serializer, &pen.limits)
+            .map_err(|error| (reason(&error), error.to_string()))?;
+    }
+    let (limit, got) = (pen.most_arguments(), payload.size());
+    if got > limit {
+        let why = format!("this client takes {limit} bytes of them, and they have {got}");
+        return Err((Reason::PayloadTooLarge, why));
     }
     Ok(())
 }

@@ -184,7 +184,8 @@ impl WampSession {
     pub(super) fn new(setup: &SessionSetup) -> Self {
         let serializer = setup.name.and_then(Serializer::of_subprotocol);
         let serializer = serializer.unwrap_or(Serializer::Json);
-        let pen = Pen { serializer, limits: setup.policy.wamp.limits };
+        let limits = setup.policy.wamp.limits;
+        let pen = Pen { serializer, limits, most: setup.most_output };
         Self {
             policy: Arc::clone(&setup.policy),
             pen,

@@ -113,11 +113,28 @@ impl World {
 
     /// As [`join`](Self::join), with this serializer. Those with the same number are the same user.
     fn join_as(&mut self, serializer: Serializer, features: &[Feature], user: u8) -> usize {
+        self.join_on(usize::MAX, serializer, features, user)
+    }
+
+    /// A client that can do everything, and takes messages of so many bytes.
+    fn join_narrow(&mut self, most_output: usize) -> usize {
+        let user = u8::try_from(self.players.len()).unwrap();
+        self.join_on(most_output, Serializer::Json, ALL, user)
+    }
+
+    fn join_on(
+        &mut self,
+        most_output: usize,
+        serializer: Serializer,
+        features: &[Feature],
+        user: u8,
+    ) -> usize {
         let who = self.players.len();
         let realms: Arc<dyn Realms> = self.registered.clone();
         let name = Some(serializer.subprotocol());
         let pair = Pair::open_as(&Wamp, name, self.policy.clone(), |setup| {
             setup.realms = realms;
+            setup.most_output = most_output;
             setup.random = [user; 32];
             setup.random[7] = u8::try_from(who).unwrap();
         });

@@ -1,5 +1,5 @@
-//! §Binary support in JSON, and payloads that the other end's serializer has no form for: they end the
-//! call that they belong to, and nothing else.
+//! §Binary support in JSON, and payloads that the other end's serializer has no form for, or the other
+//! end no room (§RawSocket Transport): they end the call that they belong to, and nothing else.
 
 use bytes::Bytes;
 use protocols::wamp::message::{CallOptions, CancelMode, Choice, RegisterOptions};
@@ -121,4 +121,53 @@ fn server_a_part_of_a_call_that_the_callee_cannot_get_ends_the_call_at_both_ends
     assert_eq!(interrupt.options.mode, Some(Choice::Known(CancelMode::KillNoWait)));
     world.answer(CALLEE, invocation.request, "late", false);
     world.assert_silent();
+}
+
+/// A callee and a caller of which the callee takes 4 KiB, and the caller 2 KiB.
+fn narrow() -> World {
+    let mut world = World::new();
+    world.join_narrow(4 << 10);
+    world.join_narrow(2 << 10);
+    world.register(CALLEE, "a.b", RegisterOptions::default());
+    world
+}
+
+fn text_of(size: usize) -> Payload {
+    Payload::of_text(Serializer::Json, &"x".repeat(size))
+}
+
+#[test]
+fn server_arguments_for_which_the_callee_has_no_room_fail_the_call_alone() {
+    let mut world = narrow();
+    let call = world.call_with(CALLER, "a.b", CallOptions::default(), text_of(4 << 10));
+    assert_eq!(world.error(CALLER), (call, "wamp.error.payload_size_exceeded".into()));
+    world.call_with(CALLER, "a.b", CallOptions::default(), text_of(3000));
+    assert_eq!(shown(&world.invocation(CALLEE).payload).len(), 3004);
+}
+
+#[test]
+fn server_a_result_for_which_the_caller_has_no_room_is_an_error() {
+    let mut world = narrow();
+    for (size, is_taken) in [(2 << 10, false), (1500, true)] {
+        let call = world.call(CALLER, "a.b", CallOptions::default());
+        let invocation = world.invocation(CALLEE).request;
+        answer_with(&mut world, invocation, false, text_of(size));
+        if is_taken {
+            assert_eq!(world.result(CALLER).request, call);
+        } else {
+            assert_eq!(world.error(CALLER), (call, "wamp.error.payload_size_exceeded".into()));
+        }
+    }
+    world.assert_silent();
+}
+
+#[test]
+fn server_a_part_of_a_result_for_which_the_caller_has_no_room_ends_the_invocation_too() {
+    let mut world = narrow();
+    let options = CallOptions { receive_progress: Some(true), ..CallOptions::default() };
+    let call = world.call(CALLER, "a.b", options);
+    let invocation = world.invocation(CALLEE).request;
+    answer_with(&mut world, invocation, true, text_of(2 << 10));
+    assert_eq!(world.error(CALLER), (call, "wamp.error.payload_size_exceeded".into()));
+    assert_eq!(world.interrupt(CALLEE).request, invocation);
 }
