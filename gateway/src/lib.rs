@@ -31,6 +31,7 @@ mod start;
 mod stomp_tcp;
 pub mod telemetry;
 pub mod transport;
+mod wamp_rawsocket;
 
 #[doc(hidden)]
 pub use hub::measured::FanOut;

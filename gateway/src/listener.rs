@@ -19,6 +19,7 @@ use crate::drain::Drain;
 use crate::handshake;
 use crate::route::{Route, Tuning};
 use crate::stomp_tcp;
+use crate::wamp_rawsocket;
 
 /// Clients that are being told at a time that there is no room; more are dropped without a word.
 const MAX_REFUSALS: usize = 64;
@@ -35,6 +36,8 @@ pub(crate) struct ListenerState {
     pub(crate) transport: ListenerTransport,
     /// After how much silence TCP itself asks whether the client is there; zero: never.
     pub(crate) tcp_keepalive: Duration,
+    /// Whether clients on RawSocket are sent pings.
+    pub(crate) rawsocket_pings: bool,
     /// How connections are run.
     pub(crate) tuning: Tuning,
     /// Connections at a time.
@@ -92,6 +95,9 @@ impl Door {
                 match state.transport {
                     ListenerTransport::Websocket => handshake::serve(io, peer, &state).await,
                     ListenerTransport::StompTcp => stomp_tcp::serve(io, peer, &state).await,
+                    ListenerTransport::WampRawsocket => {
+                        wamp_rawsocket::serve(io, peer, &state).await;
+                    }
                 }
             };
             self.spawn(serve, permit, peer);
@@ -109,6 +115,9 @@ impl Door {
                     }
                     ListenerTransport::StompTcp => {
                         stomp_tcp::serve_no_room(io, peer, &state).await;
+                    }
+                    ListenerTransport::WampRawsocket => {
+                        wamp_rawsocket::serve_no_room(io, &state).await;
                     }
                 }
             };

@@ -96,6 +96,7 @@ fn welcome(config: &Config, running: &Running) -> String {
         let transport = config.listener.get(&route.listener).map(|listener| listener.transport);
         let url = match transport {
             Some(ListenerTransport::StompTcp) => format!("tcp://{addr}"),
+            Some(ListenerTransport::WampRawsocket) => format!("rs://{addr}"),
             _ => format!("ws://{addr}{}", route.path),
         };
         let line = format!("  {url}  {protocols}, broker {broker}\n");

@@ -98,6 +98,7 @@ impl Gateway {
                 routes: routes(name, &config, &registry, (&brokers, &realms)),
                 transport: settings.transport,
                 tcp_keepalive: settings.tcp_keepalive.0,
+                rawsocket_pings: settings.rawsocket_pings,
                 tuning: tuning(settings),
                 max_connections: settings.max_connections,
                 drain: drain.clone(),

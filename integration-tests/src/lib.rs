@@ -1,7 +1,7 @@
 //! The gateway from outside: what the tests in `tests/` start and speak with.
 //!
 //! [`TestGateway`] runs a whole gateway in the test's process, on ports of its own. [`RawWs`],
-//! [`StompClient`] and [`WampClient`] are clients written from the specifications, so that a test can
+//! [`StompClient`], [`WampClient`] and [`RawSocketClient`] are clients written from the specifications, so that a test can
 //! also send what no library would: they share no code with the gateway, and must never use
 //! `protocols`, a WebSocket library or one for WAMP.
 //!
@@ -10,6 +10,7 @@
 
 mod gateway;
 mod http;
+mod raw_socket;
 mod raw_ws;
 mod realm;
 mod scripts;
@@ -20,8 +21,9 @@ mod world;
 
 pub use gateway::{Settings, TestGateway};
 pub use http::{HttpReply, Request, http_exchange};
+pub use raw_socket::{RawSocketClient, frame_type, raw_frame};
 pub use raw_ws::{Closing, Frame, Length, RawWs, opcode};
-pub use realm::{REALM, serve_wamp};
+pub use realm::{REALM, serve_rawsocket, serve_wamp};
 pub use scripts::{node_script, python, python_script};
 pub use stomp::{Incoming, StompClient, StompFrame, frame_bytes};
 pub use wait::{CEILING, within};

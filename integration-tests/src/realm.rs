@@ -1,6 +1,6 @@
 //! A realm for the tests of WAMP, at the route that they all use.
 
-use gateway::config::{Config, Realm};
+use gateway::config::{Config, Listener, ListenerTransport, Realm, Route};
 use serde_json::{Value, json};
 
 /// The name of the realm.
@@ -31,4 +31,14 @@ pub fn serve_wamp(config: &mut Config, changes: Value) {
     }
     let realm: Realm = serde_json::from_value(realm).expect("the tests know the configuration");
     config.realm.insert(REALM.to_owned(), realm);
+}
+
+/// Adds a listener `raw` for WAMP over RawSocket, with a route `raw` that is else like the one at `/ws`.
+pub fn serve_rawsocket(config: &mut Config) {
+    let transport = ListenerTransport::WampRawsocket;
+    let raw = Listener { transport, ..config.listener["web"].clone() };
+    config.listener.insert("raw".to_owned(), raw);
+    let (listener, protocols) = ("raw".to_owned(), vec!["wamp".to_owned()]);
+    let route = Route { listener, protocols, ..config.route["stomp"].clone() };
+    config.route.insert("raw".to_owned(), route);
 }

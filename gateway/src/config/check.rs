@@ -1,8 +1,10 @@
 //! Checks what only shows across keys: names that refer to each other, bounds, and values that
-//! clash. What concerns brokers, and what routes ask of them, is in [`broker`]; realms are in [`realm`].
+//! clash. What concerns brokers, and what routes ask of them, is in [`broker`]; realms are in [`realm`];
+//! what a listener's transport asks of its route is in [`transport`].
 
 mod broker;
 mod realm;
+mod transport;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -14,7 +16,7 @@ use protocols::Registry;
 use super::location::KeyPath;
 use super::problem::{Problem, Suggestion, quoted};
 use super::units::{ByteSize, Millis};
-use super::{Config, Limits, Listener, ListenerTransport, Route, Stomp};
+use super::{Config, Limits, Listener, Route, Stomp};
 use crate::telemetry;
 
 /// The highest of the numbers that count things.
@@ -50,11 +52,6 @@ pub(super) fn problems(config: &Config, registry: &Registry) -> Vec<(KeyPath, Pr
     }
     check.process();
     check.problems
-}
-
-fn is_stomp_tcp(config: &Config, route: &Route) -> bool {
-    let listener = config.listener.get(&route.listener);
-    listener.is_some_and(|listener| listener.transport == ListenerTransport::StompTcp)
 }
 
 struct Check<'a> {
@@ -130,7 +127,7 @@ impl<'a> Check<'a> {
             self.add(at.join("path"), Problem::mismatch(expected, quoted(&route.path)));
         }
         self.protocols(at.join("protocols"), &route.protocols);
-        self.stomp_tcp(at, route);
+        self.sole_route(at, route);
         if let Some(size) = route.max_message_size {
             self.size(at.join("max_message_size"), size);
         }
@@ -149,24 +146,6 @@ impl<'a> Check<'a> {
             self.add(at.clone(), problem);
         }
         self.no_repeats(&at, protocols);
-    }
-
-    /// Over plain TCP a client cannot say what it speaks, or which route it means.
-    fn stomp_tcp(&mut self, at: &KeyPath, route: &'a Route) {
-        if !is_stomp_tcp(self.config, route) {
-            return;
-        }
-        if route.protocols.iter().any(|id| id != "stomp") {
-            let expected = "[\"stomp\"], all that transport = \"stomp-tcp\" carries";
-            let got = format!("{:?}", route.protocols);
-            self.add(at.join("protocols"), Problem::mismatch(expected, got));
-        }
-        let first = self.config.route.values().find(|other| other.listener == route.listener);
-        if !first.is_some_and(|first| std::ptr::eq(first, route)) {
-            let expected =
-                "a listener of its own: one with transport = \"stomp-tcp\" has one route";
-            self.add(at.join("listener"), Problem::mismatch(expected, quoted(&route.listener)));
-        }
     }
 
     fn limits(&mut self, at: &KeyPath, limits: &Limits) {
@@ -221,7 +200,7 @@ impl<'a> Check<'a> {
             let is_same =
                 |other: &Route| other.listener == route.listener && other.path == route.path;
             let earlier = routes[..index].iter().find(|(_, other)| is_same(other));
-            if let Some((other, _)) = earlier.filter(|_| !is_stomp_tcp(self.config, route)) {
+            if let Some((other, _)) = earlier.filter(|_| self.has_paths(route)) {
                 let by = KeyPath::from(["route", other]);
                 let (listener, path) = (route.listener.clone(), route.path.clone());
                 let key = KeyPath::from(["route", name, "path"]);

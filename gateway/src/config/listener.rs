@@ -14,19 +14,24 @@ pub struct Listener {
     /// Address and port; port 0 takes a free one.
     #[serde(deserialize_with = "values::address")]
     pub bind: SocketAddr,
-    /// `websocket`, the default, or `stomp-tcp`.
+    /// `websocket`, the default, `stomp-tcp` or `wamp-rawsocket`.
     #[serde(default, deserialize_with = "values::word")]
     pub transport: ListenerTransport,
-    /// Connections at a time; one more is told so with HTTP 503, or an ERROR. Default 10,000.
+    /// Connections at a time; one more is told so: with HTTP 503, an ERROR, or the refusal that
+    /// RawSocket has for it. Default 10,000.
     #[serde(default = "max_connections")]
     pub max_connections: usize,
-    /// From the accepted connection to the finished WebSocket handshake. Default 10 s.
+    /// From the accepted connection to the finished handshake, of WebSocket or RawSocket. Default 10 s.
     #[serde(default = "handshake_timeout")]
     pub handshake_timeout: Millis,
-    /// With `stomp-tcp`: silence after which TCP asks whether the client is still there. Zero:
+    /// With `stomp-tcp` and `wamp-rawsocket`: silence after which TCP asks whether the client is still there. Zero:
     /// never. Default 60 s.
     #[serde(default = "tcp_keepalive")]
     pub tcp_keepalive: Millis,
+    /// With `wamp-rawsocket`: whether silent clients are asked for a sign of life by pings. Default
+    /// `false`, for some end the connection then.
+    #[serde(default)]
+    pub rawsocket_pings: bool,
     /// A connection whose socket takes no byte for so long while output waits is cut. Default 30 s.
     #[serde(default = "write_timeout")]
     pub write_timeout: Millis,
@@ -55,6 +60,7 @@ impl Listener {
             transport: ListenerTransport::default(),
             max_connections: max_connections(),
             tcp_keepalive: tcp_keepalive(),
+            rawsocket_pings: false,
             handshake_timeout: handshake_timeout(),
             write_timeout: write_timeout(),
             publish_timeout: publish_timeout(),
@@ -74,6 +80,20 @@ pub enum ListenerTransport {
     Websocket,
     /// STOMP frames, one after another, on plain TCP.
     StompTcp,
+    /// Messages of WAMP in frames of RawSocket, on plain TCP.
+    WampRawsocket,
+}
+
+impl ListenerTransport {
+    /// Where a client can name neither a path nor a protocol: the word for the transport, and the one
+    /// protocol that it carries.
+    pub(super) const fn sole_protocol(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Websocket => None,
+            Self::StompTcp => Some(("stomp-tcp", "stomp")),
+            Self::WampRawsocket => Some(("wamp-rawsocket", "wamp")),
+        }
+    }
 }
 
 fn tcp_keepalive() -> Millis {

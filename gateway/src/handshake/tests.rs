@@ -98,7 +98,7 @@ impl Broker for NoBroker {
     }
 }
 
-fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
+pub(crate) fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
     let registry = Registry::standard().with(Arc::new(Echo));
     Arc::new(Route {
         name: path.into(),
@@ -129,7 +129,7 @@ pub(crate) fn state(max_connections: usize) -> Arc<ListenerState> {
     state_of(routes, max_connections)
 }
 
-fn state_of(routes: Vec<Arc<Route>>, max_connections: usize) -> Arc<ListenerState> {
+pub(crate) fn state_of(routes: Vec<Arc<Route>>, max_connections: usize) -> Arc<ListenerState> {
     Arc::new(ListenerState {
         name: "web".into(),
         routes,
@@ -142,6 +142,7 @@ fn state_of(routes: Vec<Arc<Route>>, max_connections: usize) -> Arc<ListenerStat
         },
         transport: ListenerTransport::Websocket,
         tcp_keepalive: Duration::ZERO,
+        rawsocket_pings: false,
         max_connections,
         drain: Drain::new(Duration::ZERO),
         tracker: TaskTracker::new(),

@@ -5,6 +5,7 @@
 //! [`Transport::queue`] was given.
 
 pub(crate) mod linger;
+pub(crate) mod rawsocket;
 pub(crate) mod tcp;
 pub(crate) mod ws;
 

@@ -285,6 +285,34 @@ const BAD_LINES: &[(&str, &str)] = &[
          gateway.toml:6: route.b.service_login.passcode: expected a passcode, got an empty text",
     ),
     (
+        "[listener.b]\nbind = '127.0.0.1:0'\ntransport = 'wamp-rawsockets'",
+        "gateway.toml:3: listener.b.transport: expected \"websocket\" or \"stomp-tcp\" or \
+         \"wamp-rawsocket\", got \"wamp-rawsockets\"",
+    ),
+    (
+        "[listener.b]\nbind = '127.0.0.1:0'\ntransport = 'stomp-tcp'\n\
+         [route.b]\nlistener = 'b'\nprotocols = ['stomp', 'wamp']\nbroker = 'main'\n\
+         [realm.r]\nbroker = 'main'\nlogin = 'guest'\npasscode = 'guest'",
+        "gateway.toml:6: route.b.protocols: expected [\"stomp\"], all that \
+         transport = \"stomp-tcp\" carries, got [\"stomp\", \"wamp\"]",
+    ),
+    (
+        "[listener.b]\nbind = '127.0.0.1:0'\ntransport = 'wamp-rawsocket'\n\
+         [route.b]\nlistener = 'b'\nprotocols = ['stomp']\nbroker = 'main'\n\
+         max_message_size = 511\n[route.b.limits]\nframe_size = 500\n\
+         frame_size_before_login = 500\n\
+         [route.c]\nlistener = 'b'\nprotocols = ['wamp']\nbroker = 'main'\n\
+         [realm.r]\nbroker = 'main'\nlogin = 'guest'\npasscode = 'guest'",
+        "gateway.toml:6: route.b.protocols: expected [\"wamp\"], all that \
+         transport = \"wamp-rawsocket\" carries, got [\"stomp\"]\n\
+         gateway.toml:10: route.b.limits.frame_size: \
+         expected at least 512, the least that RawSocket can say, got 500\n\
+         gateway.toml:8: route.b.max_message_size: \
+         expected at least 512, the least that RawSocket can say, got 511\n\
+         gateway.toml:13: route.c.listener: expected a listener of its own: \
+         one with transport = \"wamp-rawsocket\" has one route, got \"b\"",
+    ),
+    (
         "[route.a]\nlistener = 'web'\nprotocols = ['stomp']\nbroker = 'main'",
         "gateway.toml:7: route.stomp.path: listener \"web\" serves path \"/ws\" for route.a already",
     ),

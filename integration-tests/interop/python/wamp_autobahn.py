@@ -12,6 +12,7 @@ import sys
 import traceback
 import urllib.parse
 
+from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.wamp import ApplicationSession
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.wamp import auth, types
@@ -103,9 +104,11 @@ async def opened(url, serializer, realm, login):
     """A session that has joined."""
     where = urllib.parse.urlsplit(url)
     session = Session(realm, login)
-    factory = WampWebSocketClientFactory(
-        lambda: session, url=url, serializers=[SERIALIZERS[serializer]()]
-    )
+    serializer = SERIALIZERS[serializer]()
+    if where.scheme == "rs":
+        factory = WampRawSocketClientFactory(lambda: session, serializer=serializer)
+    else:
+        factory = WampWebSocketClientFactory(lambda: session, url=url, serializers=[serializer])
     await asyncio.get_running_loop().create_connection(factory, where.hostname, where.port)
     await session.joined
     return session

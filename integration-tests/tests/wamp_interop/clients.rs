@@ -48,8 +48,13 @@ pub(crate) struct Stage {
 impl Stage {
     /// All libraries before this gateway.
     pub(crate) fn new(world: World) -> Self {
-        let programs = Library::ALL.map(|it| (it, Arc::new(Mutex::new(it.start()))));
-        Self { world, programs: programs.into() }
+        Self::of(&Library::ALL, world)
+    }
+
+    /// These libraries before this gateway.
+    pub(crate) fn of(libraries: &[Library], world: World) -> Self {
+        let programs = libraries.iter().map(|it| (*it, Arc::new(Mutex::new(it.start()))));
+        Self { world, programs: programs.collect() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -71,9 +76,13 @@ impl Stage {
 
     /// A client of each library in each serializer that has joined.
     pub(crate) async fn clients(&self, name: &str) -> Vec<Client> {
+        self.clients_at(&self.url(), name).await
+    }
+
+    /// The same, elsewhere than at the gateway's WebSocket.
+    pub(crate) async fn clients_at(&self, url: &str, name: &str) -> Vec<Client> {
         let clients = self.outsiders(name);
-        let url = self.url();
-        let joined = clients.iter().map(|client| client.join(&url, json!(null)));
+        let joined = clients.iter().map(|client| client.join(url, json!(null)));
         for (session, client) in join_all(joined).await.into_iter().zip(&clients) {
             session.unwrap_or_else(|error| panic!("{}: {error}", client.name));
         }

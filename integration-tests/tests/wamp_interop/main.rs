@@ -12,7 +12,7 @@ mod neighbours;
 mod program;
 
 use clients::{Library, Stage, all_leave};
-use integration_tests::{World, serve_wamp};
+use integration_tests::{World, serve_rawsocket, serve_wamp};
 use program::binary;
 use serde_json::{Value, json};
 
@@ -285,5 +285,35 @@ async fn logins_are_proved() {
             assert!(why.contains("wamp.error.authentication_denied"), "{}: {why}", client.name);
         }
     }
+    stage.end().await;
+}
+
+/// Beside clients on WebSocket; one publication is larger than what is read at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn autobahn_for_python_speaks_rawsocket() {
+    let change = |config: &mut _| {
+        serve_wamp(config, json!({}));
+        serve_rawsocket(config);
+    };
+    let world = World::embedded_with(change).await;
+    let url = format!("rs://{}", world.gateway.addr("raw"));
+    let stage = Stage::of(&[Library::AutobahnPython], world);
+    let (on_raw, on_web) = (stage.clients_at(&url, "raw").await, stage.clients("web").await);
+    let (args, kwargs) = arguments();
+    let large = json!(["x".repeat(300_000)]);
+    for (number, (raw, web)) in on_raw.iter().zip(&on_web).enumerate() {
+        for (to, from, end) in [(raw, web, "raw"), (web, raw, "web")] {
+            let name = format!("interop.{end}{number}");
+            to.subscribe(&name, "exact").await;
+            to.register(&name).await;
+            from.publish(&name, args.clone(), kwargs.clone()).await;
+            to.expect(&args, &kwargs).await;
+            from.publish(&name, large.clone(), json!({})).await;
+            to.expect(&large, &json!({})).await;
+            let result = from.call(&name, &args, &kwargs).await;
+            assert_eq!((&result["args"], &result["kwargs"]), (&args, &kwargs), "{}", from.name);
+        }
+    }
+    all_leave(on_raw.into_iter().chain(on_web)).await;
     stage.end().await;
 }
