@@ -56,9 +56,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// An integer, whatever way it is written: as a float, up to 2^53.
     pub(super) fn unsigned(self) -> Option<u64> {
         match self.scalar() {
             Scalar::Unsigned(value) => Some(value),
+            Scalar::Number(value) => integer(value),
             _ => None,
         }
     }
@@ -98,6 +100,14 @@ impl<'a> Value<'a> {
             Some(self.part(item))
         })
     }
+}
+
+/// The integer that a double is, if it is one from 0 to 2^53: beyond, it stands for others too.
+fn integer(value: f64) -> Option<u64> {
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let is_exact = (0.0..=MOST).contains(&value) && value.fract() == 0.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
+    is_exact.then_some(value as u64)
 }
 
 /// The elements of a message, taken one after another.

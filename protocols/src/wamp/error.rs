@@ -92,7 +92,7 @@ pub(super) fn describe(scalar: &Scalar<'_>) -> String {
         Scalar::Bool(value) => value.to_string(),
         Scalar::Unsigned(value) => format!("the number {value}"),
         Scalar::Negative(value) => format!("the number {}", -1 - i128::from(*value)),
-        Scalar::Number => "a number that is no integer of 64 bits".to_owned(),
+        Scalar::Number(value) => format!("the number {value:?}"),
         Scalar::Text(text) => format!("the text {:?}", shown(text)),
         Scalar::Binary => "binary data".to_owned(),
         Scalar::List => "a list".to_owned(),

@@ -25,7 +25,7 @@ fn a_fault_is_told_by_message_element_and_key() {
     assert_refused("[7,1]", "a message begins with the number of its type, not with the number 7");
     assert_refused(
         "[1.5]",
-        "a message begins with the number of its type, not with a number that is no integer of 64 bits",
+        "a message begins with the number of its type, not with the number 1.5",
     );
     assert_refused("[48,1,{}]", "CALL ends before its element Procedure");
     assert_refused("[17,1]", "PUBLISHED ends before its element Publication");
@@ -40,10 +40,12 @@ fn a_fault_is_told_by_message_element_and_key() {
         &format!("CALL.Request must be {id}, not the number 9007199254740993"),
     );
     assert_refused(r#"[48,"1",{},"a"]"#, &format!("CALL.Request must be {id}, not the text \"1\""));
-    assert_refused(
-        "[48,1.0,{},\"a\"]",
-        &format!("CALL.Request must be {id}, not a number that is no integer of 64 bits"),
-    );
+    for number in ["1.5", "0.0", "-1.0", "9007199254740994.0", "1e300"] {
+        assert_refused(
+            &format!("[48,{number},{{}},\"a\"]"),
+            &format!("CALL.Request must be {id}, not the number {number}"),
+        );
+    }
     assert_refused(
         "[35,-1]",
         &format!("UNSUBSCRIBED.UNSUBSCRIBE.Request must be {id}, or 0, not the number -1"),

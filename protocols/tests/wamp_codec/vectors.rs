@@ -229,6 +229,28 @@ fn an_option_of_another_router_is_kept_as_it_is() {
     assert_eq!(options.match_policy, Some(Choice::Other(Text::from("regex"))));
 }
 
+/// cbor-x, and with it Wampy.js, has no integers beyond 2^32.
+#[test]
+fn an_integer_may_be_written_as_a_float() {
+    let bytes = HEXLOWER.decode(b"83182206fb4338de76816d8001").unwrap();
+    let message = decode(Serializer::Cbor, &bytes).unwrap();
+    assert_eq!(encode(&message, Serializer::Json), b"[34,6,7000000000000001]");
+    for (serializer, bytes) in [
+        (Serializer::Json, &b"[34,1.0,1e3]"[..]),
+        (Serializer::MsgPack, b"\x93\x22\xca\x3f\x80\0\0\xcb\x40\x8f\x40\0\0\0\0\0"),
+        (Serializer::Cbor, b"\x83\x18\x22\xf9\x3c\0\xfa\x44\x7a\0\0"),
+    ] {
+        let message = decode(serializer, bytes).unwrap();
+        assert_eq!(encode(&message, Serializer::Json), b"[34,1,1000]");
+    }
+    let json = br#"[16.0,1,{"exclude":[1.0,2],"eligible":[9007199254740992.0]},"a"]"#;
+    let message = decode(Serializer::Json, json).unwrap();
+    let expected = br#"[16,1,{"exclude":[1,2],"eligible":[9007199254740992]},"a"]"#;
+    assert_eq!(encode(&message, Serializer::Json), expected);
+    let message = decode(Serializer::Json, br#"[48,1,{"timeout":1000.0},"a"]"#).unwrap();
+    assert_eq!(encode(&message, Serializer::Json), br#"[48,1,{"timeout":1000},"a"]"#);
+}
+
 #[test]
 fn of_two_equal_keys_the_last_counts_and_null_is_as_none() {
     let json = br#"[48,1,{"timeout":5,"timeout":7,"progress":true,"progress":null},"a"]"#;

@@ -8,7 +8,8 @@
 //! *Spec.* WAMP §Messages, of the basic and the advanced profile.
 //!
 //! # Deviations
-//! - An integer is one in its serializer too: `1.0` and a float are none.
+//! - What must be an integer may come as a float that is one, up to 2^53: there are encoders that
+//!   write nothing else beyond 2^32. In JSON `1.0` is such, too. What is written are integers.
 //! - An argument that may be missing may not be null instead; a key in options may.
 
 mod element;

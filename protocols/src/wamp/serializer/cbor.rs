@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 use nom::bytes::complete::take;
-use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
+use nom::number::complete::{be_f32, be_f64, be_u8, be_u16, be_u32, be_u64};
 
 use super::scan::{Flaw, Head, Parsed, Scalar, Syntax};
 
@@ -60,8 +60,7 @@ fn argument<'a>(start: &[u8], input: &'a [u8], info: u8) -> Parsed<'a, Option<u6
 
 /// Major type 7: flags, null, floats, the break.
 fn simple<'a>(start: &[u8], input: &'a [u8], info: u8) -> Parsed<'a, Head<'a>> {
-    let number =
-        |width: usize| take(width)(input).map(|(rest, _)| (rest, Head::Scalar(Scalar::Number)));
+    let number = |value| Head::Scalar(Scalar::Number(value));
     let undefined = Scalar::Foreign("a CBOR simple value");
     let scalar = match info {
         20 | 21 => Scalar::Bool(info == 21),
@@ -73,14 +72,26 @@ fn simple<'a>(start: &[u8], input: &'a [u8], info: u8) -> Parsed<'a, Head<'a>> {
             }
             return Ok((rest, Head::Scalar(undefined)));
         }
-        25 => return number(2),
-        26 => return number(4),
-        27 => return number(8),
+        25 => return be_u16(input).map(|(rest, bits)| (rest, number(half(bits)))),
+        26 => return be_f32(input).map(|(rest, value)| (rest, number(value.into()))),
+        27 => return be_f64(input).map(|(rest, value)| (rest, number(value))),
         31 => return Ok((input, Head::Break)),
         0..=19 => undefined,
         _ => return Err(Flaw::unexpected(start, "an initial byte of a defined kind")),
     };
     Ok((input, Head::Scalar(scalar)))
+}
+
+/// The value of a float of 16 bits (RFC 8949 Appendix D).
+fn half(bits: u16) -> f64 {
+    let (exponent, mantissa) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff));
+    let magnitude = match exponent {
+        0 => mantissa * 2_f64.powi(-24),
+        31 if mantissa == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1024.0 + mantissa) * 2_f64.powi(exponent - 25),
+    };
+    if bits >> 15 == 0 { magnitude } else { -magnitude }
 }
 
 /// The bytes of text or binary data. `length` is `None` for one in parts, which are joined.
@@ -203,6 +214,27 @@ mod tests {
             put_unsigned(&mut out, value);
             assert_eq!(scalar(&out), Scalar::Unsigned(value));
         }
+    }
+
+    #[test]
+    fn floats_are_read_in_every_width() {
+        // RFC 8949 Appendix A.
+        for (input, value) in [
+            (&b"\xf9\x3c\x00"[..], 1.0),
+            (b"\xf9\x3e\x00", 1.5),
+            (b"\xf9\x7b\xff", 65504.0),
+            (b"\xf9\x00\x01", 5.960_464_477_539_063e-8),
+            (b"\xf9\x04\x00", 0.000_061_035_156_25),
+            (b"\xf9\xc4\x00", -4.0),
+            (b"\xf9\x7c\x00", f64::INFINITY),
+            (b"\xf9\xfc\x00", f64::NEG_INFINITY),
+            (b"\xfa\x47\xc3\x50\x00", 100_000.0),
+            (b"\xfb\xc0\x10\x66\x66\x66\x66\x66\x66", -4.1),
+        ] {
+            assert_eq!(scalar(input), Scalar::Number(value));
+        }
+        assert!(matches!(scalar(b"\xf9\x7e\x00"), Scalar::Number(nan) if nan.is_nan()));
+        assert_eq!(check(b"\xfa\x47\xc3\x50"), Err(Syntax::CutShort));
     }
 
     #[test]

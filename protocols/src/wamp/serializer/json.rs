@@ -143,7 +143,7 @@ pub(super) fn scalar(input: &[u8]) -> Parsed<'_, Scalar<'_>> {
         Some(b'-' | b'0'..=b'9') => {
             let (rest, (digits, is_integer)) = number(input)?;
             let integer = if is_integer { integer(digits) } else { None };
-            Ok((rest, integer.unwrap_or(Scalar::Number)))
+            Ok((rest, integer.unwrap_or_else(|| Scalar::Number(double(digits)))))
         }
         Some(b'[') => Ok((&input[1..], Scalar::List)),
         Some(b'{') => Ok((&input[1..], Scalar::Dict)),
@@ -171,6 +171,12 @@ fn literal(input: &[u8]) -> Parsed<'_, Scalar<'_>> {
 fn integer(digits: &[u8]) -> Option<Scalar<'static>> {
     let digits = std::str::from_utf8(digits).ok()?;
     digits.parse().map(Scalar::Unsigned).or_else(|_| digits.parse().map(Scalar::signed)).ok()
+}
+
+/// The value of any number. One beyond the range of doubles is an infinity.
+fn double(digits: &[u8]) -> f64 {
+    // What was recognized can be parsed.
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(f64::NAN)
 }
 
 /// A number as it is written, and whether it is an integer.
@@ -420,8 +426,14 @@ mod tests {
     fn integers_are_told_from_other_numbers() {
         assert_eq!(decoded("-9223372036854775808"), Scalar::signed(i64::MIN));
         assert_eq!(decoded("18446744073709551615"), Scalar::Unsigned(u64::MAX));
-        for other in ["18446744073709551616", "1.0", "1e3", "-0.0"] {
-            assert_eq!(decoded(other), Scalar::Number, "{other}");
+        for (other, double) in [
+            ("18446744073709551616", 18_446_744_073_709_551_616.0),
+            ("1.0", 1.0),
+            ("1e3", 1000.0),
+            ("-0.5E-1", -0.05),
+            ("1e400", f64::INFINITY),
+        ] {
+            assert_eq!(decoded(other), Scalar::Number(double), "{other}");
         }
         let mut budget = Budget::new(Limits::DEFAULT);
         assert_eq!(Serializer::Json.check(b"[18446744073709551616]", &mut budget), Ok(()));

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 use nom::bytes::complete::take;
-use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
+use nom::number::complete::{be_f32, be_f64, be_u8, be_u16, be_u32, be_u64};
 
 use super::scan::{Flaw, Head, Parsed, Scalar, Syntax};
 
@@ -28,8 +28,8 @@ pub(super) fn head(input: &[u8]) -> Parsed<'_, Head<'_>> {
         0xc7..=0xc9 => {
             length(rest, marker - 0xc7).and_then(|(rest, length)| extension(rest, length))
         }
-        0xca => take(4_usize)(rest).map(|(rest, _)| (rest, Head::Scalar(Scalar::Number))),
-        0xcb => take(8_usize)(rest).map(|(rest, _)| (rest, Head::Scalar(Scalar::Number))),
+        0xca => be_f32(rest).map(|(rest, value)| (rest, number(value.into()))),
+        0xcb => be_f64(rest).map(|(rest, value)| (rest, number(value))),
         0xcc..=0xcf => integer(rest, marker - 0xcc, |value, _| Scalar::Unsigned(value)),
         0xd0..=0xd3 => integer(rest, marker - 0xd0, |value, bits| {
             // The sign is the uppermost of the bits that came.
@@ -68,6 +68,10 @@ fn integer(
         _ => be_u64(input)?,
     };
     Ok((rest, Head::Scalar(value(unsigned, 8 << width))))
+}
+
+const fn number(value: f64) -> Head<'static> {
+    Head::Scalar(Scalar::Number(value))
 }
 
 fn text(input: &[u8], length: u32) -> Parsed<'_, Head<'_>> {
@@ -173,6 +177,14 @@ mod tests {
         assert_eq!(scalar(b"\xd1\x80\x00"), Scalar::signed(-32768));
         assert_eq!(scalar(b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), Scalar::Unsigned(u64::MAX));
         assert_eq!(scalar(b"\xd3\x80\0\0\0\0\0\0\0"), Scalar::signed(i64::MIN));
+    }
+
+    #[test]
+    fn floats_are_read_in_both_widths() {
+        assert_eq!(scalar(b"\xca\x3f\xc0\0\0"), Scalar::Number(1.5));
+        assert_eq!(scalar(b"\xcb\xc0\x24\0\0\0\0\0\0"), Scalar::Number(-10.0));
+        assert_eq!(check(b"\xca\x3f\xc0\0"), Err(Syntax::CutShort));
+        assert_eq!(check(b"\xcb"), Err(Syntax::CutShort));
     }
 
     #[test]

@@ -177,8 +177,9 @@ pub(in crate::wamp) enum Scalar<'a> {
     Unsigned(u64),
     /// -1 less this number, as CBOR has it.
     Negative(u64),
-    /// A number that is no integer of a size at hand.
-    Number,
+    /// A number that is not written as an integer, or as one that 64 bits have no room for: the
+    /// double that is next to it.
+    Number(f64),
     Text(Cow<'a, str>),
     Binary,
     List,
