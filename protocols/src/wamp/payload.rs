@@ -2,7 +2,7 @@
 //! keys are between the peers.
 //!
 //! *Spec.* WAMP §Messages: a message ends with `Arguments|list` and `ArgumentsKw|dict`, or with the
-//! first alone, or with neither.
+//! first alone, or with neither. Left open there: null in the place of one is as none.
 
 use bytes::{Bytes, BytesMut};
 
@@ -85,7 +85,7 @@ impl Payload {
     }
 
     /// The arguments of which a list of their own consists, as they travel where no message is
-    /// around them: `[]`, `[args]` or `[args, kwargs]`.
+    /// around them: `[]`, `[args]` or `[args, kwargs]`, of which each may be null.
     ///
     /// *Shape.* What comes out shares the allocation of `body`. *Errors.* What is no such list, or
     /// goes beyond `limits`.
@@ -106,16 +106,14 @@ impl Payload {
             got: describe(&value.scalar()),
         };
         let mut parts = whole.list().ok_or_else(|| unfit("a list", whole))?;
-        let mut part = |is_kind: Scalar<'_>, expected| match parts.next() {
-            Some(value) if value.scalar() == is_kind => Ok(Some(value.to_bytes())),
-            Some(value) => Err(unfit(expected, value)),
-            None => Ok(None),
+        let mut part = |kind: &Scalar<'_>, expected| {
+            part(parts.next(), kind).map_err(|value| unfit(expected, value))
         };
-        let args = part(Scalar::List, "a list of arguments")?;
-        let kwargs = part(Scalar::Dict, "a dictionary of arguments")?;
+        let args = part(&Scalar::List, "a list of arguments")?;
+        let kwargs = part(&Scalar::Dict, "a dictionary of arguments")?;
         match parts.next() {
             Some(value) => Err(unfit("the end after both kinds of arguments", value)),
-            None => Ok(Self { serializer, args, kwargs }),
+            None => Ok(Self::of_parts(serializer, args, kwargs)),
         }
     }
 
@@ -148,17 +146,22 @@ impl Payload {
     /// What is left of a message.
     pub(super) fn decode(elements: &mut Elements<'_>) -> Result<Self, MessageError> {
         let serializer = elements.serializer();
-        let args = match elements.next() {
-            Some(value) if value.scalar() == Scalar::List => Some(value.to_bytes()),
-            Some(value) => return Err(elements.unfit("Arguments", None, "a list", value)),
-            None => None,
+        let args = part(elements.next(), &Scalar::List)
+            .map_err(|value| elements.unfit("Arguments", None, "a list", value))?;
+        let kwargs = part(elements.next(), &Scalar::Dict)
+            .map_err(|value| elements.unfit("ArgumentsKw", None, "a dictionary", value))?;
+        Ok(Self::of_parts(serializer, args, kwargs))
+    }
+
+    /// As they are written if there is no null among them: with empty `args` if there are `kwargs`.
+    fn of_parts(serializer: Serializer, args: Option<Bytes>, kwargs: Option<Bytes>) -> Self {
+        let empty: &[u8] = match serializer {
+            Serializer::Json => b"[]",
+            Serializer::MsgPack => b"\x90",
+            Serializer::Cbor => b"\x80",
         };
-        let kwargs = match elements.next() {
-            Some(value) if value.scalar() == Scalar::Dict => Some(value.to_bytes()),
-            Some(value) => return Err(elements.unfit("ArgumentsKw", None, "a dictionary", value)),
-            None => None,
-        };
-        Ok(Self { serializer, args, kwargs })
+        let args = args.or_else(|| kwargs.is_some().then_some(Bytes::from_static(empty)));
+        Self { serializer, args, kwargs }
     }
 
     pub(super) fn encode(
@@ -312,6 +315,19 @@ impl Dictionary {
     }
 }
 
+/// Arguments of one kind, of which there may be none. The error is what came instead.
+#[inline]
+fn part<'a>(value: Option<Value<'a>>, kind: &Scalar<'_>) -> Result<Option<Bytes>, Value<'a>> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    match value.scalar() {
+        scalar if scalar == *kind => Ok(Some(value.to_bytes())),
+        Scalar::Null => Ok(None),
+        _ => Err(value),
+    }
+}
+
 /// Any ID in a list, a key, or an element must be one.
 pub(super) fn id(value: Value<'_>) -> Option<Id> {
     value.unsigned().and_then(Id::new)
@@ -372,6 +388,10 @@ mod tests {
         let kwargs = Some(Bytes::from_static(b"{}"));
         let payload = Payload { serializer: Serializer::Json, args: None, kwargs };
         assert_eq!(payload.to_body(), "[[],{}]");
+        let null_args = of_body(Serializer::Json, b"[null,{}]").unwrap();
+        assert_eq!(null_args.to_body(), "[[],{}]");
+        assert_eq!(of_body(Serializer::Json, b"[[],null]").unwrap().to_body(), "[[]]");
+        assert_eq!(of_body(Serializer::Json, b"[null,null]").unwrap().to_body(), "[]");
     }
 
     #[test]

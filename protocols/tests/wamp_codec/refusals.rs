@@ -52,7 +52,7 @@ fn a_fault_is_told_by_message_element_and_key() {
     );
     assert_refused(r#"[48,1,[],"a"]"#, "CALL.Options must be a dictionary, not a list");
     assert_refused("[48,1,{},null]", "CALL.Procedure must be text, not null");
-    assert_refused(r#"[48,1,{},"a",null]"#, "CALL.Arguments must be a list, not null");
+    assert_refused(r#"[48,1,{},"a",1]"#, "CALL.Arguments must be a list, not the number 1");
     assert_refused(r#"[48,1,{},"a",{}]"#, "CALL.Arguments must be a list, not a dictionary");
     assert_refused(r#"[48,1,{},"a",[],[]]"#, "CALL.ArgumentsKw must be a dictionary, not a list");
     assert_refused(

@@ -251,6 +251,30 @@ fn an_integer_may_be_written_as_a_float() {
     assert_eq!(encode(&message, Serializer::Json), br#"[48,1,{"timeout":1000},"a"]"#);
 }
 
+/// So nexus writes what a client of it does not say.
+#[test]
+fn null_is_as_none_where_there_may_be_nothing() {
+    for (with_null, without) in [
+        (r#"[48,1,{},"a",null,{"a":1}]"#, r#"[48,1,{},"a",[],{"a":1}]"#),
+        (r#"[48,1,{},"a",[1],null]"#, r#"[48,1,{},"a",[1]]"#),
+        (r#"[48,1,null,"a",null,null]"#, r#"[48,1,{},"a"]"#),
+        (r#"[5,"",null]"#, r#"[5,"",{}]"#),
+        (r#"[4,"ticket",null]"#, r#"[4,"ticket",{}]"#),
+        (r#"[1,"r",null]"#, r#"[1,"r",{}]"#),
+        (r#"[6,null,"wamp.close.normal"]"#, r#"[6,{},"wamp.close.normal"]"#),
+        (r#"[8,48,1,null,"wamp.error.x",null]"#, r#"[8,48,1,{},"wamp.error.x"]"#),
+        ("[67,1,null]", "[67,1]"),
+    ] {
+        let tree = oracle::decode(Serializer::Json, with_null.as_bytes());
+        for serializer in Serializer::ALL {
+            let message = decode(serializer, &oracle::encode(serializer, &tree)).unwrap();
+            let json = encode(&message, Serializer::Json);
+            assert_eq!(String::from_utf8(json).unwrap(), without);
+            assert_eq!(decode(serializer, &encode(&message, serializer)).unwrap(), message);
+        }
+    }
+}
+
 #[test]
 fn of_two_equal_keys_the_last_counts_and_null_is_as_none() {
     let json = br#"[48,1,{"timeout":5,"timeout":7,"progress":true,"progress":null},"a"]"#;

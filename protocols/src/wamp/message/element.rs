@@ -1,6 +1,7 @@
 //! The elements of the list that a message is, each of its own type.
 //!
-//! *Spec.* WAMP §Messages: `Request|id`, `Options|dict`, `Topic|uri` and so on.
+//! *Spec.* WAMP §Messages: `Request|id`, `Options|dict`, `Topic|uri` and so on. Left open there: null in
+//! the place of a dictionary is as an empty one.
 
 use super::MessageType;
 use super::entry::{Entries, Entry};
@@ -107,7 +108,26 @@ macro_rules! simple_elements {
     )*};
 }
 
-simple_elements!(Id, Text, Dictionary);
+simple_elements!(Id, Text);
+
+impl Element for Dictionary {
+    fn decode(elements: &mut Elements<'_>, name: &'static str) -> Result<Self, MessageError> {
+        let value = elements.required(name)?;
+        if value.scalar() == Scalar::Null {
+            return Ok(Self::empty(elements.serializer()));
+        }
+        Self::read(value)
+            .ok_or_else(|| elements.unfit(name, None, <Self as Entry>::EXPECTED, value))
+    }
+
+    fn encode(&self, writer: &mut Writer, limits: &Limits) -> Result<(), TranscodeError> {
+        self.write(writer, limits)
+    }
+
+    fn size(&self) -> usize {
+        Entry::size(self)
+    }
+}
 
 /// The ID of a request, or 0 if there was none.
 impl Element for Option<Id> {
@@ -171,8 +191,10 @@ impl<T: Entries> Element for T {
 impl<T: Entries> Element for Option<T> {
     fn decode(elements: &mut Elements<'_>, name: &'static str) -> Result<Self, MessageError> {
         match elements.next() {
-            Some(value) => read_entries(elements, name, value).map(Some),
-            None => Ok(None),
+            Some(value) if value.scalar() != Scalar::Null => {
+                read_entries(elements, name, value).map(Some)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -195,6 +217,9 @@ fn read_entries<T: Entries>(
     value: Value<'_>,
 ) -> Result<T, MessageError> {
     let mut entries = T::default();
+    if value.scalar() == Scalar::Null {
+        return Ok(entries);
+    }
     let pairs = value.dict();
     for (key, value) in pairs.ok_or_else(|| elements.unfit(name, None, "a dictionary", value))? {
         let Scalar::Text(key) = key.scalar() else {

@@ -10,7 +10,8 @@
 //! # Deviations
 //! - What must be an integer may come as a float that is one, up to 2^53: there are encoders that
 //!   write nothing else beyond 2^32. In JSON `1.0` is such, too. What is written are integers.
-//! - An argument that may be missing may not be null instead; a key in options may.
+//! - What may be missing or empty may be null instead: arguments, dictionaries, and a key in options.
+//!   It is not passed on as null.
 
 mod element;
 mod entry;
