@@ -18,6 +18,9 @@ use protocols::wamp::uri::Pattern;
 
 const REALM: &str = "realm1";
 
+/// A realm, and two procedures of it that have the same ID.
+const COLLIDING: (&str, [&str; 2]) = ("r", ["p10ce113638d7e8", "p173118acc2d339"]);
+
 fn registry() -> Registry {
     Registry::new(Text::from_static(REALM))
 }

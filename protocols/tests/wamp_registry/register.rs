@@ -1,5 +1,6 @@
 //! WAMP §Registering and Unregistering, §Shared Registration, §Registration Revocation.
 
+use protocols::text::Text;
 use protocols::wamp::message::InvokePolicy::{self, First, RoundRobin, Single};
 use protocols::wamp::message::MatchPolicy::{Exact, Prefix};
 use protocols::wamp::refusal::Reason;
@@ -8,7 +9,7 @@ use protocols::wamp::registry::{
     registration_id,
 };
 
-use super::{REALM, at, callee, names, pattern, register, registry};
+use super::{COLLIDING, REALM, at, callee, names, pattern, register, registry};
 
 fn conflict(outcome: Result<Registered, RegisterError>) -> Conflict {
     let error = outcome.unwrap_err();
@@ -37,6 +38,39 @@ fn an_id_is_a_hash_of_the_realm_and_the_pattern() {
     assert_eq!(id.get(), (hash & ((1 << 53) - 1)) + 1);
     assert_ne!(id, registration_id(REALM, &pattern(Prefix, "com.app.add")));
     assert_ne!(id, registration_id("realm2", &pattern(Exact, "com.app.add")));
+}
+
+#[test]
+fn two_procedures_with_one_id_are_two_registrations() {
+    let (realm, uris) = COLLIDING;
+    let mut registry = Registry::new(Text::from_static(realm));
+    let [first, second] = uris.map(|uri| pattern(Exact, uri));
+    let id = registration_id(realm, &first);
+    assert_eq!((id.get(), registration_id(realm, &second)), (468_366_652_103_939, id));
+    register(&mut registry, &second, First, 20, 1).unwrap();
+    let registered = register(&mut registry, &first, First, 10, 1).unwrap();
+    assert_eq!(registered.registration, id);
+    assert_eq!(names(&registered.deltas), [("on_create", 10), ("on_register", 10)]);
+    for (procedure, session) in [(&first, 10), (&second, 20)] {
+        let found = registry.best_match(&procedure.uri).unwrap();
+        assert_eq!(found.callees().map(|callee| callee.at).collect::<Vec<_>>(), [at(session)]);
+        assert_eq!(registry.get_of(at(session), id), Some(found));
+        assert_eq!(registry.get_for(&procedure.uri, id), Some(found));
+    }
+    assert_eq!(*registry.get(id).unwrap().pattern(), first);
+
+    // It could not say which of them it unregisters.
+    for (procedure, session) in [(&first, 20), (&second, 10)] {
+        let error = register(&mut registry, procedure, First, session, 1).unwrap_err();
+        let uri = procedure.uri.to_string();
+        assert_eq!(error, RegisterError::IdTaken { uri, registration: id });
+        assert_eq!(error.reason(), Reason::OptionNotAllowed);
+    }
+    let deltas = registry.unregister(at(10), id).unwrap();
+    assert_eq!(names(&deltas), [("on_unregister", 10), ("on_delete", 10)]);
+    assert_eq!(*registry.get(id).unwrap().pattern(), second);
+    registry.leave(at(20));
+    assert_eq!(registry, Registry::new(Text::from_static(realm)));
 }
 
 /// §Registering: "the procedure is already registered".

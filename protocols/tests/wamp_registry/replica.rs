@@ -7,7 +7,7 @@ use protocols::wamp::registry::{
     Callee, Delta, NodeId, Registry, Removal, Row, SessionAt, Timestamp,
 };
 
-use super::{REALM, at, names, pattern, register, registry};
+use super::{COLLIDING, REALM, at, names, pattern, register, registry};
 
 /// What a node says that registers `a.b` without knowing of others.
 fn told(session: u64, invoke: InvokePolicy, now: u64) -> (Registry, Vec<Delta>) {
@@ -132,4 +132,35 @@ fn a_registry_is_its_rows() {
     assert_eq!(rows.len(), 4);
     rows.reverse();
     assert_eq!(Registry::of_rows(Text::from_static(REALM), rows), registry);
+}
+
+/// Whichever is heard of first, and whoever is gone by then.
+#[test]
+fn nodes_agree_on_two_procedures_that_have_one_id() {
+    let (realm, uris) = COLLIDING;
+    let [first, second] = uris.map(|uri| pattern(Exact, uri));
+    let new = || Registry::new(Text::from_static(realm));
+    let (mut one, mut two) = (new(), new());
+    let first_comes = register(&mut one, &first, Single, 10, 1).unwrap().deltas;
+    let second_comes = register(&mut two, &second, Single, 20, 1).unwrap().deltas;
+    let both = Registry::of_rows(Text::from_static(realm), one.rows().chain(two.rows()));
+    assert_eq!(both, Registry::of_rows(Text::from_static(realm), two.rows().chain(one.rows())));
+    apply(&mut one, &second_comes);
+    assert_eq!(one, both);
+    let first_goes = one.leave(at(10));
+    apply(&mut two, &first_comes);
+    assert_eq!(two, both);
+    apply(&mut two, &first_goes);
+    assert_eq!(one, two);
+    for order in [
+        [&first_comes, &first_goes, &second_comes],
+        [&first_comes, &second_comes, &first_goes],
+        [&second_comes, &first_comes, &first_goes],
+    ] {
+        let mut three = new();
+        order.into_iter().for_each(|deltas| drop(apply(&mut three, deltas)));
+        assert_eq!(three, two);
+        assert_eq!(three.correct(NodeId(2), two.rows()), []);
+    }
+    assert_eq!(two.best_match(uris[1]).unwrap().callees().next().unwrap().at, at(20));
 }

@@ -27,7 +27,13 @@
 //! applied at the others in the order in which it happened there; in which order two nodes are
 //! heard does not matter. The registries are equal as soon as all nodes have heard all.
 //!
+//! # Two patterns with one ID
+//! An ID is a hash, short enough that two patterns with the same one can be searched for. They do not
+//! get in each other's way: a call finds a pattern and not an ID, and what a session says and is told
+//! of an ID is about that one of them of which it is a callee. It can be so of one alone.
+//!
 //! # Deviations
+//! - So an ID may stand for two registrations. The meta API tells of one of them.
 //! - A prefix is one of characters, as §Prefix Matching has it. In one of the examples of
 //!   §Calls matching multiple registrations, `a1.b2.c3` is no prefix of `a1.b2.c33.d4.e5`.
 //! - Wildcards can have [so many shapes](MOST_SHAPES) in a realm.
@@ -66,7 +72,7 @@ pub struct Registry {
     realm: Text,
     /// The registrations.
     index: Index,
-    /// What is registered, by ID.
+    /// What is registered, by [`pattern_key`].
     patterns: Tree<Pattern>,
     /// Who is a callee of what, by [`callee_key`].
     callees: Tree<(SessionAt, Id)>,
@@ -115,9 +121,29 @@ impl Registry {
         self.index.get(pattern)
     }
 
-    /// `wamp.registration.get`.
+    /// `wamp.registration.get`. Of two that have this ID, the one whose pattern comes first.
     pub fn get(&self, registration: Id) -> Option<&Arc<Registration>> {
-        self.index.get(self.patterns.get(&registration.get().to_be_bytes())?)
+        self.with_id(registration).next()
+    }
+
+    /// The registration with this ID of which a session is a callee: there is at most one. *Cost.*
+    /// Linear in callees.
+    pub fn get_of(&self, at: SessionAt, registration: Id) -> Option<&Arc<Registration>> {
+        let mut registrations =
+            self.is_callee(at, registration).then(|| self.with_id(registration))?;
+        registrations.find(|registration| registration.callee(at).is_some())
+    }
+
+    /// The registration with this ID that a call of this procedure may be for.
+    pub fn get_for(&self, procedure: &str, registration: Id) -> Option<&Arc<Registration>> {
+        let mut registrations = self.with_id(registration);
+        registrations.find(|registration| registration.pattern().matches(procedure))
+    }
+
+    /// Those with an ID: one, or more if their hashes [collide](registration_id).
+    fn with_id(&self, registration: Id) -> impl Iterator<Item = &Arc<Registration>> {
+        let patterns = self.patterns.under(&registration.get().to_be_bytes());
+        patterns.filter_map(|pattern| self.index.get(pattern))
     }
 
     /// `wamp.registration.list_callees`: the one that registered first before the others. `None` if
@@ -146,6 +172,17 @@ impl Registry {
 fn session_key(at: SessionAt) -> [u8; 16] {
     let key = u128::from(at.node.0) << 64 | u128::from(at.session.get());
     key.to_be_bytes()
+}
+
+/// Under an ID, the order of patterns is the same everywhere.
+fn pattern_key(registration: Id, pattern: &Pattern) -> Vec<u8> {
+    let policy = match pattern.policy {
+        MatchPolicy::Exact => 0,
+        MatchPolicy::Prefix => 1,
+        MatchPolicy::Wildcard => 2,
+    };
+    let id = registration.get().to_be_bytes();
+    [&id[..], &[policy], pattern.uri.as_bytes()].concat()
 }
 
 fn callee_key(at: SessionAt, registration: Id) -> [u8; 24] {

@@ -9,7 +9,7 @@ use super::delta::{Delta, Removal};
 use super::registration::{
     Callee, NodeId, Registration, Row, SessionAt, Timestamp, registration_id,
 };
-use super::{MOST_SHAPES, Registry, callee_key, session_key};
+use super::{MOST_SHAPES, Registry, callee_key, pattern_key, session_key};
 use crate::violation::shown;
 use crate::wamp::id::Id;
 use crate::wamp::message::{InvokePolicy, MatchPolicy};
@@ -39,8 +39,10 @@ pub enum RegisterError {
         /// What is in the way.
         conflict: Conflict,
     },
-    /// Another pattern has its ID.
-    #[error("{uri:?} cannot be registered: another procedure has the ID {registration}")]
+    /// The session is a callee of another pattern with its ID.
+    #[error(
+        "{uri:?} cannot be registered: another procedure of this session has the ID {registration}"
+    )]
     IdTaken {
         /// The procedure, cut to what can be shown.
         uri: String,
@@ -135,6 +137,9 @@ impl Registry {
         replace: Option<MayReplace<'_>>,
     ) -> Result<Registered, RegisterError> {
         let registration = registration_id(&self.realm, &pattern);
+        if self.get_of(callee.at, registration).is_some_and(|there| *there.pattern() != pattern) {
+            return Err(RegisterError::IdTaken { uri: shown(&pattern.uri), registration });
+        }
         let mut row = Row { pattern, invoke, created: callee.registered, callee };
         let mut deltas = Vec::new();
         if let Some(there) = self.index.get(&row.pattern).cloned() {
@@ -151,7 +156,7 @@ impl Registry {
                 }
             }
         } else {
-            self.check_room(registration, &row.pattern)?;
+            self.check_room(&row.pattern)?;
         }
         self.add(registration, row, &mut deltas);
         Ok(Registered { registration, deltas })
@@ -194,20 +199,16 @@ impl Registry {
     }
 
     /// Whether a new pattern can be registered.
-    fn check_room(&self, registration: Id, pattern: &Pattern) -> Result<(), RegisterError> {
-        let uri = || shown(&pattern.uri);
-        if self.get(registration).is_some() {
-            return Err(RegisterError::IdTaken { uri: uri(), registration });
-        }
+    fn check_room(&self, pattern: &Pattern) -> Result<(), RegisterError> {
         if pattern.policy == MatchPolicy::Wildcard && !self.index.has_room(pattern) {
             let components = pattern.uri.split('.').count();
-            let limit = MOST_SHAPES;
-            return Err(RegisterError::TooManyShapes { uri: uri(), components, limit });
+            let (uri, limit) = (shown(&pattern.uri), MOST_SHAPES);
+            return Err(RegisterError::TooManyShapes { uri, components, limit });
         }
         Ok(())
     }
 
-    /// Adds a callee. *Order.* It is not one yet, and no other pattern has the ID.
+    /// Adds a callee. *Order.* It is not one of a registration with this ID.
     pub(super) fn add(&mut self, registration: Id, mut row: Row, deltas: &mut Vec<Delta>) {
         let at = row.callee.at;
         let changed = match self.index.get(&row.pattern) {
@@ -215,7 +216,7 @@ impl Registry {
             None => {
                 let (policy, uri) = (row.pattern.policy, row.pattern.uri.detached());
                 row.pattern = Pattern { policy, uri };
-                self.patterns.insert(&registration.get().to_be_bytes(), row.pattern.clone());
+                self.patterns.insert(&pattern_key(registration, &row.pattern), row.pattern.clone());
                 let (pattern, invoke, created) = (row.pattern.clone(), row.invoke, row.created);
                 deltas.push(Delta::Created { by: at, registration, pattern, invoke, created });
                 Registration::new(registration, &row)
@@ -234,18 +235,16 @@ impl Registry {
         cause: Removal,
         deltas: &mut Vec<Delta>,
     ) {
-        if self.callees.remove(&callee_key(at, registration)).is_none() {
-            return;
-        }
-        deltas.push(Delta::CalleeRemoved { registration, at, cause });
-        let Some(there) = self.get(registration).cloned() else {
+        let Some(there) = self.get_of(at, registration).cloned() else {
             return;
         };
+        self.callees.remove(&callee_key(at, registration));
+        deltas.push(Delta::CalleeRemoved { registration, at, cause });
         match there.without(at) {
             Some(changed) => self.index.insert(Arc::new(changed)),
             None => {
                 self.index.remove(there.pattern());
-                self.patterns.remove(&registration.get().to_be_bytes());
+                self.patterns.remove(&pattern_key(registration, there.pattern()));
                 deltas.push(Delta::Deleted { by: at, registration });
             }
         }
@@ -281,35 +280,5 @@ impl Registration {
     /// When somebody who registers now does so.
     fn next_time(&self, now: Timestamp) -> Timestamp {
         self.callees().next_back().map_or(now, |last| now.max(last.registered.next()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::text::Text;
-    use crate::wamp::message::Features;
-
-    /// No two patterns with the same ID are known, so one is made up.
-    #[test]
-    fn an_id_that_another_pattern_has_is_not_given_again() {
-        let pattern = |uri| Pattern { policy: MatchPolicy::Exact, uri: Text::from_static(uri) };
-        let at = SessionAt { node: NodeId(1), session: Id::MIN };
-        let (registered, concurrency, features) = (Timestamp(1), None, Features::NONE);
-        let (wants_caller, keeps_timeouts) = (false, false);
-        let callee = Callee { at, registered, wants_caller, keeps_timeouts, concurrency, features };
-        let mut registry = Registry::new(Text::from_static("realm1"));
-        let first = registry.register(pattern("a"), InvokePolicy::First, callee, None);
-        let taken = registration_id("realm1", &pattern("b"));
-        registry.patterns.insert(&taken.get().to_be_bytes(), pattern("a"));
-        let before = registry.clone();
-
-        let error = registry.register(pattern("b"), InvokePolicy::First, callee, None).unwrap_err();
-        assert_eq!(error, RegisterError::IdTaken { uri: "b".to_owned(), registration: taken });
-        assert_eq!(error.reason(), Reason::OptionNotAllowed);
-        let row = Row { pattern: pattern("b"), ..registry.rows().next().unwrap() };
-        let delta = Delta::CalleeAdded { registration: taken, row };
-        assert_eq!(registry.apply(&delta), []);
-        assert_eq!((registry, first.is_ok()), (before, true));
     }
 }

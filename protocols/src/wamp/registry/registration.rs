@@ -213,8 +213,9 @@ impl Registration {
 /// The ID of the registration of a pattern: 53 bits of the SHA-256 of `reg|realm|match|uri`.
 ///
 /// All nodes find the same one without a word. Two patterns of a realm that have the same are not
-/// to be expected: among a million there are, with a probability of one in 18,000. The second is
-/// [refused](super::RegisterError::IdTaken).
+/// to be expected by chance: among a million there are, with a probability of one in 18,000. Whoever
+/// wants such a pair can find it within hours, so that they have to get on with each other; a session
+/// that has one is [refused](super::RegisterError::IdTaken) the other.
 pub fn registration_id(realm: &str, pattern: &Pattern) -> Id {
     let mut hash = Sha256::new();
     for part in ["reg|", realm, "|", pattern.policy.as_str(), "|", &pattern.uri] {

@@ -82,13 +82,8 @@ impl Registry {
 
     fn apply_row(&mut self, row: &Row, deltas: &mut Vec<Delta>) {
         let (registration, at) = (self.id_of(row), row.callee.at);
-        let there = self.get(registration);
-        if there.is_some_and(|there| *there.pattern() != row.pattern) {
-            // Two patterns have one ID. The node should have refused the second.
-            return;
-        }
-        if self.is_callee(at, registration) {
-            if there.and_then(|there| there.row_of(at)).as_ref() == Some(row) {
+        if let Some(there) = self.get_of(at, registration) {
+            if there.row_of(at).as_ref() == Some(row) {
                 return;
             }
             self.remove(registration, at, Removal::Corrected, deltas);
