@@ -298,10 +298,14 @@ impl Dictionary {
     }
 
     fn value(&self, key: &str) -> Option<Value<'_>> {
-        let pairs = Value::whole(self.serializer, &self.bytes).dict()?;
         let is_wanted =
             |name: Value<'_>| matches!(name.scalar(), Scalar::Text(name) if name == key);
-        pairs.filter(|(name, _)| is_wanted(*name)).last().map(|(_, value)| value)
+        self.pairs().filter(|(name, _)| is_wanted(*name)).last().map(|(_, value)| value)
+    }
+
+    /// Keys and values in their order, double keys included.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (Value<'_>, Value<'_>)> {
+        Value::whole(self.serializer, &self.bytes).dict().into_iter().flatten()
     }
 
     /// `None` if the value is something else.
@@ -348,7 +352,7 @@ fn transcoded(
 }
 
 /// Writes a value that is written already, as it is if it can be.
-fn put(
+pub(super) fn put(
     writer: &mut Writer,
     from: Serializer,
     bytes: &Bytes,

@@ -128,7 +128,7 @@ fn every_key_of_every_message_is_read_and_written_in_every_serializer() {
 
 #[test]
 fn a_call_has_what_its_options_say() {
-    let json = br#"[48,5,{"timeout":1000,"receive_progress":true,"_x":[{}]},"com.app.add",[1],{}]"#;
+    let json = br#"[48,5,{"timeout":1000,"receive_progress":true,"x":[{}]},"com.app.add",[1],{}]"#;
     let Message::Call(call) = decode(Serializer::Json, json).unwrap() else {
         panic!("a CALL is a CALL");
     };
@@ -175,7 +175,7 @@ fn without_args_there_are_empty_ones_before_kwargs() {
         kwargs: Some(Bytes::from_static(br#"{"a":1}"#)),
     };
     let request = Id::MIN;
-    let message = Message::from(Yield { request, options: ResultDetails::default(), payload });
+    let message = Message::from(Yield { request, options: YieldOptions::default(), payload });
     assert_eq!(encode(&message, Serializer::Json), br#"[70,1,{},[],{"a":1}]"#);
     assert_eq!(encode(&message, Serializer::MsgPack), b"\x95\x46\x01\x80\x90\x81\xa1a\x01");
 }
@@ -216,6 +216,50 @@ fn roles_are_those_that_are_known() {
     assert_eq!(roles.features(Role::Callee), Some(Features::NONE));
     assert_eq!(roles.features(Role::Publisher), None);
     assert!(roles.has(Role::Caller, Feature::CallTimeout) && !roles.is_empty());
+}
+
+#[test]
+fn private_options_are_kept_where_clients_ask_for_something() {
+    for json in [
+        r#"[16,1,{"retain":true,"_persistent":true,"_x":[{"y":1.5}]},"a"]"#,
+        r#"[32,1,{"match":"prefix","_durable":"n","_x":1,"_x":2},"a"]"#,
+        r#"[64,1,{"_idempotent":true},"a"]"#,
+        r#"[48,1,{"timeout":1,"ppt_scheme":"x","_":{}},"a"]"#,
+        r#"[70,1,{"_a":0},[1]]"#,
+    ] {
+        let message = decode(Serializer::Json, json.as_bytes()).unwrap();
+        for serializer in Serializer::ALL {
+            let there = encode(&message, serializer);
+            let back = decode(serializer, &there).unwrap();
+            assert_eq!(encode(&back, serializer), there);
+            assert_eq!(String::from_utf8(encode(&back, Serializer::Json)).unwrap(), json);
+            assert_eq!(back == message, serializer == Serializer::Json);
+        }
+    }
+    let json = br#"[16,1,{"retain":true,"_p":true,"_d":{"n":3},"_t":"t","_u":null,"_t":"u"},"a"]"#;
+    let Message::Publish(Publish { options, .. }) = decode(Serializer::Json, json).unwrap() else {
+        panic!("a PUBLISH is a PUBLISH");
+    };
+    let private = options.private;
+    assert_eq!((private.bool("_p"), private.text("_t")), (Some(true), Some(Text::from("u"))));
+    assert_eq!(private.dictionary("_d").unwrap().unsigned("n"), Some(3));
+    assert_eq!(
+        (private.bool("retain"), private.unsigned("_u"), private.unsigned("_p")),
+        Default::default()
+    );
+    assert_ne!(private, Private::NONE);
+    assert_eq!(
+        encode(
+            &decode(Serializer::Json, br#"[70,1,{"_a":null,"b":1}]"#).unwrap(),
+            Serializer::Json
+        ),
+        b"[70,1,{}]"
+    );
+    // Nobody asks for anything there.
+    assert_eq!(
+        encode(&decode(Serializer::Json, br#"[50,1,{"_a":1}]"#).unwrap(), Serializer::Json),
+        b"[50,1,{}]"
+    );
 }
 
 #[test]

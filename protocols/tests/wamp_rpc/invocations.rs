@@ -46,7 +46,7 @@ impl Callee {
 
     fn answer(&mut self, request: u64, text: &str, progress: bool) -> Result<(), RpcViolation> {
         let options =
-            ResultDetails { progress: progress.then_some(true), ..ResultDetails::default() };
+            YieldOptions { progress: progress.then_some(true), ..YieldOptions::default() };
         let answer = Yield { request: id(request), options, payload: payload(text) };
         self.invocations.on_yield(self.now, answer, &mut self.output)
     }

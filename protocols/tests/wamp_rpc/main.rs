@@ -19,7 +19,7 @@ use protocols::wamp::access::Disclosure;
 use protocols::wamp::id::{Id, RequestPlace};
 use protocols::wamp::message::{
     Call, CallOptions, Cancel, CancelMode, CancelOptions, Choice, Feature, Features, InvokePolicy,
-    MatchPolicy, ResultDetails,
+    MatchPolicy, ResultDetails, YieldOptions,
 };
 use protocols::wamp::payload::Payload;
 use protocols::wamp::realm::Principal;

@@ -15,6 +15,7 @@ const IN_PARTS: CallOptions = CallOptions {
         ppt_cipher: None,
         ppt_keyid: None,
     },
+    private: protocols::wamp::message::Private::NONE,
 };
 
 fn part(procedure: &str, text: &str, progress: bool) -> Call {

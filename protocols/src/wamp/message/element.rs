@@ -5,6 +5,7 @@
 
 use super::MessageType;
 use super::entry::{Entries, Entry};
+use super::private::Private;
 use crate::text::Text;
 use crate::wamp::envelope::{Elements, Value};
 use crate::wamp::error::MessageError;
@@ -214,20 +215,29 @@ impl<T: Entries> Element for Option<T> {
 fn read_entries<T: Entries>(
     elements: &Elements<'_>,
     name: &'static str,
-    value: Value<'_>,
+    dict: Value<'_>,
 ) -> Result<T, MessageError> {
     let mut entries = T::default();
-    if value.scalar() == Scalar::Null {
-        return Ok(entries);
-    }
-    let pairs = value.dict();
-    for (key, value) in pairs.ok_or_else(|| elements.unfit(name, None, "a dictionary", value))? {
+    let mut has_private = false;
+    let Some(pairs) = dict.dict() else {
+        let is_null = dict.scalar() == Scalar::Null;
+        return if is_null {
+            Ok(entries)
+        } else {
+            Err(elements.unfit(name, None, "a dictionary", dict))
+        };
+    };
+    for (key, value) in pairs {
         let Scalar::Text(key) = key.scalar() else {
             return Err(elements.unfit(name, None, "a dictionary whose keys are texts", key));
         };
+        has_private |= Private::is_one(&key);
         entries
             .read_entry(&key, value)
             .map_err(|(key, expected)| elements.unfit(name, Some(key), expected, value))?;
+    }
+    if has_private {
+        entries.keep_private(dict);
     }
     Ok(entries)
 }

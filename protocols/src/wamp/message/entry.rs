@@ -1,8 +1,9 @@
 //! Options and details: dictionaries of which a router reads some keys.
 //!
 //! *Spec.* WAMP §Messages: keys that are not known are ignored; those that begin with `_` are for
-//! private use. Left open there, and done so here: of a key that is there twice, the last one
-//! counts; a key whose value is null is as one that is not there.
+//! private use, and [kept](super::Private) where clients ask for something. Left open there, and done
+//! so here: of a key that is there twice, the last one counts; a key whose value is null is as one that
+//! is not there.
 
 use crate::text::Text;
 use crate::wamp::envelope::Value;
@@ -36,6 +37,9 @@ pub(in crate::wamp) trait Entries: Default {
         value: Value<'_>,
     ) -> Result<(), (&'static str, &'static str)>;
 
+    /// Takes what is under [private](super::Private) keys, if somebody reads it.
+    fn keep_private(&mut self, _: Value<'_>) {}
+
     /// Pairs that are written.
     fn count(&self) -> usize;
 
@@ -45,13 +49,15 @@ pub(in crate::wamp) trait Entries: Default {
     fn size(&self) -> usize;
 }
 
-/// Makes a structure of options of the keys that are read and written. `..` includes another one.
+/// Makes a structure of options of the keys that are read and written. `..` includes another one, `_`
+/// keeps the private ones.
 macro_rules! entries {
     ($(
         $(#[$about:meta])*
         $name:ident {
             $($(#[$doc:meta])* $key:literal $field:ident: $type:ty,)*
             $(.. $(#[$included_doc:meta])* $included:ident: $included_type:ty,)?
+            $(_ $(#[$private_doc:meta])* $private:ident: $private_type:ty,)?
         }
     )*) => {$(
         $(#[$about])*
@@ -59,6 +65,7 @@ macro_rules! entries {
         pub struct $name {
             $($(#[$doc])* pub $field: Option<$type>,)*
             $($(#[$included_doc])* pub $included: $included_type,)?
+            $($(#[$private_doc])* pub $private: $private_type,)?
         }
 
         impl Entries for $name {
@@ -83,8 +90,13 @@ macro_rules! entries {
                 Ok(())
             }
 
+            $(fn keep_private(&mut self, options: Value<'_>) {
+                self.$private = <$private_type>::of(options);
+            })?
+
             fn count(&self) -> usize {
                 0 $(+ usize::from(self.$field.is_some()))* $(+ self.$included.count())?
+                $(+ self.$private.count())?
             }
 
             fn write_entries(
@@ -97,12 +109,14 @@ macro_rules! entries {
                     value.write(writer, limits)?;
                 })*
                 $(self.$included.write_entries(writer, limits)?;)?
+                $(self.$private.write(writer, limits)?;)?
                 Ok(())
             }
 
             fn size(&self) -> usize {
                 0 $(+ self.$field.as_ref().map_or(0, |value| $key.len() + 4 + value.size()))*
                 $(+ self.$included.size())?
+                $(+ self.$private.size())?
             }
         }
     )*};

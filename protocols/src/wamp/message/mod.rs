@@ -16,6 +16,7 @@
 mod element;
 mod entry;
 mod options;
+mod private;
 mod roles;
 
 use std::fmt;
@@ -30,8 +31,9 @@ pub use options::{
     CallOptions, CancelMode, CancelOptions, ChallengeExtra, CloseDetails, ErrorDetails,
     EventDetails, HelloDetails, InvocationDetails, InvokePolicy, MatchPolicy, Passthru,
     PublishOptions, RegisterOptions, ResultDetails, SubscribeOptions, UnregisteredDetails,
-    UnsubscribedDetails, WelcomeDetails,
+    UnsubscribedDetails, WelcomeDetails, YieldOptions,
 };
+pub use private::Private;
 pub use roles::{Feature, Features, Role, Roles};
 
 use super::envelope::Elements;
@@ -369,7 +371,7 @@ messages! {
         /// That of INVOCATION.
         "INVOCATION.Request" request: Id,
         /// On the payload.
-        "Options" options: ResultDetails,
+        "Options" options: YieldOptions,
         /// The result.
         "Arguments" payload: Payload,
     }

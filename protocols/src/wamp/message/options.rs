@@ -4,6 +4,7 @@
 //! not there is `None`; what that means is said at the key.
 
 use super::entry::{Choice, Entries, Entry, Word, entries, words};
+use super::private::Private;
 use super::roles::Roles;
 use crate::text::Text;
 use crate::wamp::envelope::Value;
@@ -147,6 +148,8 @@ entries! {
         "rkey" rkey: Text,
         .. /// `ppt_…`
         passthru: Passthru,
+        _ /// `_…`
+        private: Private,
     }
 
     /// `SUBSCRIBE.Options`.
@@ -157,6 +160,8 @@ entries! {
         "get_retained" get_retained: bool,
         /// The subscriber's place among those that share the work.
         "nkey" nkey: Text,
+        _ /// `_…`
+        private: Private,
     }
 
     /// `EVENT.Details`.
@@ -199,6 +204,8 @@ entries! {
         "concurrency" concurrency: u64,
         /// Whether it takes the place of another callee. Not of the specification.
         "force_reregister" force_reregister: bool,
+        _ /// `_…`
+        private: Private,
     }
 
     /// `UNREGISTERED.Details`: the router ended a registration (§Registration Revocation).
@@ -225,6 +232,8 @@ entries! {
         "runmode" runmode: Text,
         .. /// `ppt_…`
         passthru: Passthru,
+        _ /// `_…`
+        private: Private,
     }
 
     /// `INVOCATION.Details`.
@@ -249,7 +258,17 @@ entries! {
         passthru: Passthru,
     }
 
-    /// `YIELD.Options` and `RESULT.Details`.
+    /// `YIELD.Options`.
+    YieldOptions {
+        /// Whether more of the result follows. Default false.
+        "progress" progress: bool,
+        .. /// `ppt_…`
+        passthru: Passthru,
+        _ /// `_…`
+        private: Private,
+    }
+
+    /// `RESULT.Details`.
     ResultDetails {
         /// Whether more of the result follows. Default false.
         "progress" progress: bool,

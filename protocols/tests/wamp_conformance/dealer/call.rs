@@ -179,7 +179,7 @@ fn server_how_a_payload_is_to_be_understood_is_passed_on_both_ways() {
     let invocation = world.invocation(CALLEE);
     assert_eq!(invocation.details.passthru, scheme("x_one"));
     let (request, payload) = (invocation.request, Payload::empty(Serializer::Json));
-    let options = ResultDetails { passthru: scheme("x_two"), ..ResultDetails::default() };
+    let options = YieldOptions { passthru: scheme("x_two"), ..YieldOptions::default() };
     world.send(CALLEE, Yield { request, options, payload });
     assert_eq!(world.result(CALLER).details.passthru, scheme("x_two"));
 }

@@ -19,8 +19,8 @@ use protocols::wamp::Wamp;
 use protocols::wamp::id::Id;
 use protocols::wamp::message::{
     Call, CallOptions, CallResult, Error, ErrorDetails, Feature, Features, Hello, HelloDetails,
-    Interrupt, Invocation, Message, Register, RegisterOptions, RequestType, ResultDetails, Role,
-    Roles, Unregister, Yield,
+    Interrupt, Invocation, Message, Register, RegisterOptions, RequestType, Role, Roles,
+    Unregister, Yield, YieldOptions,
 };
 use protocols::wamp::payload::Payload;
 use protocols::wamp::peers::{Notice, Realms};
@@ -227,7 +227,7 @@ impl World {
     fn answer(&mut self, who: usize, request: Id, text: &str, progress: bool) {
         let payload = Payload::of_text(self.client(who).serializer, text);
         let progress = progress.then_some(true);
-        let options = ResultDetails { progress, ..ResultDetails::default() };
+        let options = YieldOptions { progress, ..YieldOptions::default() };
         self.send(who, Yield { request, options, payload });
     }
 

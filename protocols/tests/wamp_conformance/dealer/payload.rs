@@ -29,7 +29,7 @@ const TIMESTAMP: &[u8] = b"\x91\xd6\xff\0\0\0\x01";
 
 fn answer_with(world: &mut World, request: Id, progress: bool, payload: Payload) {
     let progress = progress.then_some(true);
-    let options = ResultDetails { progress, ..ResultDetails::default() };
+    let options = YieldOptions { progress, ..YieldOptions::default() };
     world.send(CALLEE, Yield { request, options, payload });
 }
 

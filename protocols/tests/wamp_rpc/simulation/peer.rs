@@ -153,7 +153,7 @@ impl Peer {
         let (output, payload) = (&mut self.invocations_output, payload("x"));
         if random.percent(75) {
             let options =
-                ResultDetails { progress: progress.then_some(true), ..ResultDetails::default() };
+                YieldOptions { progress: progress.then_some(true), ..YieldOptions::default() };
             let answer = Yield { request: id(request), options, payload };
             assert_eq!(self.invocations.on_yield(now, answer, output), Ok(()));
             // Some answer what they have answered.

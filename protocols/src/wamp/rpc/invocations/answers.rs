@@ -34,14 +34,14 @@ impl Invocations {
                 running.deadline = now + running.patience;
             }
             if running.receive_progress && running.state != State::Unwanted {
-                let details = ResultDetails { progress: Some(true), ..options };
+                let details = ResultDetails { progress: Some(true), passthru: options.passthru };
                 let answer = Answer::Result { part: running.results, details, payload };
                 running.results += 1;
                 output.answers.push(ToCaller { call: running.call, answer });
             }
             self.table.put(running);
         } else {
-            let details = ResultDetails { progress: None, ..options };
+            let details = ResultDetails { progress: None, passthru: options.passthru };
             let answer = Answer::Result { part: running.results, details, payload };
             self.finish(now, &running, answer, output);
         }
