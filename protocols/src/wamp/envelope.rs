@@ -65,6 +65,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// An integer, and be it negative.
+    pub(super) fn integer(self) -> Option<i128> {
+        match self.scalar() {
+            Scalar::Negative(value) => Some(-1 - i128::from(value)),
+            _ => self.unsigned().map(i128::from),
+        }
+    }
+
     /// *Cost.* No copy, unless JSON has escapes in it or CBOR has it in parts.
     pub(super) fn text(self) -> Option<Text> {
         match self.scalar() {

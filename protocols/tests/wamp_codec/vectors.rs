@@ -263,6 +263,29 @@ fn private_options_are_kept_where_clients_ask_for_something() {
 }
 
 #[test]
+fn an_option_of_sharding_is_a_text_or_an_integer_or_nothing() {
+    for (json, expected) in [
+        (r#"[16,1,{"rkey":7},"a"]"#, r#"[16,1,{"rkey":"7"},"a"]"#),
+        (r#"[16,1,{"rkey":-7},"a"]"#, r#"[16,1,{"rkey":"-7"},"a"]"#),
+        (r#"[16,1,{"rkey":[7]},"a"]"#, r#"[16,1,{},"a"]"#),
+        (
+            r#"[32,1,{"nkey":18446744073709551615},"a"]"#,
+            r#"[32,1,{"nkey":"18446744073709551615"},"a"]"#,
+        ),
+        (r#"[32,1,{"nkey":true},"a"]"#, r#"[32,1,{},"a"]"#),
+        (r#"[48,1,{"rkey":{},"runmode":1.5},"a"]"#, r#"[48,1,{},"a"]"#),
+        (r#"[48,1,{"rkey":"k","runmode":3},"a"]"#, r#"[48,1,{"rkey":"k","runmode":"3"},"a"]"#),
+    ] {
+        let tree = oracle::decode(Serializer::Json, json.as_bytes());
+        for serializer in Serializer::ALL {
+            let message = decode(serializer, &oracle::encode(serializer, &tree)).unwrap();
+            let json = encode(&message, Serializer::Json);
+            assert_eq!(String::from_utf8(json).unwrap(), expected);
+        }
+    }
+}
+
+#[test]
 fn an_option_of_another_router_is_kept_as_it_is() {
     let json = br#"[64,1,{"match":"regex","invoke":"jump_consistent_hash"},"a"]"#;
     let message = decode(Serializer::Json, json).unwrap();

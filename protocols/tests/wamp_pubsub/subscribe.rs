@@ -2,6 +2,7 @@
 
 use MatchPolicy::{Exact, Prefix, Wildcard};
 use protocols::broker::{BrokerError, BrokerErrorKind};
+use protocols::wamp::message::Shard;
 use protocols::wamp::pubsub::subscription_id;
 
 use super::*;
@@ -96,7 +97,7 @@ fn what_cannot_be_subscribed_to_is_refused() {
     let match_policy = Some(Choice::Other("regex".into()));
     let options = SubscribeOptions { match_policy, ..Default::default() };
     assert_refused(client.subscribe_with("a", options), Reason::OptionNotAllowed);
-    let options = SubscribeOptions { nkey: Some("k".into()), ..Default::default() };
+    let options = SubscribeOptions { nkey: Some(Shard("k".into())), ..Default::default() };
     assert_refused(client.subscribe_with("a", options), Reason::NotSupported);
     assert!(client.actions.is_empty());
     assert_eq!(client.pubsub.subscriptions(), 0);

@@ -17,6 +17,9 @@ pub(in crate::wamp) trait Entry: Sized {
     /// In words, for who sent something else.
     const EXPECTED: &'static str;
 
+    /// Whether anything else is as none, and no fault.
+    const IS_OPTIONAL: bool = false;
+
     /// `None` if the value is something else.
     fn read(value: Value<'_>) -> Option<Self>;
 
@@ -78,7 +81,8 @@ macro_rules! entries {
                 match key {
                     $($key => {
                         let read = Entry::read(value);
-                        if read.is_none() && value.scalar() != Scalar::Null {
+                        let is_optional = <$type as Entry>::IS_OPTIONAL;
+                        if read.is_none() && !is_optional && value.scalar() != Scalar::Null {
                             return Err(($key, <$type as Entry>::EXPECTED));
                         }
                         self.$field = read;
@@ -188,6 +192,32 @@ impl Entry for Text {
 
     fn size(&self) -> usize {
         self.len() + 5
+    }
+}
+
+/// What an option of §Sharded Registration and §Sharded Subscription says: a text, or an integer, which
+/// is as the text of its digits.
+///
+/// Anything else is as none. Both clauses are sketches, no router announces the features, and so nobody
+/// knows what may come; a session is not to end for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Shard(pub Text);
+
+impl Entry for Shard {
+    const EXPECTED: &'static str = "text or an integer";
+    const IS_OPTIONAL: bool = true;
+
+    fn read(value: Value<'_>) -> Option<Self> {
+        let text = value.text();
+        text.or_else(|| value.integer().map(|number| Text::from(number.to_string()))).map(Self)
+    }
+
+    fn write(&self, writer: &mut Writer, limits: &Limits) -> Result<(), TranscodeError> {
+        Entry::write(&self.0, writer, limits)
+    }
+
+    fn size(&self) -> usize {
+        Entry::size(&self.0)
     }
 }
 

@@ -25,8 +25,8 @@ use bytes::Bytes;
 
 use element::Element;
 pub use element::RequestType;
-pub use entry::Choice;
 pub(in crate::wamp) use entry::Entries;
+pub use entry::{Choice, Shard};
 pub use options::{
     CallOptions, CancelMode, CancelOptions, ChallengeExtra, CloseDetails, ErrorDetails,
     EventDetails, HelloDetails, InvocationDetails, InvokePolicy, MatchPolicy, Passthru,

@@ -3,7 +3,7 @@
 //! *Spec.* WAMP §Basic Profile and §Advanced Profile, where each message is defined. A key that is
 //! not there is `None`; what that means is said at the key.
 
-use super::entry::{Choice, Entries, Entry, Word, entries, words};
+use super::entry::{Choice, Entries, Entry, Shard, Word, entries, words};
 use super::private::Private;
 use super::roles::Roles;
 use crate::text::Text;
@@ -145,7 +145,7 @@ entries! {
         /// Whether later subscribers get it. Default false.
         "retain" retain: bool,
         /// Which of the subscribers that share the work gets it.
-        "rkey" rkey: Text,
+        "rkey" rkey: Shard,
         .. /// `ppt_…`
         passthru: Passthru,
         _ /// `_…`
@@ -159,7 +159,7 @@ entries! {
         /// Whether events that were retained come first. Default false.
         "get_retained" get_retained: bool,
         /// The subscriber's place among those that share the work.
-        "nkey" nkey: Text,
+        "nkey" nkey: Shard,
         _ /// `_…`
         private: Private,
     }
@@ -227,9 +227,9 @@ entries! {
         /// Whether the callee learns who called. Default false.
         "disclose_me" disclose_me: bool,
         /// Which of the callees that share the work gets it.
-        "rkey" rkey: Text,
+        "rkey" rkey: Shard,
         /// Whether one of the callees is called, or all are.
-        "runmode" runmode: Text,
+        "runmode" runmode: Shard,
         .. /// `ppt_…`
         passthru: Passthru,
         _ /// `_…`
