@@ -65,7 +65,7 @@ fn a_fault_is_told_by_message_element_and_key() {
     );
     assert_refused(
         r#"[16,1,{"exclude":[1,0]},"a"]"#,
-        "PUBLISH.Options.exclude must be a list of IDs, from 1 to 2^53, not a list",
+        "PUBLISH.Options.exclude must be a list of at most 10,000 IDs, from 1 to 2^53, not a list",
     );
     assert_refused(
         r#"[1,"r",{"roles":{"caller":[]}}]"#,
@@ -125,6 +125,35 @@ fn limits_are_kept_before_memory_is_taken() {
         sentence(Serializer::Json, many),
         "this is not JSON: there may be 32 values, at byte 66"
     );
+}
+
+#[test]
+fn an_option_may_list_so_many_values() {
+    for (key, value, expected) in [
+        ("exclude", "1", "a list of at most 10,000 IDs, from 1 to 2^53"),
+        ("eligible_authid", "\"\"", "a list of at most 10,000 texts"),
+    ] {
+        let publish = |count| {
+            let list = vec![value; count].join(",");
+            decode(Serializer::Json, format!(r#"[16,1,{{"{key}":[{list}]}},"a"]"#).as_bytes())
+        };
+        assert!(publish(10_000).is_ok());
+        let error = publish(10_001).unwrap_err().to_string();
+        assert_eq!(error, format!("PUBLISH.Options.{key} must be {expected}, not a list"));
+    }
+}
+
+#[test]
+fn handshakes_have_limits_of_their_own() {
+    let hello = |count| {
+        let mut bytes = b"\x93\x01\xa1r\x81\xabauthmethods\xdd".to_vec();
+        bytes.extend(u32::to_be_bytes(count));
+        bytes.extend(vec![0xa0; count as usize]);
+        Message::decode(Serializer::MsgPack, &bytes.into(), &Limits::DEFAULT.before_welcome())
+    };
+    assert!(hello(990).is_ok() && hello(1_000).is_err());
+    let tight = Limits { values: 10, ..Limits::DEFAULT }.before_welcome();
+    assert_eq!(tight, Limits { values: 10, ..Limits::HANDSHAKE });
 }
 
 #[test]

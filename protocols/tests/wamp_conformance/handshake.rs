@@ -283,6 +283,19 @@ fn server_little_may_come_before_welcome() {
 }
 
 #[test]
+fn server_few_values_may_come_before_welcome() {
+    let exclude = format!("[{}1]", "1,".repeat(2_000));
+    let mut client = client();
+    client.send_raw(format!(r#"[1,"open",{{"roles":{{"caller":{{}}}},"x":{exclude}}}]"#));
+    let sentence = client.protocol_violation();
+    assert!(sentence.contains("1000"), "{sentence}");
+
+    let mut client = Client::with_limits(Limits::default()).joined();
+    client.send_raw(format!(r#"[16,1,{{"acknowledge":true,"exclude":{exclude}}},"a"]"#));
+    assert!(client.is_open());
+}
+
+#[test]
 fn server_a_fault_of_the_transports_is_told_too() {
     each(|client| {
         let mut client = client.joined();

@@ -221,6 +221,10 @@ impl Entry for Shard {
     }
 }
 
+/// Values that an option may list. Of what names sessions and users one by one, more would be no use;
+/// and the values of a list take up to forty times the bytes that they are written with.
+const MOST_LISTED: usize = 10_000;
+
 /// Lists of what `EXPECTED` says of `Vec<Id>` and `Vec<Text>`.
 macro_rules! list {
     ($type:ty, $expected:literal) => {
@@ -228,7 +232,9 @@ macro_rules! list {
             const EXPECTED: &'static str = $expected;
 
             fn read(value: Value<'_>) -> Option<Self> {
-                value.list()?.map(<$type>::read).collect()
+                // No more are read than may be, however many there are.
+                let values = value.list()?.take(MOST_LISTED + 1).map(<$type>::read);
+                values.collect::<Option<Self>>().filter(|list| list.len() <= MOST_LISTED)
             }
 
             fn write(&self, writer: &mut Writer, limits: &Limits) -> Result<(), TranscodeError> {
@@ -245,8 +251,8 @@ macro_rules! list {
     };
 }
 
-list!(Id, "a list of IDs, from 1 to 2^53");
-list!(Text, "a list of texts");
+list!(Id, "a list of at most 10,000 IDs, from 1 to 2^53");
+list!(Text, "a list of at most 10,000 texts");
 
 impl Entry for Dictionary {
     const EXPECTED: &'static str = "a dictionary";

@@ -26,6 +26,21 @@ pub struct Limits {
 impl Limits {
     /// The defaults.
     pub const DEFAULT: Self = Self { depth: 64, values: 1_000_000, transcoded: 16 << 20 };
+
+    /// What is enough for HELLO and AUTHENTICATE. A value of one byte may take forty once it is read, and
+    /// who sends these may be anybody.
+    pub const HANDSHAKE: Self = Self { depth: 16, values: 1_000, transcoded: 64 << 10 };
+
+    /// These, and [`HANDSHAKE`](Self::HANDSHAKE) where it is tighter.
+    #[must_use]
+    pub fn before_welcome(self) -> Self {
+        let most = Self::HANDSHAKE;
+        Self {
+            depth: self.depth.min(most.depth),
+            values: self.values.min(most.values),
+            transcoded: self.transcoded.min(most.transcoded),
+        }
+    }
 }
 
 impl Default for Limits {

@@ -205,6 +205,7 @@ impl WampSession {
     /// The message that a unit is.
     fn read(&mut self, unit: &Unit) -> Result<Message, Violation> {
         let (limits, got) = (&self.policy.limits, unit.bytes.len());
+        let mut decoding = self.policy.wamp.limits;
         if matches!(self.phase, Phase::Established { .. } | Phase::Leaving { .. }) {
             let limit = limits.frame_size;
             if got > limit {
@@ -216,6 +217,7 @@ impl WampSession {
             if self.heard > limit {
                 return Err(Violation::TooMuchBeforeLogin { limit, got: self.heard });
             }
+            decoding = decoding.before_welcome();
         }
         if unit.kind != self.pen.kind() {
             let (format, expected) = match self.pen.serializer {
@@ -225,7 +227,7 @@ impl WampSession {
             };
             return Err(Violation::WrongKind { format, expected });
         }
-        Message::decode(self.pen.serializer, &unit.bytes, &self.policy.wamp.limits)
+        Message::decode(self.pen.serializer, &unit.bytes, &decoding)
             .map_err(|error| Violation::BadMessage(error.to_string()))
     }
 
