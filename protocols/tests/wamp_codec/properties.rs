@@ -361,7 +361,7 @@ fn examine(serializer: Serializer, bytes: &[u8]) -> Result<(), TestCaseError> {
 /// What other decoders let through: they do not look into what they skip.
 fn is_stricter(serializer: Serializer, syntax: Syntax) -> bool {
     match syntax {
-        Syntax::NotUtf8 | Syntax::LoneSurrogate | Syntax::TooDeep { .. } => true,
+        Syntax::NotUtf8 | Syntax::TooDeep { .. } => true,
         Syntax::BadChunk | Syntax::UnexpectedBreak | Syntax::Unexpected { .. } => {
             serializer == Serializer::Cbor
         }

@@ -3,7 +3,7 @@
 use protocols::wamp::message::{Message, MessageType};
 use protocols::wamp::serializer::{Limits, Serializer};
 
-use super::{decode, oracle};
+use super::{decode, encode, oracle};
 
 #[track_caller]
 fn assert_refused(json: &str, sentence: &str) {
@@ -91,6 +91,23 @@ fn a_fault_of_the_format_is_told_by_its_place() {
     );
     let error = decode(Serializer::Cbor, b"\x9f\x30").unwrap_err();
     assert_eq!(error.to_string(), "this is not CBOR: it ends inside a value, at byte 2");
+}
+
+#[test]
+fn half_of_a_surrogate_pair_is_passed_on_but_no_text_that_is_read() {
+    let json = br#"[16,1,{"x":"\ud83d"},"a",["\ud83d"],{"\udc00":1}]"#;
+    let message = decode(Serializer::Json, json).unwrap();
+    let passed_on = br#"[16,1,{},"a",["\ud83d"],{"\udc00":1}]"#;
+    assert_eq!(encode(&message, Serializer::Json), passed_on);
+    let what = "a text with one half of a surrogate pair";
+    for (json, expected) in [
+        (r#"[48,1,{},"\ud83d"]"#, "CALL.Procedure must be text"),
+        (r#"[48,1,{"ppt_keyid":"\ud83d"},"a"]"#, "CALL.Options.ppt_keyid must be text"),
+        (r#"[48,1,{"\ud83d":1},"a"]"#, "CALL.Options must be a dictionary whose keys are texts"),
+    ] {
+        let error = decode(Serializer::Json, json.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), format!("{expected}, not {what}"));
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 use nom::bytes::complete::{take, take_while, take_while1};
 use smallvec::SmallVec;
 
@@ -33,11 +33,7 @@ pub(super) fn value<'a>(mut input: &'a [u8], budget: &mut Budget) -> Parsed<'a, 
             open.push(place);
             input = rest;
         } else {
-            let (rest, is_wide) = skip_scalar(input)?;
-            if is_wide {
-                budget.foreign.get_or_insert("an integer of more than 64 bits");
-            }
-            input = rest;
+            (input, ()) = skip_scalar(input, budget)?;
         }
         loop {
             let Some(top) = open.last_mut() else {
@@ -118,15 +114,22 @@ pub(super) fn blanks(input: &[u8]) -> &[u8] {
     }
 }
 
-/// Recognizes a scalar, and whether it is an integer that has no room in 64 bits.
-fn skip_scalar(input: &[u8]) -> Parsed<'_, bool> {
+/// Recognizes a scalar, and notes what transcoding must know of it.
+fn skip_scalar<'a>(input: &'a [u8], budget: &mut Budget) -> Parsed<'a, ()> {
     match input.first() {
-        Some(b'"') => text(input).map(|(rest, _)| (rest, false)),
+        Some(b'"') => {
+            let (rest, text) = text(input)?;
+            budget.has_lone_surrogate |= text.has_lone_surrogate;
+            Ok((rest, ()))
+        }
         Some(b'-' | b'0'..=b'9') => {
             let (rest, (digits, is_integer)) = number(input)?;
-            Ok((rest, is_integer && digits.len() > 18 && integer(digits).is_none()))
+            if is_integer && digits.len() > 18 && integer(digits).is_none() {
+                budget.foreign.get_or_insert("an integer of more than 64 bits");
+            }
+            Ok((rest, ()))
         }
-        _ => literal(input).map(|(rest, _)| (rest, false)),
+        _ => literal(input).map(|(rest, _)| (rest, ())),
     }
 }
 
@@ -135,8 +138,11 @@ pub(super) fn scalar(input: &[u8]) -> Parsed<'_, Scalar<'_>> {
     let input = blanks(input);
     match input.first() {
         Some(b'"') => {
-            let (rest, inside) = text(input)?;
-            let inside = std::str::from_utf8(inside);
+            let (rest, text) = text(input)?;
+            if text.has_lone_surrogate {
+                return Ok((rest, Scalar::Foreign("a text with one half of a surrogate pair")));
+            }
+            let inside = std::str::from_utf8(text.inside);
             let inside = inside.map_err(|_| Flaw::at(input, Syntax::NotUtf8))?;
             Ok((rest, Scalar::Text(unescape(inside))))
         }
@@ -207,10 +213,17 @@ fn number(input: &[u8]) -> Parsed<'_, (&[u8], bool)> {
     Ok((rest, (&input[..input.len() - rest.len()], is_integer)))
 }
 
-/// What stands between the quotes, escapes checked but not resolved.
-fn text(input: &[u8]) -> Parsed<'_, &[u8]> {
+/// A text, its escapes checked but not resolved.
+struct Quoted<'a> {
+    /// What stands between the quotes.
+    inside: &'a [u8],
+    has_lone_surrogate: bool,
+}
+
+fn text(input: &[u8]) -> Parsed<'_, Quoted<'_>> {
     let start = &input[1..];
     let mut rest = start;
+    let mut has_lone_surrogate = false;
     loop {
         let Some(at) = memchr2(b'"', b'\\', rest) else {
             return Err(Flaw::at(&[], Syntax::CutShort));
@@ -220,14 +233,17 @@ fn text(input: &[u8]) -> Parsed<'_, &[u8]> {
         }
         if rest[at] == b'"' {
             let inside = &start[..start.len() - rest.len() + at];
-            return Ok((&rest[at + 1..], inside));
+            return Ok((&rest[at + 1..], Quoted { inside, has_lone_surrogate }));
         }
-        (rest, _) = escape(&rest[at..])?;
+        let character;
+        (rest, character) = escape(&rest[at..])?;
+        has_lone_surrogate |= character.is_none();
     }
 }
 
-/// An escape, at whose backslash `input` starts, and the character that it stands for.
-fn escape(input: &[u8]) -> Parsed<'_, char> {
+/// An escape, at whose backslash `input` starts, and the character that it stands for; `None` for one
+/// half of a surrogate pair.
+fn escape(input: &[u8]) -> Parsed<'_, Option<char>> {
     let (rest, letter) = match input {
         [_, letter, rest @ ..] => (rest, *letter),
         _ => return Err(Flaw::at(&[], Syntax::CutShort)),
@@ -239,25 +255,41 @@ fn escape(input: &[u8]) -> Parsed<'_, char> {
         b'n' => '\n',
         b'r' => '\r',
         b't' => '\t',
-        b'u' => return code_point(input, rest),
+        b'u' => return code_point(rest),
         _ => return Err(Flaw::unexpected(&input[1..], "a letter that makes an escape")),
     };
-    Ok((rest, character))
+    Ok((rest, Some(character)))
 }
 
 /// One `\uXXXX`, or two that are a surrogate pair, behind the first `\u`.
-fn code_point<'a>(start: &[u8], input: &'a [u8]) -> Parsed<'a, char> {
-    let lone = || Flaw::at(start, Syntax::LoneSurrogate);
+fn code_point(input: &[u8]) -> Parsed<'_, Option<char>> {
     let (rest, first) = hex(input)?;
-    if !(0xd800..0xe000).contains(&first) {
-        return char::from_u32(first).map(|character| (rest, character)).ok_or_else(lone);
+    if let 0xd800..0xdc00 = first
+        && let Some(second) = rest.strip_prefix(br"\u")
+        && let Ok((behind, second @ 0xdc00..0xe000)) = hex(second)
+    {
+        let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return Ok((behind, char::from_u32(code)));
     }
-    let (rest, second) = hex(rest.strip_prefix(br"\u").ok_or_else(lone)?)?;
-    if first >= 0xdc00 || !(0xdc00..0xe000).contains(&second) {
-        return Err(lone());
+    Ok((rest, char::from_u32(first)))
+}
+
+/// The same value with U+FFFD in the place of each half of a surrogate pair, as those show it who read
+/// JSON into texts that must not have any. The value must have been checked.
+pub(in crate::wamp) fn without_lone_surrogates(input: &[u8]) -> Vec<u8> {
+    let mut mended = input.to_vec();
+    let mut at = 0;
+    // A backslash is nowhere but in a text.
+    while let Some(backslash) = memchr(b'\\', &input[at..]).map(|offset| at + offset) {
+        let Ok((rest, character)) = escape(&input[backslash..]) else {
+            break;
+        };
+        at = input.len() - rest.len();
+        if character.is_none() {
+            mended[backslash..at].copy_from_slice(br"\ufffd");
+        }
     }
-    let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-    char::from_u32(code).map(|character| (rest, character)).ok_or_else(lone)
+    mended
 }
 
 fn hex(input: &[u8]) -> Parsed<'_, u32> {
@@ -284,7 +316,7 @@ fn unescape(inside: &str) -> Cow<'_, str> {
         let Ok((behind, character)) = escape(&rest.as_bytes()[at..]) else {
             break;
         };
-        unescaped.push(character);
+        unescaped.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
         rest = &rest[rest.len() - behind.len()..];
         next = rest.find('\\');
     }
@@ -394,9 +426,7 @@ mod tests {
             ("\"a\nb\"", Unescaped),
             (r#""\x""#, unexpected("a letter that makes an escape", b'x')),
             (r#""\u00g0""#, unexpected("a hexadecimal digit", b'g')),
-            (r#""\ud800""#, LoneSurrogate),
-            (r#""\ud800\u0041""#, LoneSurrogate),
-            (r#""\udc00\ud800""#, LoneSurrogate),
+            (r#""\ud83d\u12x""#, unexpected("a hexadecimal digit", b'x')),
             ("[[[[]]]]", TooDeep { limit: 3 }),
         ] {
             assert_eq!(check(bad), Err(syntax), "{bad}");
@@ -411,6 +441,26 @@ mod tests {
         assert_eq!(decoded(r#""a\"\\\/\b\f\n\r\tz""#), text("a\"\\/\u{8}\u{c}\n\r\tz"));
         assert_eq!(decoded(r#""\u00e4\ud83e\udd80\u0000""#), text("ä🦀\0"));
         assert!(matches!(decoded(r#""plain ä""#), Scalar::Text(Cow::Borrowed("plain ä"))));
+    }
+
+    #[test]
+    fn half_of_a_surrogate_pair_is_let_through_and_noticed() {
+        for (input, mended) in [
+            (r#"["\ud83d"]"#, r#"["\ufffd"]"#),
+            (r#"["\ud83d\u0041\\ud83d"]"#, r#"["\ufffd\u0041\\ud83d"]"#),
+            (r#"["\udc00\ud800\ud83e\udd80"]"#, r#"["\ufffd\ufffd\ud83e\udd80"]"#),
+            (r#"{"\uDE00":"\ud83dx\""}"#, r#"{"\ufffd":"\ufffdx\""}"#),
+        ] {
+            let mut budget = Budget::new(Limits::DEFAULT);
+            assert_eq!(Serializer::Json.check(input.as_bytes(), &mut budget), Ok(()));
+            assert!(budget.has_lone_surrogate);
+            assert_eq!(without_lone_surrogates(input.as_bytes()), mended.as_bytes());
+        }
+        let what = "a text with one half of a surrogate pair";
+        assert_eq!(decoded(r#""a\ud83d""#), Scalar::Foreign(what));
+        let mut budget = Budget::new(Limits::DEFAULT);
+        assert_eq!(Serializer::Json.check(br#"["\ud83e\udd80\\ud83e"]"#, &mut budget), Ok(()));
+        assert!(!budget.has_lone_surrogate);
     }
 
     #[test]

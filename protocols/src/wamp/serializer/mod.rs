@@ -10,10 +10,11 @@
 //!
 //! # What is refused
 //! Faults of what is passed on would be found by its receivers, who have done nothing. So all of a
-//! message is checked, its payload too: that texts are UTF-8, that JSON has no half of a surrogate
-//! pair (no text could hold it), that lists and dictionaries are as long as they say.
-//! Extensions of MessagePack, tags and undefined simple values of CBOR, and integers of any size
-//! are let through: only [transcoding](super::transcode) cannot carry them.
+//! message is checked, its payload too: that texts are UTF-8, that lists and dictionaries are as long
+//! as they say. Extensions of MessagePack, tags and undefined simple values of CBOR, and integers of
+//! any size are let through: only [transcoding](super::transcode) cannot carry them. So is an escape of
+//! JSON that is one half of a surrogate pair: JavaScript has such texts where it cut one in two, and
+//! whoever takes JSON has to do with them. It is no text where the router reads one.
 
 pub(super) mod cbor;
 pub(super) mod json;

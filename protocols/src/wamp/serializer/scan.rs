@@ -70,9 +70,6 @@ pub enum Syntax {
     /// A text, or JSON as a whole, that is not UTF-8.
     #[error("text must be UTF-8")]
     NotUtf8,
-    /// JSON: `\u` with one half of a surrogate pair, which no UTF-8 text can hold.
-    #[error("an escape is one half of a surrogate pair")]
-    LoneSurrogate,
     /// JSON: a character of a text that must be escaped.
     #[error("a control character in a text must be escaped")]
     Unescaped,
@@ -152,11 +149,13 @@ pub(in crate::wamp) struct Budget {
     depth: usize,
     /// Set by the first value that only its own format has.
     pub(in crate::wamp) foreign: Option<&'static str>,
+    /// Whether a text of JSON has one half of a surrogate pair, which no UTF-8 text can hold.
+    pub(in crate::wamp) has_lone_surrogate: bool,
 }
 
 impl Budget {
     pub(in crate::wamp) const fn new(limits: Limits) -> Self {
-        Self { values: limits.values, limits, depth: 0, foreign: None }
+        Self { values: limits.values, limits, depth: 0, foreign: None, has_lone_surrogate: false }
     }
 
     /// For values that were checked before.

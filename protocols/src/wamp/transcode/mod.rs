@@ -14,8 +14,8 @@
 //! - Extensions of MessagePack (timestamps too), tags and undefined simple values of CBOR, integers
 //!   of more than 64 bits.
 //!
-//! What is lost: that CBOR said `undefined` and not `null`; the width of a float in JSON. Keys may
-//! be there twice, and are then passed on twice.
+//! What is lost: one half of a surrogate pair in JSON, which becomes U+FFFD; that CBOR said `undefined`
+//! and not `null`; the width of a float in JSON. Keys may be there twice, and are then passed on twice.
 
 mod guard;
 
@@ -29,7 +29,7 @@ use serde::ser::Error;
 
 use guard::{Guard, Stop};
 
-use super::serializer::{Budget, Limits, Serializer, Syntax};
+use super::serializer::{Budget, Limits, Serializer, Syntax, json};
 use crate::violation::shown;
 
 /// Why a value cannot be written in another serializer.
@@ -89,6 +89,8 @@ pub(super) fn transcode(
     if let Some(value) = budget.foreign {
         return Err(rules.unrepresentable(value.to_owned()));
     }
+    let mended = budget.has_lone_surrogate.then(|| json::without_lone_surrogates(input));
+    let input = mended.as_deref().unwrap_or(input);
     let start = out.len();
     let mut writer = Bounded { out, left: limits.transcoded };
     let outcome = match from {
@@ -274,6 +276,15 @@ mod tests {
         assert_refused(Json, br#"["\u0000a"]"#, MsgPack, what);
         assert_refused(MsgPack, b"\xa1\0", Json, "a text that starts with NUL");
         assert_eq!(run(MsgPack, b"\xa1\0", Cbor).unwrap(), b"\x61\0");
+    }
+
+    #[test]
+    fn half_of_a_surrogate_pair_is_shown_as_one() {
+        let json = br#"{"\ud83d":["a\udc00","\ud83e\udd80"]}"#;
+        let mended = "{\"\u{fffd}\":[\"a\u{fffd}\",\"🦀\"]}";
+        for to in [MsgPack, Cbor] {
+            assert_eq!(to_json(to, &run(Json, json, to).unwrap()).unwrap(), mended);
+        }
     }
 
     #[test]
