@@ -149,7 +149,9 @@ impl Pattern {
                 // Either is the beginning of the other.
                 RESERVED.starts_with(self.uri.as_str()) || is_reserved(&self.uri)
             }
-            MatchPolicy::Wildcard => self.uri.starts_with('.') || is_reserved(&self.uri),
+            MatchPolicy::Wildcard => {
+                matches!(self.uri.split('.').next(), Some("" | RESERVED))
+            }
         }
     }
 
@@ -310,6 +312,7 @@ mod tests {
             (Prefix, ""),
             (Prefix, "wa"),
             (Prefix, "wamp.session"),
+            (Wildcard, ""),
             (Wildcard, ".x"),
             (Wildcard, "wamp."),
         ] {
