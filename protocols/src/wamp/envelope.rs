@@ -73,9 +73,13 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A text, but none that starts with NUL: to readers of JSON that is binary data (§Binary support in
+    /// JSON).
+    ///
     /// *Cost.* No copy, unless JSON has escapes in it or CBOR has it in parts.
     pub(super) fn text(self) -> Option<Text> {
         match self.scalar() {
+            Scalar::Text(text) if text.starts_with('\0') => None,
             Scalar::Text(Cow::Borrowed(text)) => {
                 Text::from_utf8(self.source.slice_ref(text.as_bytes())).ok()
             }

@@ -93,6 +93,7 @@ pub(super) fn describe(scalar: &Scalar<'_>) -> String {
         Scalar::Unsigned(value) => format!("the number {value}"),
         Scalar::Negative(value) => format!("the number {}", -1 - i128::from(*value)),
         Scalar::Number(value) => format!("the number {value:?}"),
+        Scalar::Text(text) if text.starts_with('\0') => "a text that starts with NUL".to_owned(),
         Scalar::Text(text) => format!("the text {:?}", shown(text)),
         Scalar::Binary => "binary data".to_owned(),
         Scalar::List => "a list".to_owned(),

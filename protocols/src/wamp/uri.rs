@@ -17,7 +17,8 @@ use crate::violation::shown;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UriRules {
     /// Whether components are of `a` to `z`, `0` to `9` and `_` alone. If not, they may have any
-    /// characters but blanks, dots and `#`. Default false.
+    /// characters but blanks, dots, `#`, and control characters, which the specification does not
+    /// rule out. Default false.
     pub strict: bool,
     /// Allowed bytes. Default 200, which leaves room in a routing key.
     pub max_length: usize,
@@ -58,7 +59,9 @@ impl UriRules {
         if self.strict {
             matches!(character, 'a'..='z' | '0'..='9' | '_')
         } else {
-            character != '#' && !character.is_whitespace()
+            // U+FEFF is a blank of regular expressions in JavaScript.
+            let is_blank = character.is_whitespace() || character == '\u{feff}';
+            character != '#' && !is_blank && !character.is_control()
         }
     }
 }
@@ -258,7 +261,15 @@ mod tests {
             let error = strict.check(only_loose);
             assert!(matches!(error, Err(UriError::BadCharacter { .. })), "{only_loose}");
         }
-        for (bad, character) in [("a b", ' '), ("a.#", '#'), ("a\u{a0}b", '\u{a0}')] {
+        for (bad, character) in [
+            ("a b", ' '),
+            ("a.#", '#'),
+            ("a\u{a0}b", '\u{a0}'),
+            ("a\u{feff}", '\u{feff}'),
+            ("\0a", '\0'),
+            ("a\u{1b}[2J", '\u{1b}'),
+            ("a\u{7f}", '\u{7f}'),
+        ] {
             let got = bad.to_owned();
             assert_eq!(loose.check(bad), Err(UriError::BadCharacter { character, got }));
         }

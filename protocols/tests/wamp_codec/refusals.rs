@@ -110,6 +110,24 @@ fn half_of_a_surrogate_pair_is_passed_on_but_no_text_that_is_read() {
     }
 }
 
+/// §Binary support in JSON.
+#[test]
+fn a_text_that_starts_with_nul_is_binary_data() {
+    let what = "a text that starts with NUL";
+    assert_refused(
+        r#"[48,1,{},"\u0000AA=="]"#,
+        &format!("CALL.Procedure must be text, not {what}"),
+    );
+    assert_refused(
+        r#"[48,1,{"ppt_keyid":"\u0000"},"a"]"#,
+        &format!("CALL.Options.ppt_keyid must be text, not {what}"),
+    );
+    assert_refused(
+        r#"[48,1,{"timeout":"\u0000"},"a"]"#,
+        &format!("CALL.Options.timeout must be an integer of at least 0, not {what}"),
+    );
+}
+
 #[test]
 fn keys_that_are_no_texts_are_a_fault_in_options_and_none_in_a_payload() {
     let error = decode(Serializer::MsgPack, b"\x94\x30\x01\x81\x01\x02\xa1a").unwrap_err();

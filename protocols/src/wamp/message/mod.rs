@@ -10,6 +10,7 @@
 //! # Deviations
 //! - What must be an integer may come as a float that is one, up to 2^53: there are encoders that
 //!   write nothing else beyond 2^32. In JSON `1.0` is such, too. What is written are integers.
+//! - A text that starts with NUL is none, in any serializer: in JSON it is binary data.
 //! - What may be missing or empty may be null instead: arguments, dictionaries, and a key in options.
 //!   It is not passed on as null.
 
