@@ -263,6 +263,32 @@ fn private_options_are_kept_where_clients_ask_for_something() {
 }
 
 #[test]
+fn a_feature_is_known_by_either_of_its_spellings() {
+    let json = br#"[1,"r",{"roles":{"caller":{"features":{"call_cancelling":true}},"subscriber":
+        {"features":{"shareded_subscriptions":true}}}}]"#;
+    let message = decode(Serializer::Json, json).unwrap();
+    let expected = br#"[1,"r",{"roles":{"subscriber":{"features":{"sharded_subscription":true}},"caller":{"features":{"call_canceling":true}}}}]"#;
+    assert_eq!(encode(&message, Serializer::Json), expected);
+}
+
+/// As many as need the longer forms of a dictionary's length.
+#[test]
+fn a_role_may_have_all_features() {
+    let roles = Roles::NONE.with(Role::Dealer, Features::of(Feature::ALL));
+    let details = WelcomeDetails { roles: Some(roles), ..WelcomeDetails::default() };
+    let welcome = Message::from(Welcome { session: Id::MIN, details });
+    assert!(Feature::ALL.len() > 23, "where the forms of CBOR differ, too");
+    for serializer in Serializer::ALL {
+        let bytes = encode(&welcome, serializer);
+        assert_eq!(decode(serializer, &bytes).as_ref(), Ok(&welcome));
+        let tree = oracle::decode(serializer, &bytes);
+        let features = tree[2]["roles"]["dealer"]["features"].as_object().unwrap();
+        assert_eq!(features.len(), Feature::ALL.len());
+        assert!(Feature::ALL.iter().all(|feature| features[feature.as_str()] == true));
+    }
+}
+
+#[test]
 fn an_option_of_sharding_is_a_text_or_an_integer_or_nothing() {
     for (json, expected) in [
         (r#"[16,1,{"rkey":7},"a"]"#, r#"[16,1,{"rkey":"7"},"a"]"#),

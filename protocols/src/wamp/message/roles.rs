@@ -1,7 +1,8 @@
 //! What each end announces that it can do: roles, and the features of each.
 //!
 //! *Spec.* WAMP §Hello, §Welcome (`Details.roles`); §Feature Announcement. Roles and features that
-//! are not known are ignored, and so is one whose flag is not `true`.
+//! are not known are ignored, and so is one whose flag is not `true`. Of a feature that the specification
+//! spells in two ways, both are read and the first is written.
 
 use super::entry::Entry;
 use crate::wamp::envelope::Value;
@@ -109,7 +110,7 @@ impl Features {
 }
 
 macro_rules! features {
-    ($($(#[$doc:meta])* $feature:ident = $name:literal,)*) => {
+    ($($(#[$doc:meta])* $feature:ident = $name:literal $(| $alias:literal)?,)*) => {
         /// A feature of the advanced profile.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Feature {
@@ -126,6 +127,13 @@ macro_rules! features {
                     $(Self::$feature => $name,)*
                 }
             }
+
+            fn of_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name $(| $alias)? => Some(Self::$feature),)*
+                    _ => None,
+                }
+            }
         }
     };
 }
@@ -138,7 +146,7 @@ features! {
     /// §Call Timeout
     CallTimeout = "call_timeout",
     /// §Call Canceling
-    CallCanceling = "call_canceling",
+    CallCanceling = "call_canceling" | "call_cancelling",
     /// §Caller Identification
     CallerIdentification = "caller_identification",
     /// §Call Trust Levels
@@ -172,7 +180,7 @@ features! {
     /// §Pattern-based Subscription
     PatternBasedSubscription = "pattern_based_subscription",
     /// §Sharded Subscription
-    ShardedSubscription = "sharded_subscription",
+    ShardedSubscription = "sharded_subscription" | "shareded_subscriptions",
     /// §Subscription Revocation
     SubscriptionRevocation = "subscription_revocation",
     /// §Event History
@@ -242,9 +250,8 @@ fn read_features(role: Value<'_>) -> Option<Features> {
             let Scalar::Text(name) = name.scalar() else {
                 return None;
             };
-            let known = Feature::ALL.iter().find(|known| known.as_str() == name);
-            if let Some(known) = known {
-                let bit = 1 << *known as u32;
+            if let Some(known) = Feature::of_name(&name) {
+                let bit = 1 << known as u32;
                 let is_set = flag.scalar() == Scalar::Bool(true);
                 features.0 = if is_set { features.0 | bit } else { features.0 & !bit };
             }
