@@ -13,7 +13,7 @@ use crate::violation::shown;
 #[non_exhaustive]
 pub enum MessageError {
     /// The bytes are not one value of the serializer.
-    #[error("this is not {serializer}: {syntax}, at byte {at}")]
+    #[error("{}", syntax.sentence(*serializer, *at))]
     Malformed {
         /// What the session speaks.
         serializer: Serializer,

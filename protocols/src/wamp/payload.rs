@@ -189,7 +189,7 @@ impl Payload {
 #[non_exhaustive]
 pub enum BodyError {
     /// The bytes are not one value of the serializer.
-    #[error("this is not {serializer}: {syntax}, at byte {at}")]
+    #[error("{}", syntax.sentence(*serializer, *at))]
     Malformed {
         /// What they should be.
         serializer: Serializer,

@@ -93,6 +93,19 @@ pub enum Syntax {
     },
 }
 
+impl Syntax {
+    /// What is wrong with a value that should be one of this serializer, for who sent it.
+    pub(in crate::wamp) fn sentence(self, serializer: Serializer, at: usize) -> String {
+        match self {
+            // It may well be one.
+            Self::TooDeep { .. } | Self::TooManyValues { .. } => {
+                format!("this is more than is allowed here: {self}, at byte {at}")
+            }
+            _ => format!("this is not {serializer}: {self}, at byte {at}"),
+        }
+    }
+}
+
 /// A fault, and how many bytes of the input were left where it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::wamp) struct Flaw {
@@ -333,6 +346,8 @@ pub(super) fn scalar<'a>(
 }
 
 /// The values of a list, or the keys and values of a dictionary one after another, undecoded.
+///
+/// *Order.* A dictionary has been checked: that its last key has a value is not checked here.
 pub(in crate::wamp) struct Items<'a> {
     serializer: Serializer,
     rest: &'a [u8],
@@ -345,7 +360,7 @@ enum End {
     /// By the number of values that are left.
     Counted(u64),
     /// By a break.
-    Break { is_odd: bool },
+    Break,
     /// By a bracket.
     Bracket(json::Place),
 }
@@ -375,7 +390,7 @@ impl<'a> Items<'a> {
             Head::Dict(pairs) => (pairs.map(|pairs| pairs.saturating_mul(2)), true),
             Head::Scalar(_) | Head::Tag | Head::Break => return Ok(None),
         };
-        let end = count.map_or(End::Break { is_odd: false }, End::Counted);
+        let end = count.map_or(End::Break, End::Counted);
         Ok(Some(Self { serializer, rest, end, is_dict }))
     }
 
@@ -387,15 +402,12 @@ impl<'a> Items<'a> {
                 *left -= 1;
                 true
             }
-            End::Break { is_odd } => match self.rest {
-                [super::cbor::BREAK, rest @ ..] if !(self.is_dict && *is_odd) => {
+            End::Break => match self.rest {
+                [super::cbor::BREAK, rest @ ..] => {
                     self.rest = rest;
                     false
                 }
-                _ => {
-                    *is_odd = !*is_odd;
-                    true
-                }
+                _ => true,
             },
             End::Bracket(place) => {
                 let (rest, more) = json::go_on(self.rest, place).map_err(Flaw::of)?;

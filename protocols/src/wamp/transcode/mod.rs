@@ -37,7 +37,7 @@ use crate::violation::shown;
 #[non_exhaustive]
 pub enum TranscodeError {
     /// The value is not well-formed, or goes beyond a limit.
-    #[error("this is not {serializer}: {syntax}, at byte {at}")]
+    #[error("{}", syntax.sentence(*serializer, *at))]
     Malformed {
         /// What it should be.
         serializer: Serializer,
@@ -92,7 +92,7 @@ pub(super) fn transcode(
     let mended = budget.has_lone_surrogate.then(|| json::without_lone_surrogates(input));
     let input = mended.as_deref().unwrap_or(input);
     let start = out.len();
-    let mut writer = Bounded { out, left: limits.transcoded };
+    let mut writer = Bounded { out, left: limits.transcoded, is_full: false };
     let outcome = match from {
         Serializer::Json => {
             rules.run(&mut serde_json::Deserializer::from_slice(input), &mut writer)
@@ -106,7 +106,7 @@ pub(super) fn transcode(
         }
     };
     outcome.map_err(|text| {
-        let is_full = writer.left == 0;
+        let is_full = writer.is_full;
         out.truncate(start);
         match rules.refused.take() {
             Some(error) => error,
@@ -163,6 +163,8 @@ impl Rules {
 struct Bounded<'a> {
     out: &'a mut BytesMut,
     left: usize,
+    /// Whether it would have.
+    is_full: bool,
 }
 
 impl Bounded<'_> {
@@ -170,7 +172,7 @@ impl Bounded<'_> {
         match self.left.checked_sub(bytes.len()) {
             Some(left) => self.left = left,
             None => {
-                self.left = 0;
+                (self.left, self.is_full) = (0, true);
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
         }
@@ -319,6 +321,15 @@ mod tests {
         };
         assert_eq!(run(b"\xc4\x03abc", 12, 64), Ok(()));
         assert_eq!(run(b"\xc4\x03abc", 11, 64), Err(TranscodeError::TooLong { limit: 11 }));
+        // The list is there to the last byte that is allowed, when its value proves to be none.
+        let outcome = transcode(
+            Json,
+            b"[1e400]",
+            Cbor,
+            &Limits { transcoded: 1, ..Limits::DEFAULT },
+            &mut BytesMut::new(),
+        );
+        assert!(matches!(outcome, Err(TranscodeError::Unrepresentable { .. })), "{outcome:?}");
         let deep = [vec![0x91; 101], vec![0x90]].concat();
         let malformed = |limit| TranscodeError::Malformed {
             serializer: MsgPack,
