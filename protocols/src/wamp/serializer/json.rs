@@ -24,19 +24,19 @@ use super::scan::{Budget, Flaw, Parsed, Scalar, Syntax};
 
 /// Recognizes a value and the blanks before it.
 pub(super) fn value<'a>(mut input: &'a [u8], budget: &mut Budget) -> Parsed<'a, ()> {
-    let mut open: SmallVec<[Place; 16]> = SmallVec::new();
+    let mut open: SmallVec<[(Place, usize); 16]> = SmallVec::new();
     loop {
         input = blanks(input);
         budget.take_value(input)?;
         if let (rest, Some(place)) = self::open(input) {
             budget.check_depth(input, open.len())?;
-            open.push(place);
+            open.push((place, budget.begin(0)));
             input = rest;
         } else {
             (input, ()) = skip_scalar(input, budget)?;
         }
         loop {
-            let Some(top) = open.last_mut() else {
+            let Some((top, among_counts)) = open.last_mut() else {
                 return Ok((input, ()));
             };
             let (rest, more) = go_on(input, top)?;
@@ -44,6 +44,7 @@ pub(super) fn value<'a>(mut input: &'a [u8], budget: &mut Budget) -> Parsed<'a, 
             if more {
                 break;
             }
+            budget.end(*among_counts, top.count);
             open.pop();
         }
     }
@@ -54,9 +55,15 @@ pub(super) fn value<'a>(mut input: &'a [u8], budget: &mut Budget) -> Parsed<'a, 
 pub(super) struct Place {
     is_dict: bool,
     due: Due,
+    /// Values of a list that began, or pairs of a dictionary.
+    count: usize,
 }
 
 impl Place {
+    const fn new(is_dict: bool) -> Self {
+        Self { is_dict, due: Due::First, count: 0 }
+    }
+
     pub(super) const fn is_dict(self) -> bool {
         self.is_dict
     }
@@ -75,8 +82,8 @@ enum Due {
 /// Enters a list or dictionary, if one starts here.
 pub(super) fn open(input: &[u8]) -> (&[u8], Option<Place>) {
     match blanks(input) {
-        [b'[', rest @ ..] => (rest, Some(Place { is_dict: false, due: Due::First })),
-        [b'{', rest @ ..] => (rest, Some(Place { is_dict: true, due: Due::First })),
+        [b'[', rest @ ..] => (rest, Some(Place::new(false))),
+        [b'{', rest @ ..] => (rest, Some(Place::new(true))),
         rest => (rest, None),
     }
 }
@@ -95,7 +102,9 @@ pub(super) fn go_on<'a>(input: &'a [u8], place: &mut Place) -> Parsed<'a, bool> 
         (Due::Colon, _) => return Err(Flaw::unexpected(input, "a colon")),
         (Due::Comma, _) => return Err(Flaw::unexpected(input, "a comma or the end")),
     };
-    let is_key = place.is_dict && !matches!(place.due, Due::Colon);
+    let is_next = !matches!(place.due, Due::Colon);
+    place.count += usize::from(is_next);
+    let is_key = place.is_dict && is_next;
     place.due = if is_key { Due::Colon } else { Due::Comma };
     if is_key && !blanks(next).starts_with(b"\"") {
         return Err(Flaw::unexpected(blanks(next), "the text that is a key"));

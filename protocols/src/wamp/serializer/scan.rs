@@ -164,11 +164,14 @@ pub(in crate::wamp) struct Budget {
     pub(in crate::wamp) foreign: Option<&'static str>,
     /// Whether a text of JSON has one half of a surrogate pair, which no UTF-8 text can hold.
     pub(in crate::wamp) has_lone_surrogate: bool,
+    /// The values of each list and the pairs of each dictionary, in the order in which these begin. `None`: nobody asks.
+    pub(in crate::wamp) counts: Option<Vec<usize>>,
 }
 
 impl Budget {
     pub(in crate::wamp) const fn new(limits: Limits) -> Self {
-        Self { values: limits.values, limits, depth: 0, foreign: None, has_lone_surrogate: false }
+        let (foreign, has_lone_surrogate, counts) = (None, false, None);
+        Self { values: limits.values, limits, depth: 0, foreign, has_lone_surrogate, counts }
     }
 
     /// For values that were checked before.
@@ -185,6 +188,23 @@ impl Budget {
             }
         }
         Ok(())
+    }
+
+    /// A list or dictionary begins, whose length is 0 until it is known. The outcome is its place among
+    /// the counts.
+    pub(super) fn begin(&mut self, count: u64) -> usize {
+        let Some(counts) = &mut self.counts else {
+            return 0;
+        };
+        counts.push(usize::try_from(count).unwrap_or(usize::MAX));
+        counts.len() - 1
+    }
+
+    /// The length of one is known.
+    pub(super) fn end(&mut self, place: usize, count: usize) {
+        if let Some(counts) = &mut self.counts {
+            counts[place] = count;
+        }
     }
 
     /// A list or dictionary starts where `rest` does, inside of `open` others.
@@ -239,44 +259,58 @@ pub(super) enum Head<'a> {
 }
 
 /// A list or dictionary whose end has not come.
-struct Open {
-    /// Values that it still needs; `None` until a break comes.
-    left: Option<u64>,
-    is_dict: bool,
-    /// Whether a key came and its value did not.
-    is_odd: bool,
+enum Open {
+    /// It needs so many more values, keys included.
+    Counted(u64),
+    /// A list that a break ends.
+    List { taken: usize, place: usize },
+    /// A dictionary that a break ends. Keys are taken, too.
+    Dict { taken: usize, place: usize },
 }
 
 impl Open {
     /// `None` if it is complete at once.
-    fn new(head: &Head<'_>, rest: &[u8]) -> Result<Option<Self>, Err<Flaw>> {
-        let (count, is_dict) = match *head {
-            Head::Dict(pairs) => (pairs.map(|pairs| pairs.saturating_mul(2)), true),
-            Head::List(count) => (count, false),
+    fn new(head: &Head<'_>, rest: &[u8], budget: &mut Budget) -> Result<Option<Self>, Err<Flaw>> {
+        let (count, values) = match *head {
+            Head::Dict(pairs) => (pairs, pairs.map(|pairs| pairs.saturating_mul(2))),
+            Head::List(count) => (count, count),
             Head::Scalar(_) | Head::Tag | Head::Break => return Ok(None),
         };
         // A value has at least a byte.
-        if count.is_some_and(|count| count > rest.len() as u64) {
+        if values.is_some_and(|values| values > rest.len() as u64) {
             return Err(Flaw::at(&[], Syntax::CutShort));
         }
-        Ok((count != Some(0)).then_some(Self { left: count, is_dict, is_odd: false }))
+        let (taken, place) = (0, budget.begin(count.unwrap_or(0)));
+        Ok(match (values, head) {
+            (Some(0), _) => None,
+            (Some(values), _) => Some(Self::Counted(values)),
+            (None, Head::Dict(_)) => Some(Self::Dict { taken, place }),
+            (None, _) => Some(Self::List { taken, place }),
+        })
     }
 
     /// One of its values is complete. Whether it is so itself.
     const fn take(&mut self) -> bool {
-        self.is_odd = !self.is_odd;
-        match &mut self.left {
-            Some(left) => {
+        match self {
+            Self::Counted(left) => {
                 *left -= 1;
                 *left == 0
             }
-            None => false,
+            Self::List { taken, .. } | Self::Dict { taken, .. } => {
+                *taken += 1;
+                false
+            }
         }
     }
 
-    /// Whether a break may come now.
-    const fn may_end(&self) -> bool {
-        self.left.is_none() && !(self.is_dict && self.is_odd)
+    /// A break comes. Whether it may: not between a key and its value.
+    fn end(&self, budget: &mut Budget) -> bool {
+        match *self {
+            Self::List { taken, place } => budget.end(place, taken),
+            Self::Dict { taken, place } if taken % 2 == 0 => budget.end(place, taken / 2),
+            Self::Counted(_) | Self::Dict { .. } => return false,
+        }
+        true
     }
 }
 
@@ -287,7 +321,7 @@ pub(super) fn value<'a>(
     budget: &mut Budget,
 ) -> Parsed<'a, ()> {
     // The value itself is as the only one of a list that nobody sees.
-    let mut top = Open { left: Some(1), is_dict: false, is_odd: false };
+    let mut top = Open::Counted(1);
     let mut parents: SmallVec<[Open; 8]> = SmallVec::new();
     let mut is_tagged = false;
     loop {
@@ -296,7 +330,7 @@ pub(super) fn value<'a>(
         let after_tag = std::mem::replace(&mut is_tagged, matches!(head, Head::Tag));
         match head {
             Head::Break => match parents.pop() {
-                Some(parent) if top.may_end() && !after_tag => top = parent,
+                Some(parent) if !after_tag && top.end(budget) => top = parent,
                 _ => return Err(Flaw::at(start, Syntax::UnexpectedBreak)),
             },
             Head::Tag => {
@@ -313,7 +347,7 @@ pub(super) fn value<'a>(
             Head::List(_) | Head::Dict(_) => {
                 budget.take_value(start)?;
                 budget.check_depth(start, parents.len())?;
-                if let Some(opened) = Open::new(&head, rest)? {
+                if let Some(opened) = Open::new(&head, rest, budget)? {
                     parents.push(std::mem::replace(&mut top, opened));
                     continue;
                 }

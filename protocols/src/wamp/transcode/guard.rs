@@ -236,7 +236,7 @@ impl<'a, S: ser::Serializer> ser::Serializer for Guard<'a, S> {
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, Stop> {
         self.check_key("a list")?;
         Ok(GuardedSeq {
-            inner: self.inner.serialize_seq(len).map_err(Stop::of)?,
+            inner: self.inner.serialize_seq(self.rules.length(len)).map_err(Stop::of)?,
             rules: self.rules,
         })
     }
@@ -244,7 +244,7 @@ impl<'a, S: ser::Serializer> ser::Serializer for Guard<'a, S> {
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, Stop> {
         self.check_key("a dictionary")?;
         Ok(GuardedMap {
-            inner: self.inner.serialize_map(len).map_err(Stop::of)?,
+            inner: self.inner.serialize_map(self.rules.length(len)).map_err(Stop::of)?,
             rules: self.rules,
         })
     }

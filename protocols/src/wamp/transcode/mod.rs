@@ -80,12 +80,15 @@ pub(super) fn transcode(
 ) -> Result<(), TranscodeError> {
     let limits = Limits { depth: limits.depth.min(DEEPEST), ..*limits };
     let mut budget = Budget::new(limits);
+    // MessagePack says them, and JSON need not be told.
+    budget.counts = (from != Serializer::MsgPack && !to.is_text()).then(|| Vec::with_capacity(16));
     from.check(input, &mut budget).map_err(|flaw| TranscodeError::Malformed {
         serializer: from,
         at: input.len() - flaw.left,
         syntax: flaw.syntax,
     })?;
-    let rules = Rules { from, to, refused: RefCell::new(None) };
+    let counts = RefCell::new(budget.counts.take().unwrap_or_default().into_iter());
+    let rules = Rules { from, to, counts, refused: RefCell::new(None) };
     if let Some(value) = budget.foreign {
         return Err(rules.unrepresentable(value.to_owned()));
     }
@@ -122,6 +125,8 @@ pub(super) fn transcode(
 struct Rules {
     from: Serializer,
     to: Serializer,
+    /// How long the lists and dictionaries are that are still to come, if their decoder does not say.
+    counts: RefCell<std::vec::IntoIter<usize>>,
     /// Set by the first value that is refused.
     refused: RefCell<Option<TranscodeError>>,
 }
@@ -149,6 +154,14 @@ impl Rules {
 
     const fn unrepresentable(&self, value: String) -> TranscodeError {
         TranscodeError::Unrepresentable { from: self.from, to: self.to, value }
+    }
+
+    /// The length of the list or dictionary that begins: what was counted, or what its decoder says.
+    ///
+    /// Without one, the encoder of CBOR would write an indefinite one, and that of MessagePack keep
+    /// all that is inside until it ends.
+    fn length(&self, said: Option<usize>) -> Option<usize> {
+        self.counts.borrow_mut().next().or(said)
     }
 
     /// Notes why, and makes an error to pass on.
@@ -287,6 +300,31 @@ mod tests {
         for to in [MsgPack, Cbor] {
             assert_eq!(to_json(to, &run(Json, json, to).unwrap()).unwrap(), mended);
         }
+    }
+
+    /// §Binary support in JSON is about values.
+    #[test]
+    fn a_key_that_starts_with_nul_is_a_text() {
+        let json = r#"{"\u0000QQ==":1}"#;
+        for (to, there) in [(MsgPack, &b"\x81\xa5\0QQ==\x01"[..]), (Cbor, b"\xa1\x65\0QQ==\x01")] {
+            assert_eq!(run(Json, json.as_bytes(), to).unwrap(), there);
+            assert_eq!(to_json(to, there).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn lengths_are_definite_whatever_they_were() {
+        let json = br#"[[],{"a":[1,{}],"b":{"c":[2]}},3]"#;
+        let msgpack = b"\x93\x90\x82\xa1a\x92\x01\x80\xa1b\x81\xa1c\x91\x02\x03";
+        let cbor = b"\x83\x80\xa2\x61a\x82\x01\xa0\x61b\xa1\x61c\x81\x02\x03";
+        assert_eq!(run(Json, json, Cbor).unwrap(), cbor);
+        assert_eq!(run(Json, json, MsgPack).unwrap(), msgpack);
+        let indefinite =
+            b"\x9f\x9f\xff\xa2\x61a\x9f\x01\xbf\xff\xff\x61b\xbf\x61c\x81\x02\xff\x03\xff";
+        assert_eq!(run(Cbor, indefinite, MsgPack).unwrap(), msgpack);
+        // Keys that are lists have lengths, too.
+        let keys = b"\xbf\x9f\x01\x02\xff\x9f\xff\xff";
+        assert_eq!(run(Cbor, keys, MsgPack).unwrap(), b"\x81\x92\x01\x02\x90");
     }
 
     #[test]
