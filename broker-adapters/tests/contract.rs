@@ -7,6 +7,7 @@
 
 mod arguments;
 mod embedded_only;
+mod exchanges;
 mod inbox;
 mod named;
 mod rabbitmq_only;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use arguments::*;
+use exchanges::*;
 use inbox::*;
 use named::*;
 use protocols::auth::DenialKind;
@@ -703,6 +705,16 @@ macro_rules! contract {
             unsubscribing_can_delete_the_queue,
             a_private_queue_with_a_name_takes_what_is_sent_to_that,
             a_private_queue_with_a_name_goes_with_its_link,
+            a_declared_exchange_routes_by_its_kind,
+            an_exchange_that_is_there_stays_as_it_is,
+            an_exchange_of_another_kind_is_refused,
+            names_of_the_brokers_own_exchanges_are_reserved,
+            what_is_asked_for_after_an_exchange_finds_it,
+            what_waits_for_an_exchange_goes_on_if_that_is_refused,
+            what_waits_for_an_exchange_is_published_when_its_link_has_left,
+            an_exclusive_queue_is_free_for_others_once_it_is_deleted,
+            an_exclusive_queue_that_is_asked_for_again_at_once_is_a_new_one,
+            a_refused_subscription_leaves_no_queue_of_its_own,
             a_message_that_waits_too_long_is_dead_lettered,
             the_shorter_of_both_times_to_live_counts,
             who_waits_for_it_gets_a_message_that_may_not_wait,

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use protocols::broker::{BrokerError, Publication};
+use protocols::broker::{BrokerError, ExchangeKind, Publication};
 use protocols::text::Text;
 use smallvec::SmallVec;
 
@@ -16,20 +16,6 @@ use crate::trie::{Bounds, FEW, Trie};
 
 /// The topic exchange, where [`protocols::broker::Address::Topic`] leads.
 pub(super) const TOPIC: &str = "amq.topic";
-
-/// How an exchange decides where a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExchangeKind {
-    /// The routing key is the binding key.
-    Direct,
-    /// To every queue that is bound.
-    Fanout,
-    /// The binding key is a pattern, with `*` for one word and `#` for any number.
-    Topic,
-    /// By the message's headers and the arguments of the binding: all of them, or any if `x-match`
-    /// says so.
-    Headers,
-}
 
 /// The exchanges every virtual host has.
 pub(super) const PREDECLARED: [(&str, ExchangeKind); 5] = [
@@ -66,6 +52,15 @@ impl Exchange {
             ExchangeKind::Headers => Bindings::Headers(Vec::new()),
         };
         Self { is_internal, bindings }
+    }
+
+    pub(super) const fn kind(&self) -> ExchangeKind {
+        match self.bindings {
+            Bindings::Direct(_) => ExchangeKind::Direct,
+            Bindings::Fanout(_) => ExchangeKind::Fanout,
+            Bindings::Topic(_) => ExchangeKind::Topic,
+            Bindings::Headers(_) => ExchangeKind::Headers,
+        }
     }
 
     /// The binding as this exchange knows it: arguments mean something to headers exchanges only.

@@ -354,6 +354,10 @@ impl Link for EmbeddedLink {
                 let outcome = self.open_inbox(subscription, prefetch);
                 Some(answered(outcome, token, Event::Subscribed { token }))
             }
+            Command::DeclareExchange { token, name, kind } => {
+                let outcome = self.vhost.declare_exchange(&name, kind);
+                Some(answered(outcome, token, Event::Declared { token }))
+            }
             Command::Resume { token, subscription, known, fresh, lifetime } => {
                 let asked = Asked { known, fresh, lifetime };
                 Some(match self.resume_session(subscription, asked) {

@@ -28,6 +28,7 @@
 //! - Queues: [`Settings::max_queues`] for those that clients name, together with their bindings, and, apart from them, so that no
 //!   one who makes up names keeps others from subscribing, [`Settings::max_private_queues`].
 //!   A resumable session counts as a private queue, and so does each of its lasting ones, until they go.
+//! - Exchanges that clients declare: [`MAX_EXCHANGES`]. They stay as long as the process does.
 //! - Bindings: those of a private queue count as private queues but for the first, those of others as
 //!   queues. A binding
 //!   costs routing about 300 bytes for each word of its key.
@@ -57,7 +58,8 @@
 //!
 //! # Deviations from AMQP 0-9-1 and RabbitMQ
 //! - Nothing survives the process: `durable` and `persistent` are kept, compared and passed on.
-//! - Exchanges are the predeclared ones and those of [`Settings::exchanges`].
+//! - Exchanges are the predeclared ones, those of [`Settings::exchanges`], and what clients declare:
+//!   durable ones, which stay.
 //! - The headers `CC` and `BCC` mean nothing.
 //! - A publisher that declares a queue which is there does not count as its user: `x-expires` looks
 //!   for consumers alone.
@@ -69,6 +71,7 @@ mod aftermath;
 mod arguments;
 mod consumers;
 mod deaths;
+mod declare;
 mod effects;
 mod exchange;
 mod gap;
@@ -108,8 +111,13 @@ use shared::Shared;
 use users::Users;
 use vhost::Vhost;
 
-pub use exchange::ExchangeKind;
+pub use protocols::broker::ExchangeKind;
 pub use users::User;
+
+/// Most exchanges that clients have declared, in all virtual hosts: the predeclared ones and
+/// [`Settings::exchanges`] do not count. There is one for each purpose that several clients share, and not
+/// one for each client.
+pub const MAX_EXCHANGES: usize = 1_000;
 
 /// How an embedded broker is set up.
 ///

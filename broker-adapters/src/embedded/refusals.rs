@@ -39,6 +39,23 @@ pub(super) fn reserved_name(name: &str) -> BrokerError {
     access_refused(format!("queue name '{name}' contains reserved prefix 'amq.*'"))
 }
 
+pub(super) fn reserved_exchange(name: &str) -> BrokerError {
+    access_refused(format!("exchange name '{name}' contains reserved prefix 'amq.*'"))
+}
+
+pub(super) fn inequivalent_exchange(
+    arg: &str,
+    exchange: &str,
+    vhost: &str,
+    received: impl Display,
+    current: impl Display,
+) -> BrokerError {
+    precondition_failed(format!(
+        "inequivalent arg '{arg}' for exchange '{exchange}' in vhost '{vhost}': \
+         received '{received}' but current is '{current}'"
+    ))
+}
+
 /// `received` and `current` are in quotes, or say that there is none.
 pub(super) fn inequivalent(
     arg: &str,
@@ -93,6 +110,18 @@ pub(super) fn arguments_too_large(bytes: usize, max: usize) -> BrokerError {
 pub(super) fn too_many_queues(name: &str, vhost: &str, current: usize, max: usize) -> BrokerError {
     resource_error(format!(
         "cannot declare queue '{name}' in vhost '{vhost}': there are {current} of {max} queues"
+    ))
+}
+
+pub(super) fn too_many_exchanges(
+    name: &str,
+    vhost: &str,
+    current: usize,
+    max: usize,
+) -> BrokerError {
+    resource_error(format!(
+        "cannot declare exchange '{name}' in vhost '{vhost}': \
+         clients have declared {current} of {max} exchanges"
     ))
 }
 

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use protocols::broker::BrokerError;
 use protocols::text::Text;
 
-use super::Settings;
 use super::memory::Memory;
 use super::queue::Queue;
+use super::{MAX_EXCHANGES, Settings};
 use crate::trie::Bounds;
 
 /// What all virtual hosts of a broker share.
@@ -22,6 +22,8 @@ pub(super) struct Shared {
     pub(super) named: Count,
     /// Queues of one subscription, and what resumable sessions have.
     pub(super) private: Count,
+    /// Exchanges that clients have declared. They stay.
+    pub(super) exchanges: Count,
     pub(super) private_queue_bytes: usize,
     pub(super) resume_messages: usize,
     pub(super) resume_bytes: usize,
@@ -48,6 +50,7 @@ impl Shared {
             memory: Arc::new(Memory::new(memory_limit)),
             named: Count::up_to(settings.max_queues),
             private: Count::up_to(settings.max_private_queues),
+            exchanges: Count::up_to(MAX_EXCHANGES),
             private_queue_bytes,
             resume_messages,
             resume_bytes,

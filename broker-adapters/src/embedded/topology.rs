@@ -38,6 +38,11 @@ impl Topology {
         self.exchanges.get(name)
     }
 
+    /// Adds an exchange. *Order.* There is none of this name: its bindings would be forgotten.
+    pub(super) fn add_exchange(&mut self, name: Text, exchange: Exchange) {
+        self.exchanges.insert(name, exchange);
+    }
+
     /// Adds a queue.
     pub(super) fn add(&mut self, queue: &Arc<Queue>) {
         self.queues.insert(queue.name.clone(), Arc::clone(queue));

@@ -5,11 +5,13 @@
 //! must end one subscription only; and because `basic.ack` with `multiple` then means exactly what
 //! STOMP 1.2 §ACK means by it.
 //!
-//! Those of a resumable session have an order of their own to keep to, see [`resume`].
+//! Those of a resumable session have an order of their own to keep to, see [`resume`], and so have those
+//! to exclusive queues, see [`exclusive`].
 //!
 //! Always with a prefetch and with acknowledgements: lapin keeps deliveries in a queue without a
 //! bound, so RabbitMQ's prefetch is the bound.
 
+mod exclusive;
 mod resume;
 
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ use protocols::broker::{
 };
 
 use super::binder::{Asked, Binder};
+use super::declaring::Barrier;
 use super::inbox::Inbox;
 use super::ledger::Saying;
 use super::link::Events;
@@ -37,6 +40,7 @@ use super::topology::{self, Plan};
 use super::woken::Woken;
 use crate::lock::lock;
 use crate::refusals;
+use exclusive::Going;
 use resume::Resuming;
 
 /// Deliveries taken from one consumer before the others have their turn.
@@ -64,6 +68,10 @@ pub(super) struct Consuming {
     next_tag: u64,
     /// How the exclusive queues of this link were declared: they end with the link.
     owned: Vec<Arc<Plan>>,
+    /// Exclusive queues that are being deleted.
+    going: Vec<Going>,
+    /// What subscriptions that are started from now on wait for.
+    barrier: Option<Barrier>,
     /// The resumable session of this link, and what waits for that.
     resuming: Resuming,
 }
@@ -89,6 +97,8 @@ impl Consuming {
             sayings: Vec::new(),
             next_tag: 1,
             owned: Vec::new(),
+            going: Vec::new(),
+            barrier: None,
             resuming: Resuming::default(),
         }
     }
@@ -151,23 +161,6 @@ impl Consuming {
         self.subscriptions.insert(id, subscription);
     }
 
-    /// An exclusive queue belongs to its AMQP connection, which many links share: who of them owns
-    /// it is kept here, from before it is declared.
-    fn claim(&mut self, plan: &Plan) -> Result<(), BrokerError> {
-        let mut exclusive = lock(self.lease.exclusive());
-        match exclusive.get(&plan.queue) {
-            Some(&owner) if owner != self.link => {
-                return Err(refusals::locked(&plan.queue, self.lease.vhost()));
-            }
-            Some(_) => {}
-            None if plan.is_exclusive() => {
-                exclusive.insert(plan.queue.clone(), self.link);
-            }
-            None => {}
-        }
-        Ok(())
-    }
-
     /// Whether a subscription or a topic was asked for and is not there yet. What is published after
     /// it was asked for must reach it, but travels on another connection.
     pub(super) fn is_starting(&self) -> bool {
@@ -176,10 +169,24 @@ impl Consuming {
                 && self.subscriptions.values().any(Subscription::is_starting)
     }
 
+    /// What is subscribed to from now on may need what this stands for.
+    pub(super) fn wait_for(&mut self, barrier: Option<Barrier>) {
+        self.barrier = barrier;
+    }
+
     fn attach(&self, subscription: SubscriptionId, source: &Source, again: bool) {
         let (lease, source) = (self.lease.clone(), source.clone());
+        let barriers: Vec<_> = self.barrier.iter().cloned().chain(self.ends(&source)).collect();
+        let fresh = self.fresh(&source);
         self.attaching.push(Box::pin(async move {
+            for barrier in barriers {
+                barrier.await;
+            }
             let outcome = source.start(&lease, again).await;
+            let refusal = outcome.as_ref().err().cloned();
+            if let (Some(error), Some(plan)) = (&refusal, fresh) {
+                exclusive::tidy_up(&lease, &plan, error).await;
+            }
             Attached { subscription, outcome }
         }));
     }
@@ -201,6 +208,9 @@ impl Consuming {
             return;
         };
         let is_inbox = subscription.source.inbox().is_some();
+        if let Some(plan) = subscription.source.exclusive().filter(|_| delete) {
+            self.going.push(Going::new(token, plan));
+        }
         match &mut subscription.state {
             State::Starting { unsubscribe, .. } => {
                 *unsubscribe = Some(asked);
@@ -312,6 +322,7 @@ impl Consuming {
             while let Poll::Ready(Some(deleted)) = Pin::new(&mut self.deleting).poll_next(cx) {
                 waited = true;
                 self.deleted(&deleted);
+                self.gone(&deleted);
                 events.push_back(deleted);
             }
             // Something may have waited for that.
@@ -379,32 +390,11 @@ impl Consuming {
                 if let Some(plan) = exclusive {
                     self.unclaim(&plan);
                 }
-                events.extend(unsubscribe.map(|asked| Event::Unsubscribed { token: asked.token }));
+                if let Some(Unsubscribe { token, .. }) = unsubscribe {
+                    self.going.retain(|going| !going.is_of(token));
+                    events.push_back(Event::Unsubscribed { token });
+                }
             }
-        }
-    }
-
-    /// An exclusive queue could not be declared: it may be another, that is not ours to keep from
-    /// others, let alone to delete. Unless it was declared before, or still may be.
-    fn unclaim(&self, plan: &Plan) {
-        let is_owned = self.owned.iter().any(|it| it.queue == plan.queue);
-        if !is_owned && !self.claims().any(|it| it.queue == plan.queue) {
-            lock(self.lease.exclusive()).remove(&plan.queue);
-        }
-    }
-
-    /// Exclusive queues that are being declared.
-    fn claims(&self) -> impl Iterator<Item = &Arc<Plan>> {
-        let starting = self.subscriptions.values().filter(|it| it.is_starting());
-        starting.filter_map(|it| it.source.exclusive())
-    }
-
-    /// An exclusive queue is gone.
-    fn disown(&mut self, plan: &Plan) {
-        let owned = self.owned.len();
-        self.owned.retain(|it| it.queue != plan.queue);
-        if self.owned.len() < owned {
-            lock(self.lease.exclusive()).remove(&plan.queue);
         }
     }
 

@@ -12,6 +12,7 @@ use protocols::broker::{BrokerError, Command, Event, SubscriptionId};
 
 use super::binder::Asked;
 use super::consume::Consuming;
+use super::declaring::Declaring;
 use super::lasting::Lasting;
 use super::pool::Lease;
 use super::publish::{Publish, Publishing};
@@ -28,6 +29,7 @@ pub(super) struct RabbitLink {
     lease: Lease,
     publishing: Publishing,
     consuming: Consuming,
+    declaring: Declaring,
     events: Events,
     /// Whoever found nothing to report, or no room for a publish.
     waiting: Option<Waker>,
@@ -42,6 +44,7 @@ impl RabbitLink {
         Self {
             publishing: Publishing::new(lease.clone(), id),
             consuming: Consuming::new(lease.clone(), id),
+            declaring: Declaring::new(lease.clone()),
             lease,
             events: Events::new(),
             waiting: None,
@@ -53,6 +56,8 @@ impl RabbitLink {
         if self.is_down {
             return;
         }
+        // First: that an exchange is there is told before what has waited for it.
+        self.declaring.poll(cx, &mut self.events);
         if let Err(error) = self.publishing.poll(cx, &mut self.events) {
             self.is_down = true;
             self.events.push_back(Event::Down { error });
@@ -77,7 +82,9 @@ impl RabbitLink {
             Command::Publish { token, to, message, queue, confirm, mandatory } => {
                 let failed = |error: BrokerError| Event::Failed { token, error };
                 let target = Target::of(to, queue.as_deref(), settings).map_err(failed)?;
-                let publish = Publish { token, target, message, confirm, mandatory, returned: 0 };
+                let after = self.declaring.barrier();
+                let publish =
+                    Publish { token, after, target, message, confirm, mandatory, returned: 0 };
                 Ok(self.publishing.publish(publish, &mut self.events))
             }
             Command::Subscribe {
@@ -107,6 +114,12 @@ impl RabbitLink {
             Command::OpenInbox { token, subscription, prefetch } => {
                 let opened = self.consuming.open_inbox(subscription, token, prefetch);
                 opened.map_err(|error| Event::Failed { token, error })?;
+                Ok(true)
+            }
+            Command::DeclareExchange { token, name, kind } => {
+                let asked = self.declaring.ask(token, name, kind);
+                asked.map_err(|error| Event::Failed { token, error })?;
+                self.consuming.wait_for(self.declaring.barrier());
                 Ok(true)
             }
             Command::Resume { token, subscription, known, fresh, lifetime } => {

@@ -5,6 +5,7 @@ mod channel;
 mod connection;
 mod consume;
 mod consumer;
+mod declaring;
 mod endpoint;
 mod error;
 mod flight;

@@ -40,6 +40,7 @@ use protocols::broker::{
 };
 use protocols::text::Text;
 
+use super::declaring::Barrier;
 use super::error::broker_error;
 use super::in_flight::{InFlight, Progress, unknown};
 use super::link::Events;
@@ -59,6 +60,8 @@ const MAX_ATTEMPTS: u8 = 3;
 #[derive(Debug)]
 pub(super) struct Publish {
     pub(super) token: Token,
+    /// What it has to wait for.
+    pub(super) after: Option<Barrier>,
     pub(super) target: Target,
     pub(super) message: Message,
     /// The owner wants to know the outcome.
@@ -82,6 +85,8 @@ enum Prepared {
     Shared(Arc<SharedChannel>),
     /// The own channel confirms, or closed before it could.
     Confirming,
+    /// What it had to wait for has ended.
+    Waited,
     /// The same, and this came back before.
     Returned(Vec<BasicReturnMessage>),
 }
@@ -228,7 +233,7 @@ impl Publishing {
                 self.shared_disturbed = Some(lane.channel.disturbed());
                 self.shared = Some(lane);
             }
-            Ok(Prepared::Confirming) => {}
+            Ok(Prepared::Confirming | Prepared::Waited) => {}
             Ok(Prepared::Returned(returned)) => {
                 // It went out without confirms, and so before all that came back with one.
                 let later = mem::take(&mut self.returned);
@@ -254,6 +259,14 @@ impl Publishing {
             return;
         }
         while let Some(publish) = self.waiting.front() {
+            if let Some(after) = publish.after.as_ref().filter(|after| after.peek().is_none()) {
+                let after = after.clone();
+                self.preparing = Some(Box::pin(async move {
+                    after.await;
+                    Ok(Prepared::Waited)
+                }));
+                return;
+            }
             let is_alone = self.in_flight.is_empty();
             let after_mandatory = self.in_flight.back().is_some_and(|last| last.mandatory);
             if after_mandatory || (publish.mandatory && !is_alone) {
@@ -300,7 +313,7 @@ impl Publishing {
 
     /// Hands one message to lapin.
     fn send(&mut self, publish: Publish, lane: &Arc<SharedChannel>, events: &mut Events) {
-        let Publish { token, target, message, confirm, mandatory, returned } = publish;
+        let Publish { token, after: _, target, message, confirm, mandatory, returned } = publish;
         let bytes = message.size();
         let frame_size = lane.channel.frame_size();
         let properties = match to_amqp(&message.properties, self.lease.user(), frame_size) {
@@ -433,7 +446,9 @@ impl Publishing {
         match target {
             Ok(target) if returned < MAX_ATTEMPTS => {
                 let (mandatory, returned) = (false, returned + 1);
-                let publish = Publish { token, target, message, confirm, mandatory, returned };
+                let after = None;
+                let publish =
+                    Publish { token, after, target, message, confirm, mandatory, returned };
                 self.returned.push(publish);
             }
             Ok(Target { key, .. }) => {

@@ -1,7 +1,7 @@
 //! Exchanges that the configuration declares, and what RabbitMQ's own faults keep out of the contract.
 
-use broker_adapters::embedded::{DeclaredExchange, ExchangeKind, Settings};
-use protocols::broker::{BrokerErrorKind, QueueOptions, Value, Verdict};
+use broker_adapters::embedded::{DeclaredExchange, ExchangeKind, MAX_EXCHANGES, Settings};
+use protocols::broker::{BrokerErrorKind, Command, Event, QueueOptions, Value, Verdict};
 
 use crate::support::{Fixture, exchange, existing, message, queue, table, text, with};
 
@@ -65,6 +65,50 @@ async fn only_dead_letters_reach_an_internal_exchange() {
     let delivery = client.delivery().await;
     client.settle(&delivery, Verdict::Discard, false);
     assert_eq!(dead.delivery().await.body(), "m");
+}
+
+#[tokio::test]
+async fn exchanges_that_clients_declare_are_bounded_over_all_virtual_hosts() {
+    let fixture = with_exchanges(vec![declared("configured", ExchangeKind::Fanout)]);
+    let mut here = fixture.client().await;
+    let mut elsewhere = fixture.client_of(fixture.other_vhost()).await;
+    let kind = ExchangeKind::Fanout;
+    for n in 0..=MAX_EXCHANGES {
+        let client = if n % 2 == 0 { &mut here } else { &mut elsewhere };
+        let token = client.token();
+        let name = format!("x-{n}").into();
+        client.link.submit(Command::DeclareExchange { token, name, kind });
+        let answer = client.answer(token).await;
+        if n < MAX_EXCHANGES {
+            assert_eq!(answer, Event::Declared { token });
+            continue;
+        }
+        let Event::Failed { error, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(error.kind, BrokerErrorKind::ResourceError);
+        let expected = "RESOURCE_ERROR - cannot declare exchange 'x-1000' in vhost '/': clients have \
+                        declared 1000 of 1000 exchanges";
+        assert_eq!(error.text, expected);
+    }
+    // What is there can be asked for all the same.
+    for name in ["x-0", "configured"] {
+        let token = here.token();
+        here.link.submit(Command::DeclareExchange { token, name: name.into(), kind });
+        assert_eq!(here.answer(token).await, Event::Declared { token });
+    }
+}
+
+#[tokio::test]
+async fn an_internal_exchange_is_another_than_one_that_is_asked_for() {
+    let kind = ExchangeKind::Fanout;
+    let fixture =
+        with_exchanges(vec![DeclaredExchange { internal: true, ..declared("buried", kind) }]);
+    let mut client = fixture.client().await;
+    let token = client.token();
+    client.link.submit(Command::DeclareExchange { token, name: "buried".into(), kind });
+    let Event::Failed { error, .. } = client.answer(token).await else { panic!("a refusal") };
+    let expected = "PRECONDITION_FAILED - inequivalent arg 'internal' for exchange 'buried' in vhost \
+                    '/': received 'false' but current is 'true'";
+    assert_eq!(error.text, expected);
 }
 
 #[tokio::test]

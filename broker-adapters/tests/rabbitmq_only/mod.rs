@@ -6,10 +6,10 @@ mod resume;
 use broker_adapters::rabbitmq::{RabbitMq, Settings};
 use broker_adapters::{Broker, Identity};
 use protocols::broker::{
-    BrokerErrorKind, Command, Event, Message, Outcome, Properties, QueueOptions, SettleMode,
-    SubscriptionId, Token,
+    BrokerErrorKind, Command, Event, ExchangeKind, Message, Outcome, Properties, QueueOptions,
+    SettleMode, SubscriptionId, Token,
 };
-use rabbitmq_node::{Cut, Node, Proxy, Vhost, eventually};
+use rabbitmq_node::{Cut, Node, Permissions, Proxy, Vhost, eventually};
 
 use crate::support::{Client, credentials, exchange, exclusive, existing, message, queue, topic};
 
@@ -108,6 +108,33 @@ async fn an_exclusive_queue_stays_its_links_own_when_a_second_subscription_is_re
     assert_eq!(refused.unwrap_err().kind, BrokerErrorKind::ResourceLocked);
     drop(owner);
     eventually("its end", async || vhost.queue("mine").await.is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_may_not_configure_an_exchange_is_told_so_and_uses_it_all_the_same() {
+    let (vhost, broker) = direct().await;
+    let mut owner = client(&broker, &vhost).await;
+    let (token, kind) = (owner.token(), ExchangeKind::Direct);
+    owner.link.submit(Command::DeclareExchange { token, name: "calls".into(), kind });
+    assert_eq!(owner.answer(token).await, Event::Declared { token });
+    owner.subscribe(exchange("calls", "k"), 10).await;
+
+    let ann = format!("{}-ann", vhost.user());
+    vhost.set_passcode(&ann, "secret").await;
+    vhost.permit(&ann, Permissions { configure: "^$", ..Permissions::ALL }).await;
+    let opened = broker.open(vhost.name().into(), credentials((&ann, "secret")).into()).await;
+    let mut limited = Client::new(opened.unwrap_or_else(|denial| panic!("{denial:?}")));
+    let token = limited.token();
+    limited.link.submit(Command::DeclareExchange { token, name: "calls".into(), kind });
+    limited.publish(exchange("calls", "k"), "m").await;
+    let Event::Failed { token: of, error } = limited.event().await else { panic!("a refusal") };
+    assert_eq!((of, error.kind), (token, BrokerErrorKind::AccessRefused));
+    let expected = format!(
+        "ACCESS_REFUSED - access to exchange 'calls' in vhost '{}' refused for user '{ann}'",
+        vhost.name()
+    );
+    assert_eq!(error.text, expected.as_str());
+    assert_eq!(owner.delivery().await.body(), "m");
 }
 
 #[tokio::test]

@@ -233,6 +233,7 @@ impl Client {
                 Event::Confirmed { token: of, .. }
                 | Event::Subscribed { token: of }
                 | Event::Unsubscribed { token: of }
+                | Event::Declared { token: of }
                 | Event::Resumed { token: of, .. }
                 | Event::Failed { token: of, .. }
                     if *of == token =>

@@ -120,6 +120,7 @@ fn describe(command: &Command) -> String {
         Command::OpenInbox { .. } | Command::Bind { .. } | Command::Unbind { .. } => {
             "of an inbox".to_owned()
         }
+        Command::DeclareExchange { token, .. } => format!("declare {}", token.0),
         Command::Resume { token, .. } => format!("resume {}", token.0),
     }
 }

@@ -271,7 +271,10 @@ impl Worker<'_> {
             },
             Event::Canceled { error, .. } | Event::Down { error } => return Err(error),
             // Nothing of the kind was asked for.
-            Event::Confirmed { .. } | Event::Resumed { .. } | Event::Gap { .. } => {}
+            Event::Confirmed { .. }
+            | Event::Declared { .. }
+            | Event::Resumed { .. }
+            | Event::Gap { .. } => {}
         }
         Ok(())
     }

@@ -197,6 +197,7 @@ impl World {
             2 | 3 => Event::Subscribed { token },
             4 => Event::Unsubscribed { token },
             5 => Event::Resumed { token, found: operand.is_multiple_of(16) },
+            6 => Event::Declared { token },
             _ => Event::Confirmed { token, outcome: Outcome::Accepted },
         });
     }
@@ -335,6 +336,7 @@ impl World {
                 let before = self.subscriptions.insert(subscription, (settle, BTreeSet::new()));
                 assert_eq!(before, None, "a subscription id is used once");
             }
+            Command::DeclareExchange { token, .. } => self.note(token, true),
             Command::Settle { subscription, up_to, cumulative, .. } => {
                 self.settle(subscription, up_to, cumulative);
             }

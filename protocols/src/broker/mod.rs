@@ -113,6 +113,19 @@ pub enum Command {
         /// As it was bound.
         topic: Text,
     },
+    /// Have an exchange be there: durable, and staying when nobody uses it. One that is there already
+    /// stays as it is. What is asked for later, to publish to it or to subscribe to it, waits for that.
+    DeclareExchange {
+        /// Answered by [`Event::Declared`] or [`Event::Failed`]. It is [`PreconditionFailed`] if one is
+        /// there that is of another kind, or does not last.
+        ///
+        /// [`PreconditionFailed`]: BrokerErrorKind::PreconditionFailed
+        token: Token,
+        /// Its name. What begins with `amq.` is the broker's own.
+        name: Text,
+        /// How it routes.
+        kind: ExchangeKind,
+    },
     /// Go on with a *resumable session* that another link has begun, or begin one. Its lasting
     /// subscriptions ([`QueueOptions::lasting`]) collect while nobody has them, and it stays for as long
     /// as a link has it and `lifetime` longer. A link has one at most, and before its lasting
@@ -168,6 +181,32 @@ pub enum Address {
     /// A queue of the link's own under this name, for one subscription: exclusive, and gone with
     /// it. Others reach it by publishing to its name. Only to subscribe.
     Private(Text),
+}
+
+/// How an exchange decides where a message goes (AMQP 0-9-1 §3.1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExchangeKind {
+    /// The routing key is the binding key.
+    Direct,
+    /// To every queue that is bound.
+    Fanout,
+    /// The binding key is a pattern, with `*` for one word and `#` for any number.
+    Topic,
+    /// By the message's headers and the arguments of the binding: all of them, or any if `x-match`
+    /// says so.
+    Headers,
+}
+
+impl ExchangeKind {
+    /// As AMQP names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Topic => "topic",
+            Self::Headers => "headers",
+        }
+    }
 }
 
 /// How a queue is declared (AMQP 0-9-1 `queue.declare`) and bound (`queue.bind`). `None` means the
@@ -265,6 +304,11 @@ pub enum Event {
     /// The consumer is gone; no delivery follows. Or the inbox takes the topic no more.
     Unsubscribed {
         /// The unsubscribe.
+        token: Token,
+    },
+    /// The exchange is there.
+    Declared {
+        /// The declaration.
         token: Token,
     },
     /// The link has a resumable session.

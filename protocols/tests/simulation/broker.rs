@@ -93,7 +93,9 @@ impl Broker {
             Command::OpenInbox { .. } | Command::Bind { .. } | Command::Unbind { .. } => {
                 panic!("inboxes are not a session's");
             }
-            Command::Resume { .. } => panic!("no client asks for it"),
+            Command::Resume { .. } | Command::DeclareExchange { .. } => {
+                panic!("no client asks for it");
+            }
             Command::Settle { subscription, up_to, verdict, cumulative } => {
                 return self.settle(subscription, up_to, verdict, cumulative);
             }

@@ -43,6 +43,8 @@ impl StompSession {
                 self.on_canceled(subscription, &error, actions);
             }
             Event::Resumed { found, .. } => self.on_resumed(found, actions),
+            // What waited for it goes on at the broker.
+            Event::Declared { .. } => {}
             Event::Gap { subscription } => {
                 if let Some(subscription) = self.subscriptions.get_mut(subscription) {
                     subscription.has_gap = true;

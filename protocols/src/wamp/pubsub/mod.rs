@@ -125,7 +125,10 @@ impl PubSub {
             }
             Event::Canceled { subscription, error } => self.on_canceled(*subscription, error),
             Event::Down { error } => Some(self.on_down(error)),
-            Event::Delivery { .. } | Event::Gap { .. } | Event::Resumed { .. } => None,
+            Event::Delivery { .. }
+            | Event::Declared { .. }
+            | Event::Gap { .. }
+            | Event::Resumed { .. } => None,
         }
     }
 
