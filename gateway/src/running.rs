@@ -26,6 +26,8 @@ pub struct Running {
     pub(crate) admin_task: JoinSet<()>,
     /// The connections.
     pub(crate) connections: TaskTracker,
+    /// What brings calls to other nodes, and from there.
+    pub(crate) bridges: JoinSet<()>,
     /// What sessions share in front of each broker.
     pub(crate) hubs: Vec<Arc<Hub>>,
     pub(crate) brokers: BTreeMap<String, Arc<dyn Broker>>,
@@ -68,6 +70,7 @@ impl Running {
             self.drain.cut();
             self.connections.wait().await;
         }
+        self.bridges.shutdown().await;
         for hub in &self.hubs {
             hub.close().await;
         }

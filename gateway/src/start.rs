@@ -111,6 +111,10 @@ impl Gateway {
             None => None,
         };
 
+        let mut bridges = JoinSet::new();
+        for worker in logins::bridges(&config, &brokers, &realms)? {
+            bridges.spawn(worker.run());
+        }
         let hubs = brokers.values().map(|backend| Arc::clone(&backend.hub)).collect();
         let brokers: BTreeMap<_, _> =
             brokers.into_iter().map(|(name, backend)| (name, backend.broker)).collect();
@@ -139,6 +143,7 @@ impl Gateway {
             accepting,
             admin_task,
             connections,
+            bridges,
             hubs,
             brokers,
         })

@@ -7,13 +7,14 @@ use protocols::auth::Secret;
 use protocols::text::Text;
 use protocols::wamp::access::{self, Access, ActionSet, Effect};
 use protocols::wamp::auth::cra::{Cra, Salting};
+use protocols::wamp::bridge::{self, Form};
 use protocols::wamp::message::MatchPolicy;
 use protocols::wamp::pubsub::Restricted;
 use protocols::wamp::realm::{self, Anonymous, Users};
 use protocols::wamp::uri::Pattern;
 use serde::{Deserialize, Serialize};
 
-use super::units::ByteSize;
+use super::units::{ByteSize, Millis};
 use super::values;
 
 /// A realm: a virtual host of a broker in which the gateway works under a login of its own, the users
@@ -62,6 +63,12 @@ pub struct Realm {
     /// Bytes of the arguments of one event. Default 16 MiB.
     #[serde(default = "max_body_size")]
     pub max_body_size: ByteSize,
+    /// Bytes of calls to elsewhere, and of answers to elsewhere, that wait to leave. Default 16 MiB.
+    #[serde(default = "calls_buffer")]
+    pub calls_buffer: ByteSize,
+    /// `[realm.NAME.rpc.ROUTE]`: procedures that plain AMQP workers answer.
+    #[serde(default)]
+    pub rpc: BTreeMap<String, RpcRoute>,
     /// `[realm.NAME.user.AUTHID]`.
     #[serde(default)]
     pub user: BTreeMap<String, RealmUser>,
@@ -76,6 +83,66 @@ fn vhost() -> String {
 
 const fn max_body_size() -> ByteSize {
     ByteSize(16 << 20)
+}
+
+const fn calls_buffer() -> ByteSize {
+    ByteSize(16 << 20)
+}
+
+/// `[realm.NAME.rpc.ROUTE]`: a procedure that a plain AMQP worker answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RpcRoute {
+    /// The procedure.
+    pub uri: String,
+    /// The exchange that calls go to. Default: the default exchange.
+    #[serde(default)]
+    pub exchange: String,
+    /// The routing key; at the default exchange the name of the worker's queue.
+    pub key: String,
+    /// What the worker reads. Default `envelope`.
+    #[serde(default, deserialize_with = "values::word")]
+    pub payload: RpcPayload,
+    /// How long its answer is awaited, at most. Default 30 s.
+    #[serde(default = "rpc_timeout")]
+    pub timeout: Millis,
+}
+
+const fn rpc_timeout() -> Millis {
+    Millis::seconds(30)
+}
+
+/// What a worker reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RpcPayload {
+    /// An object of `args` and `kwargs`, in JSON.
+    #[default]
+    Envelope,
+    /// The first argument, in JSON.
+    JsonFirstArg,
+    /// The first argument: a text or bytes as they are, anything else in JSON.
+    RawFirstArg,
+    /// The arguments by name, in JSON.
+    KwargsObject,
+}
+
+impl From<&RpcRoute> for bridge::Route {
+    fn from(route: &RpcRoute) -> Self {
+        let text = |it: &String| Text::from(it.as_str());
+        Self {
+            uri: text(&route.uri),
+            exchange: text(&route.exchange),
+            key: text(&route.key),
+            form: match route.payload {
+                RpcPayload::Envelope => Form::Envelope,
+                RpcPayload::JsonFirstArg => Form::JsonFirstArg,
+                RpcPayload::RawFirstArg => Form::RawFirstArg,
+                RpcPayload::KwargsObject => Form::KwargsObject,
+            },
+            timeout: route.timeout.0,
+        }
+    }
 }
 
 /// Where anonymous clients may come from.
@@ -226,6 +293,8 @@ impl Realm {
             broad_prefixes: false,
             restricted_events: RestrictedEvents::default(),
             max_body_size: max_body_size(),
+            calls_buffer: calls_buffer(),
+            rpc: BTreeMap::new(),
             user: BTreeMap::new(),
             role: BTreeMap::new(),
         }

@@ -1,25 +1,29 @@
 //! [`Dealer`]: what the sessions of one realm on this node have in common.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use broker_adapters::mailbox::{Mailbox, Taken};
-use protocols::broker::Token;
+use protocols::broker::{BrokerError, Token};
 use protocols::text::Text;
+use protocols::violation::shown;
+use protocols::wamp::bridge::Outcome;
 use protocols::wamp::id::Id;
-use protocols::wamp::message::{CancelMode, InvokePolicy};
-use protocols::wamp::peers::{Notice, Terms};
+use protocols::wamp::message::{CancelMode, InvokePolicy, MatchPolicy};
+use protocols::wamp::peers::Notice;
 use protocols::wamp::realm::Principal;
 use protocols::wamp::reason;
-use protocols::wamp::registry::{Callee, Delta, Registry, Removal, SessionAt, Timestamp};
+use protocols::wamp::registry::{
+    Callee, Delta, RegisterError, Registry, Removal, SessionAt, Timestamp,
+};
 use protocols::wamp::rpc::{Answer, Ask, CallId, ToCallee, ToCaller};
 use protocols::wamp::uri::Pattern;
 
 use super::Letter;
+use super::claims::{Claims, Errand, Registrant};
 
 /// Said to a callee that has lost its registration.
 const REPLACED: &str = "another session of the same user has registered it";
@@ -36,10 +40,18 @@ const CALLEE_TOO_SLOW: &str = "the callee takes the parts of the call too slowly
 #[derive(Debug)]
 pub(crate) struct Dealer {
     /// What is registered; changed by sessions of this node.
-    master: Mutex<Registry>,
+    master: Mutex<Master>,
     /// The same, for all to read.
     snapshot: ArcSwap<Registry>,
     members: RwLock<HashMap<SessionAt, Arc<Member>>>,
+}
+
+#[derive(Debug)]
+struct Master {
+    registry: Registry,
+    claims: Claims,
+    /// What the bridge is asked for; `None` if there is none, and this node is by itself.
+    errands: Option<Arc<Mailbox<Errand>>>,
 }
 
 /// A session in a realm, as others see it.
@@ -78,11 +90,29 @@ impl Member {
 impl Dealer {
     pub(super) fn new(realm: Text) -> Self {
         let registry = Registry::new(realm);
-        Self {
-            snapshot: ArcSwap::from_pointee(registry.clone()),
-            master: Mutex::new(registry),
-            members: RwLock::default(),
+        let snapshot = ArcSwap::from_pointee(registry.clone());
+        let master = Master { registry, claims: Claims::default(), errands: None };
+        Self { snapshot, master: Mutex::new(master), members: RwLock::default() }
+    }
+
+    /// From here on there is a bridge: it is the callee of what nobody has registered here, and of these
+    /// procedures. What it is asked for comes by the mailbox.
+    pub(super) fn attach(
+        &self,
+        callee: Callee,
+        procedures: impl IntoIterator<Item = Text>,
+    ) -> Arc<Mailbox<Errand>> {
+        let mut master = self.master();
+        master.registry = master.registry.clone().with_fallback(callee);
+        for uri in procedures {
+            let pattern = Pattern { policy: MatchPolicy::Exact, uri };
+            let registered = master.registry.register(pattern, InvokePolicy::Single, callee, None);
+            debug_assert!(registered.is_ok(), "before any session: {registered:?}");
         }
+        let errands = Arc::new(Mailbox::new(0));
+        master.errands = Some(Arc::clone(&errands));
+        self.publish(&master.registry);
+        errands
     }
 
     /// What is registered now.
@@ -107,35 +137,104 @@ impl Dealer {
         Some(member)
     }
 
-    pub(super) fn register(
-        &self,
-        member: &Member,
-        token: Token,
-        (pattern, invoke, terms): (Pattern, InvokePolicy, Terms),
-        force: bool,
-    ) {
+    pub(super) fn register(&self, registrant: Registrant) {
         let mut wakers = Wakers::default();
         {
-            let mut registry = self.master();
-            let is_same_user = |callee: &Callee| {
-                let other = self.member(callee.at);
-                other.is_some_and(|other| other.principal.authid == member.principal.authid)
-            };
-            let callee = terms.of(member.at, now());
-            let registered =
-                registry.register(pattern, invoke, callee, force.then_some(&is_same_user));
-            let notice = match registered {
-                Ok(registered) => {
-                    self.revoke(&registered.deltas, &mut wakers);
-                    Notice::Registered { token, registration: registered.registration }
-                }
-                Err(error) => Notice::NotRegistered { token, error },
-            };
-            // Before anybody can find it: the callee hears of it before the first call.
-            wakers.0.extend(member.tell(notice));
-            self.publish(&registry);
+            let mut master = self.master();
+            let is_claimed = registrant.pattern.policy == MatchPolicy::Exact
+                && master.errands.is_some()
+                // What a route names is nobody's to claim.
+                && (master.claims.holds(&registrant.pattern.uri)
+                    || master.registry.lookup(&registrant.pattern).is_none());
+            let decided =
+                if is_claimed { master.claims.register(registrant) } else { Err(registrant) };
+            match decided {
+                Ok(errand) => master.ask(errand, &mut wakers),
+                Err(registrant) => self.decide(&mut master, registrant, &mut wakers),
+            }
         }
         wakers.wake();
+    }
+
+    /// A session becomes a callee, or is told why not.
+    fn decide(&self, master: &mut Master, registrant: Registrant, wakers: &mut Wakers) {
+        let Registrant { member, token, pattern, invoke, terms, force } = registrant;
+        let is_same_user = |callee: &Callee| {
+            let other = self.member(callee.at);
+            other.is_some_and(|other| other.principal.authid == member.principal.authid)
+        };
+        let callee = terms.of(member.at, now());
+        let registry = &mut master.registry;
+        let registered = registry.register(pattern, invoke, callee, force.then_some(&is_same_user));
+        let notice = match registered {
+            Ok(registered) => {
+                self.revoke(&registered.deltas, wakers);
+                Notice::Registered { token, registration: registered.registration }
+            }
+            Err(error) => Notice::NotRegistered { token, error },
+        };
+        // Before anybody can find it: the callee hears of it before the first call.
+        wakers.0.extend(member.tell(notice));
+        self.publish(&master.registry);
+    }
+
+    /// What became of a claim at the broker.
+    pub(super) fn on_outcome(&self, outcome: Outcome) {
+        let mut wakers = Wakers::default();
+        {
+            let mut master = self.master();
+            match outcome {
+                Outcome::Claimed(uri) => self.on_claimed(&mut master, &uri, &mut wakers),
+                Outcome::Refused(uri, error) => {
+                    for Registrant { member, token, .. } in master.claims.on_refused(&uri) {
+                        let uri = shown(&uri);
+                        let error = RegisterError::Elsewhere { uri, error: error.clone() };
+                        wakers.0.extend(member.tell(Notice::NotRegistered { token, error }));
+                    }
+                }
+                Outcome::Released(uri) => {
+                    let (told, errand) = master.claims.on_released(&uri);
+                    for (member, token) in told {
+                        wakers.0.extend(member.tell(Notice::Unregistered { token }));
+                    }
+                    master.ask(errand, &mut wakers);
+                }
+                Outcome::Lost(uri, error) => self.on_lost(&mut master, &uri, &error, &mut wakers),
+            }
+        }
+        wakers.wake();
+    }
+
+    fn on_claimed(&self, master: &mut Master, uri: &Text, wakers: &mut Wakers) {
+        let Some((invoke, waiting)) = master.claims.on_claimed(uri) else { return };
+        // Some may have left while they waited.
+        let mut waiting: VecDeque<_> =
+            waiting.into_iter().filter(|it| self.member(it.member.at).is_some()).collect();
+        let is_as_claimed = |first: &&Registrant| first.invoke == invoke;
+        if waiting.front().filter(is_as_claimed).is_none() {
+            let errand = master.claims.release(uri, None, waiting.into());
+            return master.ask(Some(errand), wakers);
+        }
+        for registrant in waiting.drain(..) {
+            self.decide(master, registrant, wakers);
+        }
+    }
+
+    /// The broker has taken a procedure away: its callees are none any more.
+    fn on_lost(&self, master: &mut Master, uri: &Text, error: &BrokerError, wakers: &mut Wakers) {
+        master.claims.on_lost(uri);
+        let pattern = Pattern { policy: MatchPolicy::Exact, uri: uri.clone() };
+        let Some(registration) = master.registry.lookup(&pattern).cloned() else { return };
+        for callee in registration.callees() {
+            // It is one, or there would be nothing to lose.
+            let _ = master.registry.unregister(callee.at, registration.id());
+            if let Some(member) = self.member(callee.at) {
+                let reason = Text::from(format!("the broker has taken it away: {}", error.text));
+                let notice = Notice::Revoked { registration: registration.id(), reason };
+                wakers.0.extend(member.tell(notice));
+            }
+        }
+        self.publish(&master.registry);
     }
 
     /// Tells those that are callees no more without having asked for that.
@@ -151,15 +250,26 @@ impl Dealer {
         }
     }
 
-    pub(super) fn unregister(&self, member: &Member, token: Token, registration: Id) {
-        let mut registry = self.master();
-        let notice = match registry.unregister(member.at, registration) {
-            Ok(_) => Notice::Unregistered { token },
-            Err(_) => Notice::NotUnregistered { token },
-        };
-        self.publish(&registry);
-        drop(registry);
-        wake(member.tell(notice));
+    pub(super) fn unregister(&self, member: &Arc<Member>, token: Token, registration: Id) {
+        let mut wakers = Wakers::default();
+        {
+            let mut master = self.master();
+            let pattern = master.registry.get(registration).map(|it| it.pattern().clone());
+            let is_done = master.registry.unregister(member.at, registration).is_ok();
+            self.publish(&master.registry);
+            let released = pattern.filter(|_| is_done).filter(|it| master.is_given_up(it));
+            match released {
+                // Told once it is free for others.
+                Some(pattern) => {
+                    let told = Some((Arc::clone(member), token));
+                    let errand = master.claims.release(&pattern.uri, told, Vec::new());
+                    master.ask(Some(errand), &mut wakers);
+                }
+                None if is_done => wakers.0.extend(member.tell(Notice::Unregistered { token })),
+                None => wakers.0.extend(member.tell(Notice::NotUnregistered { token })),
+            }
+        }
+        wakers.wake();
     }
 
     /// From a caller to a callee.
@@ -202,12 +312,26 @@ impl Dealer {
 
     /// The session ends; `unread` has been taken, but not been looked at.
     pub(super) fn leave(&self, member: &Member, unread: impl Iterator<Item = Letter>) {
+        let mut wakers = Wakers::default();
         {
-            let mut registry = self.master();
+            let mut master = self.master();
+            let registry = &mut master.registry;
+            let ids: Vec<_> = registry.of_session(member.at).collect();
+            let patterns: Vec<_> = ids
+                .into_iter()
+                .filter_map(|id| Some(registry.get(id)?.pattern().clone()))
+                .collect();
             if !registry.leave(member.at).is_empty() {
-                self.publish(&registry);
+                self.publish(&master.registry);
+            }
+            for pattern in patterns.iter().filter(|pattern| pattern.policy == MatchPolicy::Exact) {
+                if master.is_given_up(pattern) {
+                    let errand = master.claims.release(&pattern.uri, None, Vec::new());
+                    master.ask(Some(errand), &mut wakers);
+                }
             }
         }
+        wakers.wake();
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         members.remove(&member.at);
         drop(members);
@@ -228,7 +352,7 @@ impl Dealer {
         }
     }
 
-    fn master(&self) -> MutexGuard<'_, Registry> {
+    fn master(&self) -> MutexGuard<'_, Master> {
         self.master.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -239,6 +363,19 @@ impl Dealer {
     fn member(&self, at: SessionAt) -> Option<Arc<Member>> {
         let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
         members.get(&at).cloned()
+    }
+}
+
+impl Master {
+    /// Whether it is this node's, and nobody is a callee of it any more.
+    fn is_given_up(&self, pattern: &Pattern) -> bool {
+        self.claims.holds(&pattern.uri) && self.registry.lookup(pattern).is_none()
+    }
+
+    fn ask(&self, errand: Option<Errand>, wakers: &mut Wakers) {
+        if let (Some(errand), Some(errands)) = (errand, &self.errands) {
+            wakers.0.extend(errands.push(errand));
+        }
     }
 }
 

@@ -8,10 +8,12 @@
 //! *Spec.* WAMP §Realms, Sessions and Transports; §Registering and Unregistering; §Calling and
 //! Invocations: what a dealer does that is no single session's business.
 //!
-//! # What is not done
-//! Nodes do not know of each other here: a procedure is called by sessions of the node that it is
-//! registered at.
+//! # Other nodes
+//! Nodes know nothing of each other. What nobody has registered here is called [over the
+//! broker](bridge), which also says which node has a procedure.
 
+pub(crate) mod bridge;
+mod claims;
 mod dealer;
 mod letter;
 mod seat;

@@ -8,6 +8,7 @@ use protocols::wamp::peers::{Notice, Request};
 use protocols::wamp::realm::Principal;
 use protocols::wamp::registry::SessionAt;
 
+use super::claims::Registrant;
 use super::dealer::{Dealer, Member};
 use super::{Letter, Realms};
 
@@ -45,7 +46,9 @@ impl Seat {
             // It is in already.
             Request::Enter { .. } => {}
             Request::Register { token, pattern, invoke, callee, force } => {
-                dealer.register(member, token, (pattern, invoke, callee), force);
+                let member = Arc::clone(member);
+                let terms = callee;
+                dealer.register(Registrant { member, token, pattern, invoke, terms, force });
             }
             Request::Unregister { token, registration } => {
                 dealer.unregister(member, token, registration);

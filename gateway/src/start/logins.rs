@@ -1,17 +1,27 @@
 //! How the sessions of a route log in, as its configuration says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use broker_adapters::Identity;
+use protocols::Subprotocol;
 use protocols::auth::{Credentials, Secret};
 use protocols::text::Text;
+use protocols::wamp::id::Id;
+use protocols::wamp::peers::Realms as _;
+use protocols::wamp::pubsub::Trust;
 use protocols::wamp::realm::Realm;
-use protocols::wamp::registry::NodeId;
+use protocols::wamp::registry::{NodeId, SessionAt};
+use protocols::wamp::uri::UriRules;
+use protocols::wamp::{Wamp, bridge, rpc, serializer};
 
 use super::{Backend, StartError};
 use crate::auth::{Login, Logins, RealmLogin, Service};
 use crate::config::{self, Config};
-use crate::realm;
+use crate::realm::{
+    self,
+    bridge::{Shore, Worker},
+};
 
 /// The realms of each broker, by its name.
 pub(super) type Realms = BTreeMap<String, Served>;
@@ -65,6 +75,67 @@ fn login(route: &config::Route, backend: &Backend) -> Login {
         service,
         ..door(&route.vhost, backend)
     }
+}
+
+/// The bridges of the realms that some route serves.
+///
+/// *Errors.* There is nothing random to name their queues by.
+pub(super) fn bridges(
+    config: &Config,
+    brokers: &BTreeMap<String, Backend>,
+    realms: &Realms,
+) -> Result<Vec<Worker>, StartError> {
+    let speaks_wamp = |route: &config::Route| route.protocols.iter().any(|id| id == Wamp.id());
+    let served: BTreeSet<_> =
+        config.route.values().filter(|it| speaks_wamp(it)).map(|it| it.broker.as_str()).collect();
+    let mut workers = Vec::new();
+    for (name, realm) in config.realm.iter().filter(|(_, it)| served.contains(it.broker.as_str())) {
+        let (Some(backend), Some(of_broker)) =
+            (brokers.get(&realm.broker), realms.get(&realm.broker))
+        else {
+            continue;
+        };
+        let settings = bridge_settings(name, realm, &of_broker.common)?;
+        let shore = Shore {
+            broker: Arc::clone(&backend.broker),
+            vhost: Text::from(realm.vhost.as_str()),
+            identity: Identity {
+                credentials: credentials(&realm.login, &realm.passcode),
+                is_service: true,
+            },
+        };
+        let routes = realm.rpc.values().map(Into::into).collect();
+        let capacity = realm.calls_buffer.0;
+        workers.extend(Worker::new(&of_broker.common, shore, settings, routes, capacity));
+    }
+    Ok(workers)
+}
+
+fn bridge_settings(
+    name: &str,
+    realm: &config::Realm,
+    realms: &realm::Realms,
+) -> Result<bridge::Settings, StartError> {
+    let mut names = [0; 24];
+    let mut random = [0; 32];
+    getrandom::fill(&mut names).map_err(StartError::Random)?;
+    getrandom::fill(&mut random).map_err(StartError::Random)?;
+    let (session, queue) = names.split_at(8);
+    let session = session.iter().fold(0, |session, byte| session << 8 | u64::from(*byte));
+    let queue: String = queue.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(bridge::Settings {
+        realm: Text::from(name),
+        at: SessionAt { node: realms.node(), session: Id::from_bits(session) },
+        trust: Trust {
+            own: Text::from(realm.login.as_str()),
+            others: realm.trusted_logins.iter().map(|it| Text::from(it.as_str())).collect(),
+        },
+        uris: UriRules::default(),
+        limits: serializer::Limits::DEFAULT,
+        rpc: rpc::Settings::default(),
+        reply_queue: Text::from(format!("wamp.node.{queue}.rep")),
+        random,
+    })
 }
 
 fn realm_login(realm: &config::Realm, backend: &Backend) -> RealmLogin {

@@ -15,7 +15,7 @@ use gateway::cli::{Cli, Request};
 use gateway::config::units::{ByteSize, Millis};
 use gateway::config::{
     Action, Broker, Config, Disclose, Embedded, Exchange, ExchangeKind, LogFormat, Match, Outgoing,
-    Realm, Role, Rule, Sources, Stomp, Verify,
+    Realm, Role, RpcPayload, Rule, Sources, Stomp, Verify,
 };
 use protocols::auth::Secret;
 use protocols::registry::SessionSetup;
@@ -879,6 +879,7 @@ const TABLES: &[&str] = &[
     "broker.main.exchange.orders",
     "broker.main.user.guest",
     "realm.realm1",
+    "realm.realm1.rpc.sum",
     "realm.realm1.user.ann",
     "realm.realm1.role.anonymous.rule.everything",
     "admin",
@@ -891,7 +892,8 @@ fn keys_of(table: &str) -> Vec<String> {
     let refused = set(&[&format!("{table}.there-is-no-such-key=1")]).refusal();
     let kind = (table == "broker.main").then_some("kind");
     let tables: &[&str] = match table {
-        "realm.realm1" => &["role", "user"],
+        "realm.realm1" => &["role", "rpc", "user"],
+        "realm.realm1.rpc.sum" => &[],
         _ => &["exchange", "limits", "service_login", "stomp", "user", "wamp"],
     };
     known_keys(&refused)
@@ -999,6 +1001,9 @@ fn what_the_built_in_file_leaves_commented_out_is_valid_too() {
     let service = config.route["stomp"].service_login.as_ref().unwrap();
     assert_eq!((service.login.as_str(), service.verify), ("guest", Verify::Broker));
     assert_eq!(embedded(&config).exchange["orders"].kind, ExchangeKind::Topic);
+    let sum = &config.realm["realm1"].rpc["sum"];
+    assert_eq!((sum.payload, sum.exchange.as_str()), (RpcPayload::Envelope, ""), "the defaults");
+    assert_eq!(sum.timeout, Millis::seconds(30));
     let ann = &config.realm["realm1"].user["ann"];
     assert_eq!((ann.iterations, ann.keylen), (1_000, 32), "the defaults");
 }
@@ -1011,6 +1016,7 @@ fn the_document_describes_every_key() {
             .replace("route.stomp", "route.NAME")
             .replace("broker.main", "broker.NAME")
             .replace("realm1", "NAME")
+            .replace("rpc.sum", "rpc.ROUTE")
             .replace("user.ann", "user.AUTHID")
             .replace("anonymous.rule.everything", "ROLE.rule.NAME")
             .replace("orders", "NAME")

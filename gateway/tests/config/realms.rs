@@ -36,6 +36,8 @@ pub(super) const BAD: &[(&str, &str)] = &[
     ),
     ("realm.realm1.anonymous_from=here", "expected \"loopback\" or \"anywhere\", got \"here\""),
     ("realm.realm1.restricted_events=drop", "expected \"refuse\" or \"to-topics\", got \"drop\""),
+    ("realm.realm1.calls_buffer=0", "expected at least 1 byte, got 0"),
+    ("realm.realm1.rpc.a.uri=a", "missing; this key has no default"),
     ("realm.realm1.max_body_size=0", "expected at least 1 byte, got 0"),
     ("realm.realm1.trusted_logins=['a', 'a']", "\"a\" is listed twice"),
     ("realm.realm1.user.ann.ticket=t", "missing; this key has no default"),
@@ -100,6 +102,30 @@ fn a_user_of_a_realm_has_a_role_and_something_to_prove_itself_with() {
         user("role = 'member'\nticket = 't'\nsalt = 'x'"),
         refused("8: realm.r.user.ann.salt: works only together with secret, which is not set")
     );
+}
+
+#[test]
+fn a_procedure_that_a_worker_answers_is_named_once_and_leads_somewhere() {
+    let routes = |routes: &str| {
+        let realm = "[realm.r]\nbroker = 'main'\nlogin = 'guest'\npasscode = 'guest'";
+        file(&format!("{realm}\n{routes}{LEAST}")).load().map(|_| ())
+    };
+    let route = |name: &str, uri: &str, key: &str| {
+        format!("[realm.r.rpc.{name}]\nuri = '{uri}'\nkey = '{key}'\n")
+    };
+    routes(&(route("a", "a.b", "q") + &route("b", "a.c", "q"))).unwrap();
+    routes(&(route("a", "a.b", "") + "exchange = 'workers'")).unwrap();
+    assert_eq!(
+        routes(&(route("a", "a.b", "q") + &route("b", "a.b", "p"))).unwrap_err(),
+        "gateway.toml:9: realm.r.rpc.b.uri: \"a.b\" is listed twice"
+    );
+    assert_eq!(
+        routes(&route("a", "a.b", "")).unwrap_err(),
+        "gateway.toml:7: realm.r.rpc.a.key: \
+         expected the name of a queue, or an exchange, got an empty text"
+    );
+    let refused = routes(&route("a", "a b", "q")).unwrap_err();
+    assert!(refused.starts_with("gateway.toml:6: realm.r.rpc.a.uri: the URI \"a b\""), "{refused}");
 }
 
 #[test]

@@ -62,6 +62,7 @@
 
 pub mod access;
 pub mod auth;
+pub mod bridge;
 mod dealer;
 mod envelope;
 pub mod error;

@@ -92,7 +92,7 @@ impl Reason {
     }
 
     /// Why the broker has refused.
-    pub(super) const fn of_broker(error: &BrokerError) -> Self {
+    pub(in crate::wamp) const fn of_broker(error: &BrokerError) -> Self {
         match error.kind {
             BrokerErrorKind::AccessRefused => Self::NotAuthorized,
             BrokerErrorKind::OutcomeUnknown => Self::NetworkFailure,

@@ -39,6 +39,8 @@ impl<'a> Check<'a> {
         for (authid, user) in &realm.user {
             self.realm_user(&at.concat(&["user", authid]), user, (&of_realm, &realm.role));
         }
+        self.size(at.join("calls_buffer"), realm.calls_buffer);
+        self.rpc_routes(&at, realm);
         for (role, rules) in &realm.role {
             self.role(&at.concat(&["role", role]), rules);
         }
@@ -84,6 +86,24 @@ impl<'a> Check<'a> {
         }
         self.count(at.join("iterations"), user.iterations as usize);
         self.count(at.join("keylen"), user.keylen.into());
+    }
+
+    fn rpc_routes(&mut self, at: &KeyPath, realm: &'a Realm) {
+        let uris = realm.rpc.values().map(|route| route.uri.as_str());
+        let uris: Vec<_> = uris.collect();
+        for (index, (name, route)) in realm.rpc.iter().enumerate() {
+            let at = at.concat(&["rpc", name]);
+            if let Err(why) = UriRules::default().check(&route.uri) {
+                self.add(at.join("uri"), Problem::Unusable(why.to_string()));
+            } else if uris[..index].contains(&route.uri.as_str()) {
+                self.add(at.join("uri"), Problem::Repeated(route.uri.clone()));
+            }
+            if route.exchange.is_empty() && route.key.is_empty() {
+                let expected = "the name of a queue, or an exchange";
+                self.add(at.join("key"), Problem::mismatch(expected, "an empty text"));
+            }
+            self.time(at.join("timeout"), route.timeout);
+        }
     }
 
     fn role(&mut self, at: &KeyPath, role: &'a Role) {

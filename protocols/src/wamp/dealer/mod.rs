@@ -25,7 +25,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dice::Dice;
+pub(super) use dice::Dice;
 
 use super::access::{Action, Rights};
 use super::id::{Id, RequestPlace};

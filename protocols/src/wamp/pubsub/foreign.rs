@@ -21,7 +21,7 @@ use crate::wamp::payload::{BodyError, Payload};
 use crate::wamp::serializer::{Limits, Serializer};
 
 /// The `content-type` of a list of arguments.
-pub(super) const fn content_type(serializer: Serializer) -> &'static str {
+pub(in crate::wamp) const fn content_type(serializer: Serializer) -> &'static str {
     match serializer {
         Serializer::Json => "application/vnd.wamp+json",
         Serializer::MsgPack => "application/vnd.wamp+msgpack",
@@ -33,7 +33,10 @@ pub(super) const fn content_type(serializer: Serializer) -> &'static str {
 ///
 /// *Errors.* It is not what its `content-type` says. *Cost.* What is a list of arguments is checked and
 /// not copied.
-pub(super) fn payload(publication: &Publication, limits: &Limits) -> Result<Payload, Unwritable> {
+pub(in crate::wamp) fn payload(
+    publication: &Publication,
+    limits: &Limits,
+) -> Result<Payload, Unwritable> {
     let body = &publication.message.body;
     let unfit = |error: BodyError| Unwritable(error.to_string());
     let Some(content_type) = media_type(&publication.message.properties) else {

@@ -32,8 +32,8 @@ const EXCLUDE_ME: &str = "wamp-exme";
 const ELIGIBLE: [&str; 3] = ["wamp-elig", "wamp-elig-authid", "wamp-elig-authrole"];
 const EXCLUDED: [&str; 3] = ["wamp-excl", "wamp-excl-authid", "wamp-excl-authrole"];
 const DISCLOSE: &str = "wamp-disclose";
-const AUTHID: &str = "wamp-authid";
-const AUTHROLE: &str = "wamp-authrole";
+pub(in crate::wamp) const AUTHID: &str = "wamp-authid";
+pub(in crate::wamp) const AUTHROLE: &str = "wamp-authrole";
 const PASSTHRU: &str = "wamp-ppt";
 
 type Headers = [(Text, Value)];
@@ -76,11 +76,14 @@ pub(super) fn write(
         put(AUTHID, Value::Text(publisher.authid.clone()));
         put(AUTHROLE, Value::Text(publisher.authrole.clone()));
     }
-    let passthru = passthru_table(&options.passthru);
-    if !passthru.is_empty() {
-        put(PASSTHRU, Value::Table(passthru));
-    }
+    headers.extend(passthru_entry(&options.passthru));
     headers
+}
+
+/// The header that says how the payload is to be understood, if anything is to be said.
+pub(in crate::wamp) fn passthru_entry(passthru: &Passthru) -> Option<(Text, Value)> {
+    let table = passthru_table(passthru);
+    (!table.is_empty()).then(|| (Text::from_static(PASSTHRU), Value::Table(table)))
 }
 
 fn passthru_table(passthru: &Passthru) -> Vec<(Text, Value)> {
@@ -183,7 +186,8 @@ pub(super) fn details(headers: &Headers) -> EventDetails {
     details
 }
 
-fn passthru(headers: &Headers) -> Passthru {
+/// How the payload is to be understood.
+pub(in crate::wamp) fn passthru(headers: &Headers) -> Passthru {
     let Some(Value::Table(table)) = find(headers, PASSTHRU) else {
         return Passthru::default();
     };
@@ -197,7 +201,7 @@ fn passthru(headers: &Headers) -> Passthru {
 }
 
 /// What a header says. Names need not be unique; the first counts.
-pub(super) fn find<'a>(headers: &'a Headers, name: &str) -> Option<&'a Value> {
+pub(in crate::wamp) fn find<'a>(headers: &'a Headers, name: &str) -> Option<&'a Value> {
     headers.iter().find(|(known, _)| *known == *name).map(|(_, value)| value)
 }
 
@@ -205,12 +209,12 @@ fn text(value: &Value) -> Option<Text> {
     if let Value::Text(text) = value { Some(text.clone()) } else { None }
 }
 
-fn id(value: &Value) -> Option<Id> {
+pub(in crate::wamp) fn id(value: &Value) -> Option<Id> {
     let Value::Integer(number) = value else { return None };
     u64::try_from(*number).ok().and_then(Id::new)
 }
 
 /// IDs have no more than 54 bits.
-fn number(id: Id) -> Value {
+pub(in crate::wamp) fn number(id: Id) -> Value {
     Value::Integer(i64::try_from(id.get()).unwrap_or(i64::MAX))
 }

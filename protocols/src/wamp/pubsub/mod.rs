@@ -28,8 +28,8 @@
 //!   right, is the session's business.
 
 mod event;
-mod foreign;
-mod headers;
+pub(in crate::wamp) mod foreign;
+pub(in crate::wamp) mod headers;
 mod publish;
 mod realm;
 mod subscribe;

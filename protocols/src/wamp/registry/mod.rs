@@ -60,7 +60,7 @@ use index::Index;
 use tree::Tree;
 
 use super::id::Id;
-use super::message::MatchPolicy;
+use super::message::{InvokePolicy, MatchPolicy};
 use super::uri::Pattern;
 use crate::text::Text;
 
@@ -76,6 +76,8 @@ pub struct Registry {
     patterns: Tree<Pattern>,
     /// Who is a callee of what, by [`callee_key`].
     callees: Tree<(SessionAt, Id)>,
+    /// Who gets calls that are for none of these.
+    fallback: Option<Arc<Registration>>,
 }
 
 /// The IDs of all registrations, for `wamp.registration.list`, in no particular order.
@@ -93,7 +95,37 @@ impl Registry {
     /// None yet. All nodes must name the realm alike: IDs depend on it.
     pub fn new(realm: Text) -> Self {
         let (index, patterns, callees) = Default::default();
-        Self { realm: realm.detached(), index, patterns, callees }
+        Self { realm: realm.detached(), index, patterns, callees, fallback: None }
+    }
+
+    /// The same, and a callee for the calls of procedures that nobody has registered. It is no
+    /// registration: nobody hears of it, and it is none to be found by anything else.
+    #[must_use]
+    pub fn with_fallback(mut self, callee: Callee) -> Self {
+        let pattern = Pattern { policy: MatchPolicy::Prefix, uri: Text::default() };
+        let invoke = InvokePolicy::Single;
+        let row = Row { pattern, invoke, created: callee.registered, callee };
+        // Its ID is that of the prefix of all procedures. Should that be registered, nothing gets here.
+        let id = registration_id(&self.realm, &row.pattern);
+        self.fallback = Some(Arc::new(Registration::new(id, &row)));
+        self
+    }
+
+    /// The same without such a callee.
+    #[must_use]
+    pub fn without_fallback(&self) -> Self {
+        Self { fallback: None, ..self.clone() }
+    }
+
+    /// As [`best_match`](Self::best_match), or else the callee of what nobody has registered.
+    pub fn route(&self, procedure: &str) -> Option<&Arc<Registration>> {
+        self.best_match(procedure).or(self.fallback.as_ref())
+    }
+
+    /// As [`get_for`](Self::get_for), or else the callee of what nobody has registered.
+    pub fn route_by_id(&self, procedure: &str, registration: Id) -> Option<&Arc<Registration>> {
+        let fallback = || self.fallback.as_ref().filter(|it| it.id() == registration);
+        self.get_for(procedure, registration).or_else(fallback)
     }
 
     /// The registration that a call is for; also for `wamp.registration.match`.

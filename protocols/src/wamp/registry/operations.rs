@@ -10,6 +10,7 @@ use super::registration::{
     Callee, NodeId, Registration, Row, SessionAt, Timestamp, registration_id,
 };
 use super::{MOST_SHAPES, Registry, callee_key, pattern_key, session_key};
+use crate::broker::{BrokerError, BrokerErrorKind};
 use crate::violation::shown;
 use crate::wamp::id::Id;
 use crate::wamp::message::{InvokePolicy, MatchPolicy};
@@ -62,6 +63,14 @@ pub enum RegisterError {
         /// Allowed ways.
         limit: usize,
     },
+    /// The broker, which says which node has a procedure, has not given it to this one.
+    #[error("{uri:?} cannot be registered: {error}")]
+    Elsewhere {
+        /// The procedure, cut to what can be shown.
+        uri: String,
+        /// What the broker says.
+        error: BrokerError,
+    },
 }
 
 impl RegisterError {
@@ -70,6 +79,13 @@ impl RegisterError {
         match self {
             Self::AlreadyExists { .. } => Reason::ProcedureAlreadyExists,
             Self::IdTaken { .. } | Self::TooManyShapes { .. } => Reason::OptionNotAllowed,
+            Self::Elsewhere { error, .. } => match error.kind {
+                // Somebody else has the queue, or has it in another way.
+                BrokerErrorKind::ResourceLocked | BrokerErrorKind::PreconditionFailed => {
+                    Reason::ProcedureAlreadyExists
+                }
+                _ => Reason::of_broker(error),
+            },
         }
     }
 }

@@ -155,8 +155,8 @@ impl Calls {
             let sentence = format!("{why}; {most} callees were asked, which is as many as may be");
             return Err((Reason::NoAvailableCallee, sentence));
         }
-        let Some(registration) = routing.registry.get_for(&pending.procedure, pending.registration)
-        else {
+        let found = routing.registry.route_by_id(&pending.procedure, pending.registration);
+        let Some(registration) = found else {
             let sentence = format!("{why}; the procedure has no other callee");
             return Err((Reason::NoAvailableCallee, sentence));
         };

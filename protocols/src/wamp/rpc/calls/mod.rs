@@ -182,7 +182,7 @@ impl Calls {
             return Err((Reason::Unavailable, sentence));
         }
         let is_known = !is_reserved(procedure);
-        let found = is_known.then(|| routing.registry.best_match(procedure)).flatten();
+        let found = is_known.then(|| routing.registry.route(procedure)).flatten();
         let found = found.ok_or_else(|| {
             let sentence = format!("no procedure {:?} is registered", shown(procedure));
             (Reason::NoSuchProcedure, sentence)

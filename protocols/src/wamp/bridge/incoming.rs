@@ -1,0 +1,207 @@
+//! [`Incoming`]: calls from elsewhere to callees of this node.
+//!
+//! To the callees' sessions the bridge is a caller like others, with [`Calls`] of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::form::{self, Style};
+use super::{Names, Output, Settings};
+use crate::broker::{Address, Command, Message, Publication};
+use crate::text::Text;
+use crate::wamp::access::Disclosure;
+use crate::wamp::dealer::Dice;
+use crate::wamp::id::{Id, RequestIds, RequestPlace};
+use crate::wamp::message::{Call, CallOptions, Features, RequestType};
+use crate::wamp::peers::{Notice, Realms};
+use crate::wamp::realm::Principal;
+use crate::wamp::refusal::{Reason, Refusal};
+use crate::wamp::registry::Registry;
+use crate::wamp::rpc::{Ask, Calls, Identity, Reply, Routing, calls};
+
+/// Calls from elsewhere that have no final answer yet.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    settings: Arc<Settings>,
+    realms: Arc<dyn Realms>,
+    calls: Calls,
+    requests: RequestIds,
+    callers: HashMap<Id, Caller>,
+    dice: Dice,
+    nothing: Arc<Registry>,
+    /// Empty between two calls.
+    output: calls::Output,
+}
+
+/// Whom an answer goes to.
+#[derive(Debug, Clone)]
+struct Caller {
+    reply_to: Option<Text>,
+    correlation_id: Option<Text>,
+    style: Style,
+    /// Who calls, if the callee is to know.
+    identity: Option<Identity>,
+}
+
+impl Incoming {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        principal: Arc<Principal>,
+        realms: Arc<dyn Realms>,
+    ) -> Self {
+        Self {
+            calls: Calls::new(settings.at, principal, Features::NONE, settings.rpc),
+            requests: RequestIds::new(),
+            callers: HashMap::new(),
+            dice: Dice::new(&settings.random),
+            nothing: Arc::new(Registry::new(settings.realm.clone())),
+            output: calls::Output::default(),
+            settings,
+            realms,
+        }
+    }
+
+    /// A message for a procedure of this node.
+    pub(super) fn on_call(
+        &mut self,
+        now: Instant,
+        (procedure, was_delivered): (Text, bool),
+        publication: &Publication,
+        names: &mut Names,
+        output: &mut Output,
+    ) {
+        let settings = Arc::clone(&self.settings);
+        let request = self.requests.take();
+        let is_gateway = settings.trust.holds(publication);
+        let properties = &publication.message.properties;
+        let caller = Caller {
+            reply_to: properties.reply_to.as_ref().map(Text::detached),
+            correlation_id: properties.correlation_id.as_ref().map(Text::detached),
+            style: form::style(publication, is_gateway),
+            identity: is_gateway.then(|| form::identity(publication)).flatten(),
+        };
+        let wants_parts = is_gateway && form::wants_parts(publication);
+        self.callers.insert(request, caller);
+        let refused =
+            |reason, sentence| Refusal::new((RequestType::CALL, request), reason, sentence);
+        let payload = if was_delivered {
+            let sentence = "the call was delivered before, and may have been run";
+            Err(refused(Reason::Canceled, sentence.to_owned()))
+        } else {
+            form::arguments(publication, &settings.limits)
+                .map_err(|why| refused(Reason::InvalidArgument, why))
+        };
+        let payload = match payload {
+            Ok(payload) => payload,
+            Err(refusal) => {
+                self.output.replies.push(Reply::Refused(refusal));
+                return self.say(names, output);
+            }
+        };
+        let options = CallOptions {
+            timeout: form::timeout(publication),
+            receive_progress: Some(wants_parts),
+            passthru: form::passthru(publication, is_gateway),
+            ..CallOptions::default()
+        };
+        let call = Call { request, options, procedure, payload };
+        let begun = self.with_routing(|calls, routing, output| {
+            calls.on_call(now, RequestPlace::Next, call, routing, output)
+        });
+        debug_assert!(begun.is_ok(), "it is one call with an ID of its own: {begun:?}");
+        self.say(names, output);
+    }
+
+    pub(super) fn on_notice(
+        &mut self,
+        now: Instant,
+        notice: Notice,
+        names: &mut Names,
+        output: &mut Output,
+    ) {
+        match notice {
+            Notice::Answer(answer) => self.with_routing(|calls, routing, output| {
+                calls.on_answer(now, answer, routing, output);
+            }),
+            Notice::AskUndelivered(call) => self.with_routing(|calls, routing, output| {
+                calls.on_undelivered(now, call, routing, output);
+            }),
+            Notice::Gone(gone) => self.calls.on_gone(gone, &mut self.output),
+            _ => {}
+        }
+        self.say(names, output);
+    }
+
+    /// Nobody can be answered any more. Those who called hear of it from elsewhere.
+    pub(super) fn on_down(&mut self) {
+        for caller in self.callers.values_mut() {
+            caller.reply_to = None;
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.calls.next_timeout()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, names: &mut Names, output: &mut Output) {
+        self.calls.handle_timeout(now, &mut self.output);
+        self.say(names, output);
+    }
+
+    /// What is registered here alone: what is not, came from where it would go.
+    fn with_routing<T>(
+        &mut self,
+        run: impl FnOnce(&mut Calls, &Routing<'_>, &mut calls::Output) -> T,
+    ) -> T {
+        let registry = self.realms.registry(&self.settings.realm);
+        let registry = registry.map(|registry| registry.without_fallback());
+        let routing = Routing {
+            registry: registry.as_ref().unwrap_or(&self.nothing),
+            uris: self.settings.uris,
+            // The broker has let the caller publish to the exchange.
+            may_call: &|_| Some(Disclosure::Allow),
+            load: &|_, _| 0,
+            random: self.dice.roll(),
+        };
+        run(&mut self.calls, &routing, &mut self.output)
+    }
+
+    fn say(&mut self, names: &mut Names, output: &mut Output) {
+        for mut ask in self.output.asks.drain(..) {
+            if let Ask::Invoke(invoke) = &mut ask.ask {
+                let caller = self.callers.get(&ask.call.request);
+                invoke.caller = caller.and_then(|caller| caller.identity.clone());
+            }
+            output.asks.push(ask);
+        }
+        let replies = std::mem::take(&mut self.output.replies);
+        for reply in replies {
+            let request = reply.request();
+            let caller = if reply.is_final() {
+                self.callers.remove(&request)
+            } else {
+                self.callers.get(&request).cloned()
+            };
+            let Some(Caller { reply_to: Some(to), correlation_id, style, .. }) = caller else {
+                continue;
+            };
+            let mut message = form::reply(reply, style, &self.settings.limits);
+            message.properties.correlation_id = correlation_id;
+            message.properties.user_id = Some(self.settings.trust.own.clone());
+            output.commands.push(publish(names, to, message));
+        }
+    }
+}
+
+/// To a queue by its name. A caller that is gone does not miss it.
+fn publish(names: &mut Names, to: Text, message: Message) -> Command {
+    Command::Publish {
+        token: names.token(),
+        to: Address::ExistingQueue(to),
+        message,
+        queue: None,
+        confirm: false,
+        mandatory: false,
+    }
+}

@@ -1,0 +1,275 @@
+//! [`Outgoing`]: calls from this node to elsewhere.
+//!
+//! To the callers' sessions the bridge is a callee like others: of what is registered nowhere here, and of
+//! the procedures that routes name.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::form::{self, Form};
+use super::{EXCHANGE, Names, Output, Settings};
+use crate::broker::{Address, BrokerError, Command, Outcome, Publication, Token};
+use crate::text::Text;
+use crate::wamp::id::Id;
+use crate::wamp::message::{CancelMode, ErrorDetails, MatchPolicy};
+use crate::wamp::payload::Payload;
+use crate::wamp::refusal::Reason;
+use crate::wamp::registry::registration_id;
+use crate::wamp::rpc::{Answer, Ask, CallId, Invoke, ToCallee, ToCaller};
+use crate::wamp::serializer::Serializer;
+use crate::wamp::uri::{Pattern, routing_key};
+
+/// A procedure that a plain AMQP worker answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The procedure.
+    pub uri: Text,
+    /// Where the worker's queue is bound; empty for the default exchange.
+    pub exchange: Text,
+    /// By what; for the default exchange the name of the queue.
+    pub key: Text,
+    /// What the worker reads.
+    pub form: Form,
+    /// How long its answer is awaited, at most.
+    pub timeout: Duration,
+}
+
+impl Route {
+    /// What it is registered as in a realm.
+    pub fn registration(&self, realm: &str) -> Id {
+        registration_id(realm, &Pattern { policy: MatchPolicy::Exact, uri: self.uri.clone() })
+    }
+}
+
+/// Calls that have left and have no answer yet.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    settings: Arc<Settings>,
+    routes: HashMap<Id, Route>,
+    last: u64,
+    pending: HashMap<u64, Pending>,
+    by_call: HashMap<CallId, u64>,
+    by_deadline: BTreeSet<(Instant, u64)>,
+    /// Which calls the broker has not confirmed.
+    unconfirmed: HashMap<Token, u64>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    call: CallId,
+    procedure: Text,
+    /// Parts of the result so far.
+    results: u64,
+    deadline: Instant,
+}
+
+impl Outgoing {
+    pub(super) fn new(settings: Arc<Settings>, routes: Vec<Route>) -> Self {
+        let by_id = routes.into_iter().map(|route| (route.registration(&settings.realm), route));
+        Self {
+            routes: by_id.collect(),
+            settings,
+            last: 0,
+            pending: HashMap::new(),
+            by_call: HashMap::new(),
+            by_deadline: BTreeSet::new(),
+            unconfirmed: HashMap::new(),
+        }
+    }
+
+    pub(super) fn on_ask(
+        &mut self,
+        now: Instant,
+        ask: ToCallee,
+        names: &mut Names,
+        output: &mut Output,
+    ) {
+        let call = ask.call;
+        match ask.ask {
+            Ask::Invoke(invoke) => self.send(now, call, &invoke, names, output),
+            // It has not announced that it takes any.
+            Ask::Continue { .. } => {}
+            Ask::Interrupt { mode, .. } => {
+                if let Some(number) = self.by_call.get(&call).copied()
+                    && self.take(number).is_some()
+                    && mode == CancelMode::Kill
+                {
+                    let why = "the call was canceled; a callee elsewhere is not told".to_owned();
+                    output.answers.push(ToCaller { call, answer: Answer::Canceled { why } });
+                }
+            }
+        }
+    }
+
+    /// There is no link: what is asked cannot be done.
+    pub(super) fn refuse(&self, ask: ToCallee, output: &mut Output) {
+        if matches!(ask.ask, Ask::Invoke(_)) {
+            let sentence =
+                "the broker, by which procedures elsewhere are called, cannot be reached now";
+            fail(ask.call, Reason::Unavailable, sentence, output);
+        }
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        invoke: &Invoke,
+        names: &mut Names,
+        output: &mut Output,
+    ) {
+        let limit = self.settings.rpc.most_calls;
+        if self.pending.len() >= limit {
+            let why = format!("{limit} calls to elsewhere wait for their answers already");
+            return output.answers.push(ToCaller { call, answer: Answer::Unavailable { why } });
+        }
+        let number = self.last + 1;
+        let (procedure, to, message, within) = match self.message(number, invoke) {
+            Ok(message) => message,
+            Err((reason, sentence)) => return fail(call, reason, &sentence, output),
+        };
+        self.last = number;
+        let deadline = now + within;
+        let token = names.token();
+        self.unconfirmed.insert(token, number);
+        self.by_call.insert(call, number);
+        self.by_deadline.insert((deadline, number));
+        self.pending.insert(number, Pending { call, procedure, results: 0, deadline });
+        output.commands.push(Command::Publish {
+            token,
+            to,
+            message,
+            queue: None,
+            confirm: true,
+            mandatory: true,
+        });
+    }
+
+    /// The procedure, where the call goes, what it is, and how long its answer is awaited.
+    #[allow(clippy::type_complexity, reason = "read once, where it is written")]
+    fn message(
+        &self,
+        number: u64,
+        invoke: &Invoke,
+    ) -> Result<(Text, Address, crate::broker::Message, Duration), (Reason, String)> {
+        let settings = &*self.settings;
+        let route = self.routes.get(&invoke.registration);
+        let procedure = route.map(|route| &route.uri).or(invoke.procedure.as_ref());
+        let Some(procedure) = procedure.cloned() else {
+            return Err((Reason::NoSuchProcedure, "the procedure is not known".to_owned()));
+        };
+        let mut message = match route {
+            Some(route) => form::to_worker(invoke, route.form, &settings.limits)?,
+            None => form::to_gateway(invoke, &procedure),
+        };
+        let properties = &mut message.properties;
+        properties.correlation_id = Some(Text::from(format!("{number:x}")));
+        properties.reply_to = Some(settings.reply_queue.clone());
+        properties.user_id = Some(settings.trust.own.clone());
+        let within = route.map_or(invoke.within, |route| route.timeout.min(invoke.within));
+        let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1);
+        properties.expiration = Some(Text::from(millis.to_string()));
+        let to = match route {
+            Some(Route { exchange, key, .. }) if exchange.is_empty() => {
+                Address::ExistingQueue(key.clone())
+            }
+            Some(Route { exchange, key, .. }) => {
+                Address::Exchange { name: exchange.clone(), key: key.clone() }
+            }
+            None => {
+                let key = routing_key(&procedure)
+                    .map_err(|error| (Reason::InvalidUri, error.to_string()))?;
+                Address::Exchange { name: Text::from_static(EXCHANGE), key: Text::from(&*key) }
+            }
+        };
+        Ok((procedure, to, message, within))
+    }
+
+    pub(super) fn on_confirmed(&mut self, token: Token, outcome: Outcome, output: &mut Output) {
+        let Some(number) = self.unconfirmed.remove(&token) else { return };
+        match outcome {
+            Outcome::Accepted => {}
+            Outcome::Unroutable => {
+                if let Some(Pending { call, procedure, .. }) = self.take(number) {
+                    let sentence = format!("no procedure {procedure:?} is registered");
+                    fail(call, Reason::NoSuchProcedure, &sentence, output);
+                }
+            }
+            Outcome::Rejected => {
+                if let Some(Pending { call, .. }) = self.take(number) {
+                    let why = "the broker has not taken the call".to_owned();
+                    output.answers.push(ToCaller { call, answer: Answer::Unavailable { why } });
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_failed(&mut self, token: Token, error: &BrokerError, output: &mut Output) {
+        if let Some(number) = self.unconfirmed.remove(&token)
+            && let Some(Pending { call, .. }) = self.take(number)
+        {
+            fail(call, Reason::of_broker(error), &error.text, output);
+        }
+    }
+
+    /// The link is gone, and the queue of answers with it.
+    pub(super) fn on_down(&mut self, error: &BrokerError, output: &mut Output) {
+        self.unconfirmed.clear();
+        self.by_call.clear();
+        self.by_deadline.clear();
+        for Pending { call, .. } in std::mem::take(&mut self.pending).into_values() {
+            let sentence = format!("the call may have been run or not: {}", error.text);
+            fail(call, Reason::NetworkFailure, &sentence, output);
+        }
+    }
+
+    /// An answer, or a part of one. Of calls that are over nothing is heard.
+    pub(super) fn on_reply(&mut self, publication: &Publication, output: &mut Output) {
+        let correlation = publication.message.properties.correlation_id.as_deref();
+        let number = correlation.and_then(|text| u64::from_str_radix(text, 16).ok());
+        let Some((number, pending)) = number.and_then(|it| Some((it, self.pending.get_mut(&it)?)))
+        else {
+            return;
+        };
+        let (call, part) = (pending.call, pending.results);
+        let answer = form::answer(publication, part, &self.settings.limits);
+        pending.results += 1;
+        if answer.is_final() {
+            self.take(number);
+        }
+        output.answers.push(ToCaller { call, answer });
+    }
+
+    fn take(&mut self, number: u64) -> Option<Pending> {
+        let pending = self.pending.remove(&number)?;
+        self.by_call.remove(&pending.call);
+        self.by_deadline.remove(&(pending.deadline, number));
+        Some(pending)
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.by_deadline.first().map(|(deadline, _)| *deadline)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, output: &mut Output) {
+        while let Some((_, number)) =
+            self.by_deadline.first().copied().filter(|(deadline, _)| *deadline <= now)
+        {
+            if let Some(Pending { call, procedure, .. }) = self.take(number) {
+                let sentence = format!("{procedure:?} has not answered in time");
+                fail(call, Reason::Timeout, &sentence, output);
+            }
+        }
+    }
+}
+
+/// The caller's answer is an error of the router's.
+fn fail(call: CallId, reason: Reason, sentence: &str, output: &mut Output) {
+    let answer = Answer::Error {
+        error: Text::from_static(reason.uri()),
+        details: ErrorDetails::default(),
+        payload: Payload::of_text(Serializer::Cbor, sentence),
+    };
+    output.answers.push(ToCaller { call, answer });
+}

@@ -1,0 +1,132 @@
+//! Who has a procedure.
+
+use protocols::broker::{
+    Address, BrokerError, BrokerErrorKind, Command, Event, QueueOptions, SubscriptionId, Token,
+    Value,
+};
+use protocols::wamp::bridge::Outcome;
+
+use crate::World;
+
+fn error(kind: BrokerErrorKind) -> BrokerError {
+    BrokerError::new(kind, "the broker says no")
+}
+
+/// The one subscription that is asked for.
+fn subscribed(world: &mut World) -> (Token, SubscriptionId, Address, QueueOptions) {
+    match world.commands().as_slice() {
+        [Command::Subscribe { token, subscription, from, queue, .. }] => {
+            (*token, *subscription, from.clone(), (**queue).clone())
+        }
+        other => panic!("one subscription, not {other:?}"),
+    }
+}
+
+fn outcomes(world: &mut World) -> Vec<Outcome> {
+    world.output.outcomes.drain(..).collect()
+}
+
+/// Has `here.a`.
+fn holding() -> (World, SubscriptionId) {
+    let mut world = World::open();
+    world.bridge.claim(&"here.a".into(), None, &mut world.output);
+    let (token, subscription, ..) = subscribed(&mut world);
+    world.event(Event::Subscribed { token });
+    assert_eq!(outcomes(&mut world), [Outcome::Claimed("here.a".into())]);
+    (world, subscription)
+}
+
+#[test]
+fn what_is_not_shared_is_claimed_by_a_queue_that_nobody_else_can_have() {
+    let mut world = World::open();
+    world.bridge.claim(&"here.*".into(), None, &mut world.output);
+    let (token, _, from, queue) = subscribed(&mut world);
+    assert_eq!(from, Address::Exchange { name: "wamp.rpc".into(), key: "here.%2A".into() });
+    assert_eq!(queue.name.as_deref(), Some("wamp.proc.e.here.%2A"));
+    assert_eq!((queue.exclusive, queue.durable), (Some(true), Some(false)));
+    assert_eq!(outcomes(&mut world), []);
+    let locked = error(BrokerErrorKind::ResourceLocked);
+    world.event(Event::Failed { token, error: locked.clone() });
+    assert_eq!(outcomes(&mut world), [Outcome::Refused("here.*".into(), locked)]);
+}
+
+#[test]
+fn what_is_shared_has_a_queue_that_tells_how() {
+    let mut world = World::open();
+    for policy in [1, 2] {
+        world.bridge.claim(&"here.a".into(), Some(policy), &mut world.output);
+        let (.., queue) = subscribed(&mut world);
+        assert_eq!((queue.exclusive, queue.durable), (None, Some(true)));
+        let expires = Value::Integer(60_000 + i64::from(policy));
+        assert_eq!(queue.arguments, [("x-expires".into(), expires)]);
+    }
+}
+
+#[test]
+fn what_is_released_is_so_once_the_broker_says_it() {
+    let (mut world, held) = holding();
+    world.bridge.release(&"here.a".into(), &mut world.output);
+    let token = match world.commands().as_slice() {
+        [Command::Unsubscribe { token, subscription, delete: true }] => {
+            assert_eq!(*subscription, held);
+            *token
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(outcomes(&mut world), []);
+    world.event(Event::Unsubscribed { token });
+    assert_eq!(outcomes(&mut world), [Outcome::Released("here.a".into())]);
+}
+
+#[test]
+fn what_the_broker_takes_away_is_lost() {
+    let (mut world, held) = holding();
+    let gone = error(BrokerErrorKind::NotFound);
+    world.event(Event::Canceled { subscription: held, error: gone.clone() });
+    assert_eq!(outcomes(&mut world), [Outcome::Lost("here.a".into(), gone)]);
+}
+
+#[test]
+fn after_a_lost_link_what_was_held_is_claimed_anew_and_lost_if_another_has_it() {
+    for is_there in [true, false] {
+        let (mut world, _) = holding();
+        world.bridge.claim(&"here.b".into(), None, &mut world.output);
+        let _ = world.commands();
+        let down = error(BrokerErrorKind::Unavailable);
+        world.bridge.on_down(&down, &mut world.output);
+        let refused = Outcome::Refused("here.b".into(), down);
+        assert_eq!(outcomes(&mut world), [refused], "what was not answered");
+
+        world.link();
+        let (token, ..) = subscribed(&mut world);
+        if is_there {
+            world.event(Event::Subscribed { token });
+            assert_eq!(outcomes(&mut world), [], "nobody has noticed");
+        } else {
+            let locked = error(BrokerErrorKind::ResourceLocked);
+            world.event(Event::Failed { token, error: locked.clone() });
+            assert_eq!(outcomes(&mut world), [Outcome::Lost("here.a".into(), locked)]);
+        }
+    }
+}
+
+#[test]
+fn without_a_link_nothing_is_claimed_and_what_is_released_is_free() {
+    let mut world = World::closed();
+    world.bridge.claim(&"here.a".into(), None, &mut world.output);
+    match outcomes(&mut world).as_slice() {
+        [Outcome::Refused(_, error)] => assert_eq!(error.kind, BrokerErrorKind::Unavailable),
+        other => panic!("{other:?}"),
+    }
+    world.bridge.release(&"here.a".into(), &mut world.output);
+    assert_eq!(outcomes(&mut world), [Outcome::Released("here.a".into())]);
+    assert_eq!(world.commands(), []);
+}
+
+#[test]
+fn a_procedure_with_too_long_a_name_for_a_queue_is_refused() {
+    let mut world = World::open();
+    world.bridge.claim(&"#".repeat(90).as_str().into(), None, &mut world.output);
+    assert!(matches!(outcomes(&mut world).as_slice(), [Outcome::Refused(..)]));
+    assert_eq!(world.commands(), []);
+}

@@ -1,0 +1,212 @@
+//! Calls from elsewhere to callees of this node.
+
+use std::time::Duration;
+
+use protocols::broker::{Address, Command, Event, Message, SubscriptionId, Value};
+use protocols::wamp::message::{ErrorDetails, ResultDetails};
+use protocols::wamp::payload::Payload;
+use protocols::wamp::peers::Notice;
+use protocols::wamp::rpc::{Answer, Ask, CallId, Identity, Invoke, ToCaller};
+use protocols::wamp::serializer::Serializer;
+
+use crate::{World, at, header, id, message};
+
+/// Has `here.a`, of which session 5 is the callee.
+fn serving() -> (World, SubscriptionId) {
+    let mut world = World::open();
+    world.bridge.claim(&"here.a".into(), None, &mut world.output);
+    let (token, subscription) = match world.commands().as_slice() {
+        [Command::Subscribe { token, subscription, .. }] => (*token, *subscription),
+        other => panic!("{other:?}"),
+    };
+    world.event(Event::Subscribed { token });
+    (world, subscription)
+}
+
+fn call(content_type: Option<&'static str>, body: &'static str) -> Message {
+    let mut message = message(content_type, body);
+    message.properties.reply_to = Some("caller".into());
+    message.properties.correlation_id = Some("c1".into());
+    message
+}
+
+/// As a gateway sends it.
+fn gateways_call() -> Message {
+    let mut message = call(Some("application/vnd.wamp+cbor"), "\u{1}");
+    message.body = vec![0x81, 0x81, 0x07].into();
+    message.properties.kind = Some("wamp.call".into());
+    message.properties.user_id = Some("other".into());
+    message.properties.headers = vec![
+        ("wamp-caller".into(), Value::Integer(77)),
+        ("wamp-authid".into(), Value::Text("bob".into())),
+        ("wamp-authrole".into(), Value::Text("user".into())),
+        ("wamp-recv-progress".into(), Value::Boolean(true)),
+        ("wamp-timeout".into(), Value::Integer(1_000)),
+    ];
+    message
+}
+
+/// The one call that a callee gets.
+fn invoked(world: &mut World) -> (CallId, Invoke) {
+    match world.output.asks.drain(..).collect::<Vec<_>>().as_slice() {
+        [ask] => {
+            assert_eq!(ask.to, at(5));
+            let Ask::Invoke(invoke) = &ask.ask else { panic!("{ask:?}") };
+            (ask.call, (**invoke).clone())
+        }
+        other => panic!("one call, not {other:?}"),
+    }
+}
+
+fn answer(world: &mut World, call: CallId, answer: Answer) {
+    let notice = Notice::Answer(ToCaller { call, answer });
+    world.bridge.on_notice(world.now, notice, &mut world.output);
+}
+
+fn result(args: &'static str, kwargs: Option<&'static str>, part: u64, is_last: bool) -> Answer {
+    let progress = (!is_last).then_some(true);
+    let (args, kwargs) = (Some(args.into()), kwargs.map(Into::into));
+    Answer::Result {
+        part,
+        details: ResultDetails { progress, ..ResultDetails::default() },
+        payload: Payload { serializer: Serializer::Json, args, kwargs },
+    }
+}
+
+/// The one answer that leaves.
+fn replied(world: &mut World) -> Message {
+    let (_, to, message) = world.published();
+    assert_eq!(to, Address::ExistingQueue("caller".into()));
+    assert_eq!(message.properties.correlation_id.as_deref(), Some("c1"));
+    assert_eq!(message.properties.user_id.as_deref(), Some("gateway"));
+    message
+}
+
+#[test]
+fn a_plain_amqp_peer_calls_and_is_answered_in_its_own_terms() {
+    let json = Some("application/json");
+    for (content_type, body, args, expected_type, expected) in [
+        (json, "[1,2]", "[5]", "application/json", "5"),
+        (json, "7", "[{\"a\":1}]", "application/json", "{\"a\":1}"),
+        (json, "7", "[]", "application/json", "null"),
+        (json, "7", "[\"text\"]", "application/json", "\"text\""),
+        (Some("text/plain"), "hi", "[\"ü\"]", "text/plain", "ü"),
+        (Some("text/plain"), "hi", "[5]", "application/json", "5"),
+        (None, "hi", "[\"\\u0000AQI=\"]", "application/octet-stream", "\u{1}\u{2}"),
+        (json, "7", "[1,2]", "application/json", "{\"args\":[1,2],\"kwargs\":{}}"),
+    ] {
+        let (mut world, procedure) = serving();
+        world.deliver(procedure, call(content_type, body), false);
+        let (call, invoke) = invoked(&mut world);
+        assert_eq!(invoke.caller, None, "nobody knows who");
+        answer(&mut world, call, result(args, None, 0, true));
+        let reply = replied(&mut world);
+        assert_eq!(
+            (reply.properties.content_type.as_deref(), &reply.body[..]),
+            (Some(expected_type), expected.as_bytes())
+        );
+        assert_eq!(reply.properties.kind.as_deref(), Some("wamp.result"));
+        assert_eq!(world.bridge.next_timeout(), None);
+    }
+}
+
+#[test]
+fn arguments_by_name_come_and_go_in_an_envelope() {
+    let (mut world, procedure) = serving();
+    let mut enveloped = call(Some("application/json"), "{\"args\":[1],\"kwargs\":{\"x\":2}}");
+    enveloped.properties.headers = vec![("wamp-envelope".into(), Value::Boolean(true))];
+    world.deliver(procedure, enveloped, false);
+    let (call, invoke) = invoked(&mut world);
+    assert_eq!(invoke.payload.args.as_deref(), Some(&b"[1]"[..]));
+    assert_eq!(invoke.payload.kwargs.as_deref(), Some(&b"{\"x\":2}"[..]));
+    answer(&mut world, call, result("[1]", Some("{\"y\":3}"), 0, true));
+    assert_eq!(replied(&mut world).body, "{\"args\":[1],\"kwargs\":{\"y\":3}}");
+}
+
+#[test]
+fn a_gateway_calls_with_all_that_wamp_has() {
+    let (mut world, procedure) = serving();
+    world.deliver(procedure, gateways_call(), false);
+    let (call, invoke) = invoked(&mut world);
+    let bob = Identity { session: id(77), authid: "bob".into(), authrole: "user".into() };
+    assert_eq!(invoke.caller, Some(bob));
+    assert_eq!(invoke.payload.args.as_deref(), Some(&[0x81, 0x07][..]));
+    assert_eq!(invoke.within, Duration::from_secs(1));
+    for (part, kind) in [(0, "wamp.progress"), (1, "wamp.result")] {
+        answer(&mut world, call, result("[5]", None, part, part == 1));
+        let reply = replied(&mut world);
+        assert_eq!(reply.body, "[[5]]");
+        assert_eq!(reply.properties.content_type.as_deref(), Some("application/vnd.wamp+json"));
+        assert_eq!(reply.properties.kind.as_deref(), Some(kind));
+    }
+}
+
+#[test]
+fn who_is_no_gateway_says_nothing_about_who_calls() {
+    let (mut world, procedure) = serving();
+    let mut forged = gateways_call();
+    forged.properties.user_id = Some("mallory".into());
+    world.deliver(procedure, forged, false);
+    let (call, invoke) = invoked(&mut world);
+    assert_eq!(invoke.caller, None);
+    answer(&mut world, call, result("[5]", None, 0, true));
+    assert_eq!(replied(&mut world).body, "5", "and is answered as others are");
+}
+
+#[test]
+fn an_error_says_which_and_why() {
+    let (mut world, procedure) = serving();
+    world.deliver(procedure, call(Some("application/json"), "7"), false);
+    let (call, _) = invoked(&mut world);
+    let payload = Payload::of_text(Serializer::Json, "why");
+    let failed =
+        Answer::Error { error: "com.failed".into(), details: ErrorDetails::default(), payload };
+    answer(&mut world, call, failed);
+    let reply = replied(&mut world);
+    assert_eq!(reply.properties.kind.as_deref(), Some("wamp.error"));
+    assert_eq!(header(&reply, "wamp-error"), Some(&Value::Text("com.failed".into())));
+    assert_eq!(reply.body, "{\"args\":[\"why\"],\"error\":\"com.failed\",\"kwargs\":{}}");
+}
+
+#[test]
+fn a_call_that_may_have_been_run_or_cannot_be_read_is_not_run() {
+    for (message, was_delivered, uri) in [
+        (call(Some("application/json"), "7"), true, "wamp.error.canceled"),
+        (call(Some("application/json"), "{"), false, "wamp.error.invalid_argument"),
+    ] {
+        let (mut world, procedure) = serving();
+        world.deliver(procedure, message, was_delivered);
+        assert_eq!(world.output.asks, []);
+        let reply = replied(&mut world);
+        assert_eq!(header(&reply, "wamp-error"), Some(&Value::Text(uri.into())));
+    }
+}
+
+#[test]
+fn who_wants_no_answer_gets_none_and_who_waits_too_long_an_error() {
+    let (mut world, procedure) = serving();
+    world.deliver(procedure, message(Some("application/json"), "7"), false);
+    let (id, _) = invoked(&mut world);
+    answer(&mut world, id, result("[5]", None, 0, true));
+    assert_eq!(world.commands(), []);
+
+    let mut short = call(Some("application/json"), "7");
+    short.properties.expiration = Some("250".into());
+    world.deliver(procedure, short, false);
+    invoked(&mut world);
+    world.now += Duration::from_millis(250);
+    world.bridge.handle_timeout(world.now, &mut world.output);
+    let reply = replied(&mut world);
+    assert_eq!(header(&reply, "wamp-error"), Some(&Value::Text("wamp.error.timeout".into())));
+}
+
+#[test]
+fn a_callee_that_is_gone_is_no_procedure() {
+    let (mut world, procedure) = serving();
+    world.deliver(procedure, call(Some("application/json"), "7"), false);
+    let (call, _) = invoked(&mut world);
+    world.bridge.on_notice(world.now, Notice::AskUndelivered(call), &mut world.output);
+    let reply = replied(&mut world);
+    let uri = Value::Text("wamp.error.no_available_callee".into());
+    assert_eq!(header(&reply, "wamp-error"), Some(&uri));
+}
