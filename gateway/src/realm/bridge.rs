@@ -236,7 +236,12 @@ impl Worker {
     /// What sessions call elsewhere, and what they answer. True if the budget was spent.
     fn drive_seat(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         // Until it has been tried, nobody is told that it does not work.
-        if matches!(self.link, State::Opening(_)) {
+        let is_begun = match self.link {
+            State::Opening(_) => false,
+            State::Open(_) => self.bridge.is_open(),
+            State::Closed(_) => true,
+        };
+        if !is_begun {
             return false;
         }
         for _ in 0..BUDGET {

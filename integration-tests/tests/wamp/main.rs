@@ -9,6 +9,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod calls;
+mod elsewhere;
 mod logins;
 mod nodes;
 mod pubsub;

@@ -1,0 +1,195 @@
+//! Two gateways in front of one RabbitMQ: a procedure that is registered at one is called at the other,
+//! and is registered once.
+
+use integration_tests::{REALM, Serializer, TestGateway, WampClient, World, code, serve_wamp};
+use serde_json::json;
+
+use crate::Behind;
+
+/// How often two gateways are asked for one procedure at the same time.
+const RACES: usize = 1_000;
+
+async fn join_at(gateway: &TestGateway, serializer: Serializer) -> WampClient {
+    WampClient::connect(gateway.ws_addr(), serializer, REALM).await
+}
+
+async fn two() -> (World, TestGateway) {
+    let world = Behind::RabbitMq.world().await;
+    let vhost = world.rabbitmq.as_ref().unwrap();
+    let other = TestGateway::rabbitmq(vhost).config(|config| serve_wamp(config, json!({})));
+    let other = other.start().await;
+    (world, other)
+}
+
+async fn unregister(client: &mut WampClient, registration: u64) {
+    let request = client.request(code::UNREGISTER, json!([registration])).await;
+    client.answer((code::UNREGISTER, request), code::UNREGISTERED).await.unwrap();
+}
+
+async fn register(client: &mut WampClient, procedure: &str) -> u64 {
+    client.register(procedure, json!({})).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_procedure_is_called_at_the_other_gateway() {
+    let (world, other) = two().await;
+    for (near, far) in [
+        (Serializer::Json, Serializer::Json),
+        (Serializer::MsgPack, Serializer::Json),
+        (Serializer::Json, Serializer::Cbor),
+    ] {
+        let mut callee = join_at(&world.gateway, near).await;
+        let mut caller = join_at(&other, far).await;
+        let registration = register(&mut callee, "com.example.add").await;
+        let options = json!({ "disclose_me": true });
+        let args = json!([1, "ü"]);
+        let call = json!([options, "com.example.add", args, { "x": { "y": [2] } }]);
+        let call = caller.request(code::CALL, call).await;
+        let invocation = callee.invocation().await;
+        assert_eq!(invocation.registration, registration);
+        assert_eq!(invocation.args, json!([1, "ü"]));
+        assert_eq!(invocation.kwargs, json!({ "x": { "y": [2] } }));
+        assert_eq!(invocation.details["caller"], json!(caller.session()));
+        callee.yields(&invocation, json!([3]), json!({ "z": null })).await;
+        let result = caller.result(call).await.unwrap();
+        assert_eq!((result.args, result.kwargs), (json!([3]), json!({ "z": null })));
+
+        let call = json!([{}, "com.example.add"]);
+        let call = caller.request(code::CALL, call).await;
+        let invocation = callee.invocation().await;
+        assert_eq!(invocation.details.get("caller"), None, "not disclosed");
+        callee.fails(&invocation, "com.example.failed", json!(["why"])).await;
+        let error = caller.result(call).await.unwrap_err();
+        assert_eq!((error.uri.as_str(), error.args), ("com.example.failed", json!(["why"])));
+        unregister(&mut callee, registration).await;
+        let error = caller.call("com.example.add", json!([]), json!({})).await.unwrap_err();
+        assert_eq!(error.uri, "wamp.error.no_such_procedure");
+    }
+}
+
+#[tokio::test]
+async fn results_in_parts_come_in_order_from_the_other_gateway() {
+    let (world, other) = two().await;
+    let mut callee = join_at(&world.gateway, Serializer::MsgPack).await;
+    let mut caller = join_at(&other, Serializer::Json).await;
+    register(&mut callee, "com.example.count").await;
+    let options = json!({ "receive_progress": true });
+    let call = caller.request(code::CALL, json!([options, "com.example.count"])).await;
+    let invocation = callee.invocation().await;
+    assert_eq!(invocation.details["receive_progress"], json!(true));
+    for part in 0..10 {
+        let options = json!({ "progress": true });
+        callee.send(json!([code::YIELD, invocation.request, options, [part]])).await;
+    }
+    callee.yields(&invocation, json!(["done"]), json!({})).await;
+    for part in 0..10 {
+        let result = caller.expect(code::RESULT).await;
+        assert_eq!((result.id(1), result.at(2)["progress"].clone()), (call, json!(true)));
+        assert_eq!(result.result().args, json!([part]));
+    }
+    assert_eq!(caller.result(call).await.unwrap().args, json!(["done"]));
+}
+
+#[tokio::test]
+async fn a_procedure_is_registered_at_one_gateway_and_is_free_once_it_is_unregistered() {
+    let (world, other) = two().await;
+    let mut near = join_at(&world.gateway, Serializer::Json).await;
+    let mut far = join_at(&other, Serializer::Json).await;
+    let registration = register(&mut near, "com.example.one").await;
+    let refused = far.register("com.example.one", json!({})).await.unwrap_err();
+    assert_eq!(refused.uri, "wamp.error.procedure_already_exists");
+    let shared = far.register("com.example.one", json!({ "invoke": "roundrobin" })).await;
+    assert_eq!(shared.unwrap_err().uri, "wamp.error.procedure_already_exists");
+
+    unregister(&mut near, registration).await;
+    register(&mut far, "com.example.one").await;
+    let refused = near.register("com.example.one", json!({})).await.unwrap_err();
+    assert_eq!(refused.uri, "wamp.error.procedure_already_exists");
+}
+
+#[tokio::test]
+async fn callees_at_both_gateways_share_a_procedure() {
+    let (world, other) = two().await;
+    let mut near = join_at(&world.gateway, Serializer::Json).await;
+    let mut far = join_at(&other, Serializer::Json).await;
+    for callee in [&mut near, &mut far] {
+        callee.register("com.example.both", json!({ "invoke": "roundrobin" })).await.unwrap();
+    }
+    let refused = far.register("com.example.both", json!({ "invoke": "random" })).await;
+    assert_eq!(refused.unwrap_err().uri, "wamp.error.procedure_already_exists");
+    // Each gateway has callees of its own.
+    for (gateway, callee) in [(&world.gateway, &mut near), (&other, &mut far)] {
+        let mut caller = join_at(gateway, Serializer::Json).await;
+        let call = caller.request(code::CALL, json!([{}, "com.example.both"])).await;
+        let invocation = callee.invocation().await;
+        callee.yields(&invocation, json!([1]), json!({})).await;
+        caller.result(call).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_two_gateways_that_are_asked_for_a_procedure_one_gets_it() {
+    let (world, other) = two().await;
+    let mut near = join_at(&world.gateway, Serializer::Json).await;
+    let mut far = join_at(&other, Serializer::MsgPack).await;
+    let mut won = [0; 2];
+    for race in 0..RACES {
+        let procedure = format!("com.example.race{}", race % 7);
+        let (one, two) =
+            tokio::join!(near.register(&procedure, json!({})), far.register(&procedure, json!({})));
+        let (winner, registration, refused) = match (one, two) {
+            (Ok(registration), Err(refused)) => (0, registration, refused),
+            (Err(refused), Ok(registration)) => (1, registration, refused),
+            other => panic!("race {race}: {other:?}"),
+        };
+        assert_eq!(refused.uri, "wamp.error.procedure_already_exists");
+        won[winner] += 1;
+        let winner = if winner == 0 { &mut near } else { &mut far };
+        unregister(winner, registration).await;
+    }
+    println!("{RACES} races: {} and {} won, none was won by both or by nobody", won[0], won[1]);
+}
+
+#[tokio::test]
+async fn a_callee_that_is_cut_off_ends_its_calls_from_the_other_gateway() {
+    let (world, other) = two().await;
+    let mut callee = join_at(&world.gateway, Serializer::Json).await;
+    let mut caller = join_at(&other, Serializer::Json).await;
+    register(&mut callee, "com.example.slow").await;
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        calls.push(caller.request(code::CALL, json!([{}, "com.example.slow"])).await);
+        callee.invocation().await;
+    }
+    callee.cut();
+    for call in calls {
+        assert_eq!(caller.result(call).await.unwrap_err().uri, "wamp.error.canceled");
+    }
+    let mut next = join_at(&other, Serializer::Json).await;
+    // The broker may not know yet that it is free.
+    let mut registered = next.register("com.example.slow", json!({})).await;
+    while registered.is_err() {
+        registered = next.register("com.example.slow", json!({})).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_gateway_had_is_free_once_it_has_stopped() {
+    let (world, other) = two().await;
+    let mut far = join_at(&other, Serializer::Json).await;
+    register(&mut far, "com.example.moved").await;
+    let mut near = join_at(&world.gateway, Serializer::Json).await;
+    let refused = near.register("com.example.moved", json!({})).await.unwrap_err();
+    assert_eq!(refused.uri, "wamp.error.procedure_already_exists");
+    other.stop().await;
+    assert_eq!(register(&mut near, "com.example.moved").await, registration_id(&mut near).await);
+}
+
+/// That of `com.example.moved`, the same wherever it is registered.
+async fn registration_id(client: &mut WampClient) -> u64 {
+    let call = client.request(code::CALL, json!([{}, "com.example.moved"])).await;
+    let invocation = client.invocation().await;
+    client.yields(&invocation, json!([]), json!({})).await;
+    client.result(call).await.unwrap();
+    invocation.registration
+}
