@@ -22,7 +22,7 @@ struct Row {
     rights: [&'static [&'static str]; 3],
 }
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 8] = [
     Row {
         what: "SEND to `/queue/q`",
         verb: "SEND",
@@ -58,6 +58,18 @@ const ROWS: [Row; 6] = [
         verb: "SUBSCRIBE",
         destination: "/topic/k",
         rights: [&[OWN_QUEUES], &[OWN_QUEUES], &[OWN_QUEUES, "amq.topic"]],
+    },
+    Row {
+        what: "SEND to `/rpc/p`",
+        verb: "SEND",
+        destination: "/rpc/offered",
+        rights: [&[], &["wamp.rpc"], &[]],
+    },
+    Row {
+        what: "SUBSCRIBE to `/rpc/p`",
+        verb: "SUBSCRIBE",
+        destination: "/rpc/p",
+        rights: [&["wamp.proc.e.p"], &["wamp.proc.e.p"], &["wamp.proc.e.p", "wamp.rpc"]],
     },
 ];
 
@@ -126,6 +138,10 @@ async fn a_user_needs_the_permissions_that_the_document_names_and_no_others() {
     let vhost = Node::shared().await.vhost().await;
     let gateway = gateway(&vhost, |_| {}).await;
     vhost.declare_queue("q", serde_json::json!({})).await;
+    // Whoever may declares the exchange of calls.
+    let login = [("login", vhost.user()), ("passcode", vhost.passcode())];
+    let (mut callee, _) = connect(&gateway, &login).await;
+    callee.subscribe("1", "/rpc/offered", "auto").await;
     for (number, row) in ROWS.iter().enumerate() {
         assert!(DOCUMENT.contains(&row.documented()), "{}", row.documented());
         let cases = row.each().map(Some).chain([None]);

@@ -299,6 +299,12 @@ pub enum Violation {
         /// The id, cut to what can be shown.
         id: String,
     },
+    /// An offer of a procedure that the same client offers already.
+    #[error("{got:?} is registered already, by another subscription of this connection")]
+    ProcedureInUse {
+        /// What came, cut to what can be shown.
+        got: String,
+    },
     /// UNSUBSCRIBE of a subscription that is not there.
     #[error("there is no subscription {id:?}")]
     UnknownSubscription {
@@ -458,6 +464,8 @@ impl Violation {
             Self::SubscriptionInUse { .. } => {
                 report("Duplicated subscription identifier", Policy, "subscription_in_use")
             }
+            // As of another client's.
+            Self::ProcedureInUse { .. } => report("resource_locked", Policy, "resource_locked"),
             Self::UnknownSubscription { .. } => {
                 report("No subscription found", Policy, "unknown_subscription")
             }
@@ -512,6 +520,7 @@ impl Violation {
             || matches!(
                 self,
                 Self::SubscriptionInUse { .. }
+                    | Self::ProcedureInUse { .. }
                     | Self::TooManySubscriptions { .. }
                     | Self::TransactionInUse { .. }
                     | Self::TooManyTransactions { .. }

@@ -280,6 +280,59 @@ def headers_of_a_send_are_matched_by_a_headers_exchange():
     amqp.close()
 
 
+def a_pika_client_calls_a_stomp_procedure():
+    amqp, client = Pika(), Stomp()
+    uri = f"com.app.add-{uuid.uuid4()}"
+    client.subscribe(f"/rpc/{uri}")
+    answers = amqp.queue()
+    amqp.publish("wamp.rpc", uri, b"[1,2]", pika.BasicProperties(
+        content_type="application/json", correlation_id="c-1", reply_to=answers,
+    ))
+    call = client.message(b"[1,2]")
+    has(call, {"destination": f"/rpc/{uri}", "correlation-id": "c-1"})
+    equal(call["reply-to"], f"/reply-queue/{answers}")
+    client.send(call["reply-to"], b"3", **{"correlation-id": call["correlation-id"]})
+    _, got = amqp.message(answers, b"3")
+    equal(got.correlation_id, "c-1")
+    client.connection.unsubscribe("sub", receipt="taken back")
+    client.confirmed("taken back")
+    try:
+        amqp.publish("wamp.rpc", uri, b"[1,2]")
+        raise AssertionError("a call that nobody takes is not returned")
+    except pika.exceptions.UnroutableError:
+        pass
+    client.close()
+    amqp.close()
+
+
+def a_stomp_client_calls_a_pika_worker():
+    amqp, client = Pika(), Stomp()
+    uri = f"legacy.fib-{uuid.uuid4()}"
+    amqp.channel.exchange_declare("wamp.rpc", "direct", durable=True)
+    work = amqp.queue("wamp.rpc", uri)
+    headers = {"reply-to": "/temp-queue/r", "correlation-id": "c-1"}
+    client.send(f"/rpc/{uri}", b"30", **headers)
+    method, call = amqp.message(work, b"30")
+    equal((method.exchange, method.routing_key), ("wamp.rpc", uri))
+    answer = pika.BasicProperties(correlation_id=call.correlation_id)
+    amqp.publish("", call.reply_to, b"832040", answer)
+    has(client.message(b"832040"), {"subscription": "/temp-queue/r", "correlation-id": "c-1"})
+    client.close()
+    amqp.close()
+
+
+def a_procedure_of_pika_is_not_offered_again():
+    amqp, client = Pika(), Stomp()
+    uri = f"legacy.own-{uuid.uuid4()}"
+    amqp.channel.queue_declare(f"wamp.proc.e.{uri}", exclusive=True)
+    client.connection.subscribe(f"/rpc/{uri}", "sub", headers={"receipt": "refused"})
+    error = client.errors.get(timeout=CEILING)
+    has(error.headers, {"code": "resource_locked", "receipt-id": "refused"})
+    holds(b"registered already" in error.body, error.body)
+    holds(client.lost.wait(CEILING), "the connection stayed open")
+    amqp.close()
+
+
 def a_rejected_message_goes_back_to_pika():
     amqp, client = Pika(), Stomp()
     name = amqp.queue()
@@ -381,6 +434,9 @@ run([
     they_meet_at_a_topic,
     they_meet_at_an_exchange,
     headers_of_a_send_are_matched_by_a_headers_exchange,
+    a_pika_client_calls_a_stomp_procedure,
+    a_stomp_client_calls_a_pika_worker,
+    a_procedure_of_pika_is_not_offered_again,
     a_rejected_message_goes_back_to_pika,
     large_and_binary_bodies_pass_both_ways,
     a_hundred_kilobytes_of_headers_reach_a_stomp_client,

@@ -5,6 +5,7 @@
 //! client protocol or a broker product.
 
 mod message;
+pub mod procedure;
 pub mod user;
 mod value;
 

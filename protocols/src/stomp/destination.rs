@@ -10,19 +10,21 @@
 //! | `/topic/<routing key or pattern>` | [`Address::Topic`] |
 //! | `/exchange/<name>[/<key>]` | [`Address::Exchange`] |
 //! | `/reply-queue/<name>` | [`Address::ExistingQueue`]; the name is all that follows, as it is |
+//! | `/rpc/<uri>` | [`Address::Exchange`], that of [`procedure`], with the key of the URI |
 //! | `/temp-queue/<id>` | none: for the `reply-to` of SEND, see [`temporary`] |
 //!
 //! Each part between other slashes is percent-decoded (RFC 3986 §2.1), so that a name may hold a slash as
 //! `%2F` and a percent sign as `%25`. What [`write()`] writes, [`parse`] reads back.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::broker::{Address, user};
+use crate::broker::{Address, procedure, user};
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 
 /// The prefixes, as named to a client that used another.
-const VALID: &str = "/amq/queue, /exchange, /queue, /reply-queue, /topic";
+const VALID: &str = "/amq/queue, /exchange, /queue, /reply-queue, /rpc, /topic";
 
 /// Begins a destination that names a queue as it is.
 const REPLY_QUEUE: &str = "/reply-queue/";
@@ -57,6 +59,7 @@ pub(super) fn parse(destination: &Text, escapes: Escapes) -> Result<Address, Vio
         "temp-queue" => Err(parts("SEND or SUBSCRIBE").invalid(ONLY_REPLY_TO)),
         "topic" => parts("topic").only(rest).map(Address::Topic),
         "exchange" => parts("exchange").exchange(rest),
+        "rpc" => parts("rpc").procedure(rest),
         "amq" if rest == "queue" => parts("queue").only("").map(Address::ExistingQueue),
         "amq" if rest.starts_with("queue/") => {
             parts("queue").only(&rest["queue/".len()..]).map(Address::ExistingQueue)
@@ -122,6 +125,12 @@ pub(super) fn write(exchange: &str, key: &str, out: &mut String) {
                 encode(key, out);
             }
         },
+        _ if exchange == procedure::EXCHANGE
+            && let Some(uri) = procedure::uri_of(key) =>
+        {
+            out.push_str("/rpc/");
+            encode(&uri, out);
+        }
         _ => {
             out.push_str("/exchange/");
             encode(exchange, out);
@@ -221,6 +230,16 @@ impl Parts<'_> {
         Ok(Address::Exchange { name: self.decoded(name)?, key: self.decoded(key)? })
     }
 
+    /// A procedure by its URI.
+    fn procedure(&self, rest: &str) -> Result<Address, Violation> {
+        let uri = self.only(rest)?;
+        let key = match procedure::routing_key(&uri).map_err(|hint| self.invalid(hint))? {
+            Cow::Borrowed(_) => uri,
+            Cow::Owned(key) => Text::from(key),
+        };
+        Ok(Address::Exchange { name: Text::from_static(procedure::EXCHANGE), key })
+    }
+
     /// Decodes one part.
     fn decoded(&self, part: &str) -> Result<Text, Violation> {
         let text = if !part.contains('%') {
@@ -307,6 +326,8 @@ mod tests {
         assert_eq!(parsed("/exchange/x"), Ok(exchange("x", "")));
         assert_eq!(parsed("/exchange/x/"), Ok(exchange("x", "")));
         assert_eq!(parsed("/exchange/x/k"), Ok(exchange("x", "k")));
+        assert_eq!(parsed("/rpc/com.app.add"), Ok(exchange("wamp.rpc", "com.app.add")));
+        assert_eq!(parsed("/rpc/50%25.*"), Ok(exchange("wamp.rpc", "50%25.%2A")));
     }
 
     #[test]
@@ -372,6 +393,14 @@ mod tests {
             "/temp-queue/a",
             "/reply-queue",
             "/reply-queue/",
+            "/rpc",
+            "/rpc/",
+            "/rpc/a/b",
+            "/rpc/a..b",
+            "/rpc/a.",
+            "/rpc/a b",
+            "/rpc/a%23",
+            &format!("/rpc/{}", "p".repeat(201)),
             &long,
         ] {
             let got = parsed(destination);
@@ -399,6 +428,8 @@ mod tests {
         assert_eq!(written("amq.topic", "a.b"), "/topic/a.b");
         assert_eq!(written("x", "k"), "/exchange/x/k");
         assert_eq!(written("x", ""), "/exchange/x");
+        assert_eq!(written("wamp.rpc", "50%25.%2A/b"), "/rpc/50%25.*%2Fb");
+        assert_eq!(written("wamp.rpc", "a.*"), "/exchange/wamp.rpc/a.*");
         assert_eq!(written("", "a/b%ü\n\u{7f}"), "/queue/a%2Fb%25%C3%BC%0A%7F");
     }
 
@@ -413,7 +444,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_written_is_read_back(exchange in ".{0,20}", key in ".{1,20}") {
+        fn what_is_written_is_read_back(
+            exchange in ".{0,20}|wamp\\.rpc",
+            key in ".{1,20}|([ab.]|%2[0-9A-F]){1,9}",
+        ) {
             let parsed = parsed(&written(&exchange, &key));
             let expected = match exchange.as_str() {
                 "" => Address::Queue(key.into()),

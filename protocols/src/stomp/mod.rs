@@ -88,6 +88,7 @@ pub mod frame;
 mod heartbeat;
 mod output;
 pub mod parse;
+mod procedure;
 mod properties;
 mod queue;
 mod receipts;

@@ -256,6 +256,17 @@ fn named_by(hash: Md5) -> Text {
     Text::from(format!("stomp-subscription-{}", BASE64URL_NOPAD.encode(&hash.finalize())))
 }
 
+/// The first header of a SUBSCRIBE that says how its queue is declared, bound or consumed, but for the
+/// prefetch; and what it says.
+pub(super) fn said<'a>(frame: ClientFrame<'a>) -> Option<(&'static str, &'a str)> {
+    const FLAGS: [&str; 5] = ["durable", "persistent", "exclusive", "auto-delete", QUEUE_NAME];
+    frame.headers().find_map(|(name, value)| {
+        let known = FLAGS.into_iter().find(|flag| *flag == name).or_else(|| header(name));
+        let binding = || name.starts_with(BINDING).then_some(BINDING);
+        Some((known.or_else(binding)?, value))
+    })
+}
+
 /// The header that an argument of a queue or a consumer comes from.
 pub(super) fn header(argument: &str) -> Option<&'static str> {
     let known = kind(&ARGUMENTS, argument).or_else(|| kind(&CONSUMER_ARGUMENTS, argument));

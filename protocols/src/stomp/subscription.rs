@@ -50,6 +50,8 @@ pub(super) enum Outlasting {
     Named(Text),
     /// It is this subscription's own, for as long as the session can be resumed.
     Session,
+    /// It is this subscription's own: the subscription offers the procedure with this key.
+    Procedure(Text),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +183,14 @@ impl Subscriptions {
     /// *Cost.* Looks at each.
     pub(super) fn sharing(&self, topic: &Text) -> usize {
         self.all.values().filter(|it| it.shares.as_ref() == Some(topic)).count()
+    }
+
+    /// Whether one of them offers the procedure with this key.
+    ///
+    /// *Cost.* Looks at each.
+    pub(super) fn offers(&self, key: &Text) -> bool {
+        let mut active = self.all.values().filter(|it| it.is_active());
+        active.any(|it| matches!(&it.outlasting, Outlasting::Procedure(own) if own == key))
     }
 
     /// Those whose queues last for as long as the session can be resumed.

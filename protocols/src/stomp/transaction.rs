@@ -39,6 +39,8 @@ pub(super) struct Send {
     pub(super) queue: Option<Box<QueueOptions>>,
     /// Whether the client wants to hear of it if it reaches no queue.
     pub(super) mandatory: bool,
+    /// It calls the procedure with this key.
+    pub(super) calls: Option<Text>,
 }
 
 impl Held {
@@ -46,11 +48,12 @@ impl Held {
     /// every text.
     fn size(&self) -> usize {
         let apart = match self {
-            Self::Publish { send: Send { to, message, queue, .. }, receipt } => {
+            Self::Publish { send: Send { to, message, queue, calls, .. }, receipt } => {
                 let headers = message.properties.headers.len() * size_of::<(Text, Value)>();
                 let queue = queue.as_deref().map_or(0, QueueOptions::size);
                 let receipt = receipt.as_deref().map_or(0, str::len);
-                address_size(to) + headers + message.size() + queue + receipt
+                let calls = calls.as_deref().map_or(0, str::len);
+                address_size(to) + calls + headers + message.size() + queue + receipt
             }
             Self::Settle(_) => 0,
         };
@@ -221,7 +224,7 @@ mod tests {
         let properties = Properties { headers, ..Properties::default() };
         let message = Message { body: vec![0; body].into(), properties };
         let to = Address::Exchange { name: "exchange".into(), key: "key".into() };
-        let send = Send { to, message, queue: None, mandatory: false };
+        let send = Send { to, message, queue: None, mandatory: false, calls: None };
         Held::Publish { send, receipt: receipt.map(Text::from) }
     }
 

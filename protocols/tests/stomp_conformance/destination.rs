@@ -78,6 +78,9 @@ fn server_an_unusable_remainder_is_refused() {
         "/exchange/",
         "/exchange//k",
         "/queue/%zz",
+        "/rpc/",
+        "/rpc/a..b",
+        "/rpc/a%20b",
     ] {
         for verb in ["SEND", "SUBSCRIBE"] {
             let mut client = Client::connected("1.2");

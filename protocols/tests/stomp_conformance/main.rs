@@ -19,6 +19,7 @@ mod error;
 mod heartbeat;
 mod login;
 mod message;
+mod procedure;
 mod queue;
 mod receipt;
 mod resume;

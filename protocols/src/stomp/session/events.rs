@@ -29,6 +29,7 @@ impl StompSession {
             }
             Event::Confirmed { token, outcome } => self.on_confirmed(token, outcome, actions),
             Event::Subscribed { token } => {
+                self.procedures.answered(token);
                 self.subscriptions.started(token);
                 self.complete(token, actions);
             }
@@ -36,15 +37,13 @@ impl StompSession {
                 self.subscriptions.stopped(token);
                 self.complete(token, actions);
             }
-            Event::Failed { token, error } => {
-                self.fail_command(token, error.kind.report(), &error.text, actions);
-            }
+            Event::Failed { token, error } => self.on_failed(token, &error, actions),
             Event::Canceled { subscription, error } => {
                 self.on_canceled(subscription, &error, actions);
             }
             Event::Resumed { found, .. } => self.on_resumed(found, actions),
             // What waited for it goes on at the broker.
-            Event::Declared { .. } => {}
+            Event::Declared { token } => self.procedures.answered(token),
             Event::Gap { subscription } => {
                 if let Some(subscription) = self.subscriptions.get_mut(subscription) {
                     subscription.has_gap = true;
@@ -95,12 +94,20 @@ impl StompSession {
     }
 
     fn on_confirmed(&mut self, token: Token, outcome: Outcome, actions: &mut Actions) {
-        match (outcome.report(), outcome) {
-            (None, _) => self.complete(token, actions),
-            (Some(report), outcome) => {
-                self.fail_command(token, report, outcome.sentence(), actions);
-            }
+        let of_call = self.procedures.confirmed(token, outcome);
+        let sentence = of_call.as_deref().unwrap_or_else(|| outcome.sentence());
+        match outcome.report() {
+            None => self.complete(token, actions),
+            Some(report) => self.fail_command(token, report, sentence, actions),
         }
+    }
+
+    fn on_failed(&mut self, token: Token, error: &BrokerError, actions: &mut Actions) {
+        let Ok(of_procedure) = self.procedures.refused(token, error) else {
+            return;
+        };
+        let sentence = of_procedure.as_deref().unwrap_or(&error.text);
+        self.fail_command(token, error.kind.report(), sentence, actions);
     }
 
     fn complete(&mut self, token: Token, actions: &mut Actions) {

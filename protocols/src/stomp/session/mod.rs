@@ -13,6 +13,7 @@ mod acknowledge;
 mod connect;
 mod events;
 mod leave;
+mod offer;
 mod send;
 mod subscribe;
 mod transact;
@@ -39,6 +40,7 @@ use crate::stomp::frame::{Frame, Verb};
 use crate::stomp::heartbeat::Heartbeat;
 use crate::stomp::output::Output;
 use crate::stomp::parse::{Decoder, DecoderLimits};
+use crate::stomp::procedure::Procedures;
 use crate::stomp::receipts::Receipts;
 use crate::stomp::resume::{Resumable, Resuming};
 use crate::stomp::shared;
@@ -92,6 +94,8 @@ pub(super) struct StompSession {
     shares: bool,
     /// The queues behind `reply-to:/temp-queue/…`, by that. Each has a subscription.
     reply_queues: BTreeMap<Text, Text>,
+    /// What it has asked for to call and to offer procedures.
+    procedures: Procedures,
     /// Set if another connection can go on with it.
     resumable: Option<Resumable>,
     /// It goes on with what another connection has begun.
@@ -263,6 +267,7 @@ impl StompSession {
             errors: Vec::new(),
             shares: false,
             reply_queues: BTreeMap::new(),
+            procedures: Procedures::default(),
             resumable: None,
             resumed: false,
             last_token: 0,

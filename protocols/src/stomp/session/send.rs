@@ -1,6 +1,7 @@
 //! SEND.
 //!
-//! `reply-to:/temp-queue/<name>` is RabbitMQ's: the reply comes back without a SUBSCRIBE.
+//! `reply-to:/temp-queue/<name>` is RabbitMQ's: the reply comes back without a SUBSCRIBE. SEND to a
+//! `/rpc/` is a call, see [`procedure`](crate::stomp::procedure).
 //!
 //! *Spec.* STOMP 1.2 §SEND, §RECEIPT. With a `receipt` the broker is asked to confirm, and the
 //! RECEIPT says that it has taken the message; without one nothing is reported, and nothing kept, but
@@ -12,7 +13,7 @@ use crate::stomp::acks::{AckMode, Holder};
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::subscription::ConsumerName;
 use crate::stomp::transaction::{Held, Send};
-use crate::stomp::{destination, properties, queue, user};
+use crate::stomp::{destination, procedure, properties, queue, user};
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -65,16 +66,17 @@ impl StompSession {
         {
             *reply_to = self.reply_queue(frame, reply_to, actions)?;
         }
-        let mandatory = frame.flag("mandatory").unwrap_or(false);
+        let calls = procedure::key_of(destination, &to);
+        let mandatory = calls.is_some() || frame.flag("mandatory").unwrap_or(false);
         self.declared.note(&to, queue.as_deref());
         if let Some(id) = transaction {
-            let send = Send { to, message, queue, mandatory };
+            let send = Send { to, message, queue, mandatory, calls };
             self.transactions.hold(id, Held::Publish { send, receipt })?;
             return Ok(());
         }
         let message = if self.pins_its_unit(&message) { message.detached() } else { message };
         let reported = Reported { receipt, commit: None };
-        self.publish(Send { to, message, queue, mandatory }, reported, actions);
+        self.publish(Send { to, message, queue, mandatory, calls }, reported, actions);
         Ok(())
     }
 
@@ -123,15 +125,21 @@ impl StompSession {
 
     /// Hands a message to the broker. *Order.* There is room for its receipt.
     pub(super) fn publish(&mut self, send: Send, reported: Reported, actions: &mut Actions) {
+        let Send { to, message, queue, mandatory, calls } = send;
+        if calls.is_some() {
+            self.declare_procedures(actions);
+        }
         let token = self.next_token();
         let Reported { receipt, commit } = reported;
-        let confirm = receipt.is_some() || commit.is_some();
+        let confirm = calls.is_some() || receipt.is_some() || commit.is_some();
+        if let Some(key) = calls {
+            self.procedures.call(token, key);
+        }
         match (receipt, commit) {
             (receipt, Some(commit)) => self.receipts.wait_as_part(token, receipt, commit),
             (Some(receipt), None) => self.receipts.wait(token, receipt),
             (None, None) => {}
         }
-        let Send { to, message, queue, mandatory } = send;
         actions.commands.push(Command::Publish { token, to, message, queue, confirm, mandatory });
     }
 }

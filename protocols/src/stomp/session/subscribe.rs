@@ -13,6 +13,7 @@ use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::compat::{Switch, UNBOUNDED_PREFETCH};
 use crate::stomp::destination::TEMP_QUEUE;
 use crate::stomp::output::ERRORS;
+use crate::stomp::procedure;
 use crate::stomp::queue::{self, QUEUE_NAME};
 use crate::stomp::resume;
 use crate::stomp::shared::{self, SharedEncoder};
@@ -32,6 +33,9 @@ impl StompSession {
         let destination = frame.require("destination")?;
         if destination == ERRORS && self.soft_errors {
             return self.subscribe_to_errors(frame, actions);
+        }
+        if procedure::is_procedure(destination) {
+            return self.offer(frame, destination, actions);
         }
         let users = user::of_subscribe(destination, &self.user, self.destinations.escapes())?;
         let is_users = users.is_some();
@@ -162,13 +166,15 @@ impl StompSession {
         }
         let known = self.subscriptions.get_mut(subscription);
         let is_shared = known.as_ref().is_some_and(|it| it.shares.is_some());
-        let lasts = known.as_ref().is_some_and(|it| it.outlasting == Outlasting::Session);
+        let ends = known.as_ref().is_some_and(|it| {
+            matches!(it.outlasting, Outlasting::Session | Outlasting::Procedure(_))
+        });
         let is_meant = match (known.map(|it| &it.outlasting), frame.get(QUEUE_NAME)) {
             (Some(Outlasting::Own), None) => true,
             (Some(Outlasting::Named(name)), Some(said)) => *name == *said,
             _ => false,
         };
-        let delete = lasts || is_meant && queue::is_durable(frame);
+        let delete = ends || is_meant && queue::is_durable(frame);
         if let Some(receipt) = receipt {
             self.receipts.wait(token, receipt);
         }
@@ -180,7 +186,7 @@ impl StompSession {
         Ok(())
     }
 
-    fn prefetch(&self, frame: ClientFrame<'_>, mode: AckMode) -> Result<u16, Violation> {
+    pub(super) fn prefetch(&self, frame: ClientFrame<'_>, mode: AckMode) -> Result<u16, Violation> {
         let settings = &self.policy.stomp;
         let (usual, most) = if mode != AckMode::Auto && self.has(Switch::Prefetch) {
             (UNBOUNDED_PREFETCH, UNBOUNDED_PREFETCH)
@@ -201,7 +207,7 @@ impl StompSession {
 }
 
 /// `id`; a client may go without, and is then known by its destination.
-fn consumer_name(frame: ClientFrame<'_>) -> Result<ConsumerName<'_>, Violation> {
+pub(super) fn consumer_name(frame: ClientFrame<'_>) -> Result<ConsumerName<'_>, Violation> {
     if let Some(id) = frame.get("id") {
         if id.starts_with(TEMP_QUEUE) {
             return Err(frame.bad("id", "a name that does not begin with /temp-queue/", id));
@@ -214,7 +220,7 @@ fn consumer_name(frame: ClientFrame<'_>) -> Result<ConsumerName<'_>, Violation> 
     frame.returnable("destination", destination).map(ConsumerName::Destination)
 }
 
-fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
+pub(super) fn ack_mode(frame: ClientFrame<'_>) -> Result<AckMode, Violation> {
     let Some(value) = frame.get("ack") else {
         return Ok(AckMode::Auto);
     };
