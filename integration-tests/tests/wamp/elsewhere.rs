@@ -127,6 +127,7 @@ async fn callees_at_both_gateways_share_a_procedure() {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "the figures are what the test is for")]
 #[tokio::test]
 async fn of_two_gateways_that_are_asked_for_a_procedure_one_gets_it() {
     let (world, other) = two().await;

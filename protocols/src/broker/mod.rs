@@ -4,6 +4,7 @@
 //! the same [`Token`]. The words are AMQP 0-9-1's where AMQP has a word. Nothing here knows a
 //! client protocol or a broker product.
 
+pub mod key;
 mod message;
 pub mod procedure;
 pub mod user;

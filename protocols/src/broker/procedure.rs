@@ -8,12 +8,12 @@
 //!
 //! Only one link has such a queue, so the broker decides who offers a procedure.
 //!
-//! *Spec.* WAMP §URIs: words between dots, none of them empty, without blanks and `#`. In a routing key
-//! `%`, `*` and `#` are written `%25`, `%2A` and `%23`, so that each key is the one of at most one URI, and
-//! none is a pattern.
+//! *Spec.* WAMP §URIs: words between dots, none of them empty, without blanks and `#`. Routing keys are
+//! [escaped](super::key).
 
 use std::borrow::Cow;
 
+use super::key;
 use crate::text::Text;
 
 /// Where calls are published.
@@ -25,13 +25,11 @@ pub const LONGEST_URI: usize = 200;
 /// Begins the name of the queue of an offer.
 const QUEUE: &str = "wamp.proc.e.";
 
-/// The longest key that leaves room for that in an AMQP 0-9-1 short string.
-const LONGEST_KEY: usize = 255 - QUEUE.len();
+/// The longest key that leaves room for that.
+const LONGEST_KEY: usize = key::LONGEST - QUEUE.len();
 
 /// The first word of URIs that are WAMP's own: nobody offers these.
 const RESERVED: &str = "wamp";
-
-const ESCAPES: [(char, &str); 3] = [('%', "%25"), ('*', "%2A"), ('#', "%23")];
 
 /// The routing key of a procedure. *Cost.* No copy, unless a character must be escaped.
 ///
@@ -46,7 +44,7 @@ pub fn routing_key(uri: &str) -> Result<Cow<'_, str>, &'static str> {
     if uri.contains(|character: char| character == '#' || character.is_whitespace()) {
         return Err("the URI of a procedure has no blanks and no #");
     }
-    let key = escape(uri);
+    let key = key::escape(uri);
     if key.len() > LONGEST_KEY {
         return Err("the URI of a procedure may have 243 bytes, where % and * count threefold");
     }
@@ -55,7 +53,7 @@ pub fn routing_key(uri: &str) -> Result<Cow<'_, str>, &'static str> {
 
 /// The procedure of which this is the routing key; `None` if it is that of none.
 pub fn uri_of(key: &str) -> Option<Cow<'_, str>> {
-    let uri = unescape(key)?;
+    let uri = key::unescape(key)?;
     // What is no URI has no key, though escapes would make one of it.
     routing_key(&uri).is_ok().then_some(uri)
 }
@@ -68,40 +66,6 @@ pub fn queue(key: &str) -> Text {
 /// Whether the procedure with this key is WAMP's own.
 pub fn is_reserved(key: &str) -> bool {
     key.split('.').next() == Some(RESERVED)
-}
-
-fn escape(uri: &str) -> Cow<'_, str> {
-    if !uri.contains(ESCAPES.map(|(character, _)| character)) {
-        return Cow::Borrowed(uri);
-    }
-    let mut key = String::with_capacity(uri.len() + 8);
-    for character in uri.chars() {
-        match ESCAPES.iter().find(|(escaped, _)| *escaped == character) {
-            Some((_, escape)) => key.push_str(escape),
-            None => key.push(character),
-        }
-    }
-    Cow::Owned(key)
-}
-
-/// `None` if nothing is written so.
-fn unescape(key: &str) -> Option<Cow<'_, str>> {
-    if key.contains(['*', '#']) {
-        return None;
-    }
-    let mut parts = key.split('%');
-    let first = parts.next()?;
-    if first.len() == key.len() {
-        return Some(Cow::Borrowed(key));
-    }
-    let mut uri = String::from(first);
-    for part in parts {
-        let (code, rest) = part.split_at_checked(2)?;
-        let escaped = ESCAPES.iter().find(|(_, escape)| escape[1..] == *code);
-        uri.push(escaped?.0);
-        uri.push_str(rest);
-    }
-    Some(Cow::Owned(uri))
 }
 
 #[cfg(test)]

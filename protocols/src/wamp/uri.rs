@@ -3,13 +3,12 @@
 //! *Spec.* WAMP §URIs (loose and strict ones, and those that `wamp` begins), §Pattern-based
 //! Subscription, §Pattern-based Registrations.
 //!
-//! # As routing keys
-//! Both are words between dots. `%`, `*` and `#` of a URI are written `%25`, `%2A` and `%23`, so that
-//! no URI is taken for a wildcard, and each key is the one of at most one URI.
+//! As routing keys they are [escaped](key::escape): no URI is taken for a wildcard.
 
 use std::borrow::Cow;
 
 use super::message::MatchPolicy;
+use crate::broker::key;
 use crate::text::Text;
 use crate::violation::shown;
 
@@ -170,12 +169,12 @@ impl Pattern {
             MatchPolicy::Exact => return Ok(Text::from(&*routing_key(&self.uri)?)),
             MatchPolicy::Prefix => {
                 let parents = self.uri.rfind('.').map_or("", |dot| &self.uri[..=dot]);
-                format!("{}#", escape(parents))
+                format!("{}#", key::escape(parents))
             }
             MatchPolicy::Wildcard => {
                 let words = self.uri.split('.');
                 let words =
-                    words.map(|word| if word.is_empty() { "*".into() } else { escape(word) });
+                    words.map(|word| if word.is_empty() { "*".into() } else { key::escape(word) });
                 words.collect::<Vec<_>>().join(".")
             }
         };
@@ -188,7 +187,7 @@ impl Pattern {
 ///
 /// *Errors.* The key is too long. *Cost.* No copy, unless a character must be escaped.
 pub fn routing_key(uri: &str) -> Result<Cow<'_, str>, UriError> {
-    let key = escape(uri);
+    let key = key::escape(uri);
     check_key(&key)?;
     Ok(key)
 }
@@ -196,46 +195,12 @@ pub fn routing_key(uri: &str) -> Result<Cow<'_, str>, UriError> {
 /// The text of which a routing key is [made](routing_key); `None` if it is made of none. It is still
 /// to be [checked](UriRules::check): others publish too, with keys that stand for no URI.
 pub fn uri_of(routing_key: &str) -> Option<Cow<'_, str>> {
-    if routing_key.contains(['*', '#']) {
-        return None;
-    }
-    let mut parts = routing_key.split('%');
-    let first = parts.next()?;
-    if first.len() == routing_key.len() {
-        return Some(Cow::Borrowed(routing_key));
-    }
-    let mut uri = String::from(first);
-    for part in parts {
-        let (code, rest) = part.split_at_checked(2)?;
-        let escaped = ESCAPES.iter().find(|(_, escape)| escape[1..] == *code);
-        uri.push(escaped?.0);
-        uri.push_str(rest);
-    }
-    Some(Cow::Owned(uri))
-}
-
-/// AMQP 0-9-1 §4.2.5.3: a routing key is a short string.
-const LONGEST_KEY: usize = 255;
-
-const ESCAPES: [(char, &str); 3] = [('%', "%25"), ('*', "%2A"), ('#', "%23")];
-
-fn escape(uri: &str) -> Cow<'_, str> {
-    if !uri.contains(ESCAPES.map(|(character, _)| character)) {
-        return Cow::Borrowed(uri);
-    }
-    let mut key = String::with_capacity(uri.len() + 8);
-    for character in uri.chars() {
-        match ESCAPES.iter().find(|(escaped, _)| *escaped == character) {
-            Some((_, escape)) => key.push_str(escape),
-            None => key.push(character),
-        }
-    }
-    Cow::Owned(key)
+    key::unescape(routing_key)
 }
 
 const fn check_key(key: &str) -> Result<(), UriError> {
-    if key.len() > LONGEST_KEY {
-        return Err(UriError::RoutingKeyTooLong { limit: LONGEST_KEY, got: key.len() });
+    if key.len() > key::LONGEST {
+        return Err(UriError::RoutingKeyTooLong { limit: key::LONGEST, got: key.len() });
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ impl Realms for Realm {
 }
 
 fn id(value: u64) -> Id {
-    Id::new(value).unwrap()
+    Id::new(value).expect("an ID")
 }
 
 fn at(session: u64) -> SessionAt {
@@ -65,7 +65,7 @@ fn exact(uri: &str) -> Pattern {
 
 fn registry() -> Registry {
     let mut registry = Registry::new("realm1".into());
-    registry.register(exact("here.a"), InvokePolicy::Single, callee(5), None).unwrap();
+    registry.register(exact("here.a"), InvokePolicy::Single, callee(5), None).expect("free");
     registry.with_fallback(callee(9))
 }
 

@@ -26,7 +26,7 @@ fn payload(args: &'static str, kwargs: Option<&'static str>) -> Payload {
 
 fn invoke(procedure: &str, payload: Payload) -> Invoke {
     let route = routes().into_iter().find(|route| route.uri == *procedure);
-    let fallback = registry().route("nobody.has.this").unwrap().id();
+    let fallback = registry().route("nobody.has.this").expect("the fallback").id();
     Invoke {
         registration: route.as_ref().map_or(fallback, |route| route.registration("realm1")),
         procedure: route.is_none().then(|| procedure.into()),

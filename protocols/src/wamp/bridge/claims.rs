@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 
-use super::{EXCHANGE, Names, Outcome, Output, PREFETCH, queue_of, queue_options};
+use super::{Names, Outcome, Output, PREFETCH, queue_options};
 use crate::broker::{
-    Address, BrokerError, BrokerErrorKind, Command, SettleMode, SubscriptionId, Token,
+    Address, BrokerError, BrokerErrorKind, Command, SettleMode, SubscriptionId, Token, key,
+    procedure as at_broker,
 };
 use crate::text::Text;
 use crate::wamp::uri::routing_key;
@@ -105,7 +106,7 @@ impl Claims {
         output: &mut Output,
     ) {
         let key = match routing_key(procedure) {
-            Ok(key) if queue_of(&key).len() <= LONGEST_NAME => Text::from(&*key),
+            Ok(key) if at_broker::queue(&key).len() <= key::LONGEST => Text::from(&*key),
             _ => {
                 self.by_procedure.remove(procedure);
                 let text = "the URI is too long for the name of a queue";
@@ -119,8 +120,11 @@ impl Claims {
         output.commands.push(Command::Subscribe {
             token,
             subscription,
-            from: Address::Exchange { name: Text::from_static(EXCHANGE), key: key.clone() },
-            queue: Box::new(queue_options(queue_of(&key), is_shared)),
+            from: Address::Exchange {
+                name: Text::from_static(at_broker::EXCHANGE),
+                key: key.clone(),
+            },
+            queue: Box::new(queue_options(at_broker::queue(&key), is_shared)),
             arguments: Vec::new(),
             prefetch: PREFETCH,
             settle: SettleMode::Manual,
@@ -191,6 +195,3 @@ impl Claims {
         output.outcomes.push(outcome(procedure, error.clone()));
     }
 }
-
-/// AMQP 0-9-1 §4.2.5.3: the name of a queue is a short string.
-const LONGEST_NAME: usize = 255;

@@ -133,7 +133,7 @@ pub(super) fn answer(publication: &Publication, part: u64, limits: &Limits) -> A
         Ok(payload) => {
             let passthru = headers::passthru(headers);
             let progress = is_part.then_some(true);
-            let details = ResultDetails { progress, passthru, ..ResultDetails::default() };
+            let details = ResultDetails { progress, passthru };
             Answer::Result { part, details, payload }
         }
         Err(why) => {

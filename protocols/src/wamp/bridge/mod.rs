@@ -46,15 +46,12 @@ use super::serializer;
 use super::uri::UriRules;
 use crate::broker::{
     Address, BrokerError, Command, Event, ExchangeKind, QueueOptions, SettleMode, SubscriptionId,
-    Token, Verdict,
+    Token, Verdict, procedure,
 };
 use crate::text::Text;
 use claims::Claims;
 use incoming::Incoming;
 use outgoing::Outgoing;
-
-/// The exchange through which calls go.
-pub const EXCHANGE: &str = "wamp.rpc";
 
 /// Calls from elsewhere that are on their way to callees of one procedure, and answers of callees
 /// elsewhere: deliveries outstanding at a time.
@@ -175,7 +172,7 @@ impl Bridge {
         self.opening = vec![exchange, replies];
         output.commands.push(Command::DeclareExchange {
             token: exchange,
-            name: Text::from_static(EXCHANGE),
+            name: Text::from_static(procedure::EXCHANGE),
             kind: ExchangeKind::Direct,
         });
         output.commands.push(Command::Subscribe {
@@ -290,11 +287,6 @@ impl Bridge {
         self.outgoing.handle_timeout(now, output);
         self.incoming.handle_timeout(now, &mut self.names, output);
     }
-}
-
-/// The queue of a procedure.
-fn queue_of(key: &str) -> Text {
-    Text::from(format!("wamp.proc.e.{key}"))
 }
 
 /// How a queue of a procedure is declared; the number says how its callees share it.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::form::{self, Form};
-use super::{EXCHANGE, Names, Output, Settings};
-use crate::broker::{Address, BrokerError, Command, Outcome, Publication, Token};
+use super::{Names, Output, Settings};
+use crate::broker::{Address, BrokerError, Command, Outcome, Publication, Token, procedure};
 use crate::text::Text;
 use crate::wamp::id::Id;
 use crate::wamp::message::{CancelMode, ErrorDetails, MatchPolicy};
@@ -180,7 +180,10 @@ impl Outgoing {
             None => {
                 let key = routing_key(&procedure)
                     .map_err(|error| (Reason::InvalidUri, error.to_string()))?;
-                Address::Exchange { name: Text::from_static(EXCHANGE), key: Text::from(&*key) }
+                Address::Exchange {
+                    name: Text::from_static(procedure::EXCHANGE),
+                    key: Text::from(&*key),
+                }
             }
         };
         Ok((procedure, to, message, within))
