@@ -30,7 +30,7 @@ pub struct Limits {
     /// Time from the opened connection to a successful login. Default 10 s.
     pub login_timeout: Duration,
     /// Time that receipts on their way may take to come before a session says goodbye: after
-    /// DISCONNECT, before an ERROR, at a shutdown. Default 10 s.
+    /// DISCONNECT, before an ERROR, at a shutdown; and the answer to its GOODBYE. Default 8 s.
     pub leave_timeout: Duration,
     /// Subscriptions held at a time. Default 1,000.
     pub subscriptions: usize,
@@ -53,7 +53,7 @@ impl Default for Limits {
             header_count: 100,
             header_size: 64 << 10,
             login_timeout: Duration::from_secs(10),
-            leave_timeout: Duration::from_secs(10),
+            leave_timeout: Duration::from_secs(8),
             subscriptions: 1_000,
             transactions: 16,
             transaction_frames: 1_024,

@@ -2,7 +2,7 @@
 //!
 //! A new protocol is one implementation of [`Subprotocol`] handed to [`Registry::with`]. Between
 //! protocols the client's order decides; within one protocol the protocol's own order does, best
-//! version first.
+//! version first, unless its names differ by something that is the client's to choose.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,11 @@ pub trait Subprotocol: Send + Sync {
 
     /// Its names in `Sec-WebSocket-Protocol`, best first, e.g. `v12.stomp`, `v11.stomp`.
     fn names(&self) -> &'static [&'static str];
+
+    /// Whether of its names the client's first is taken, and not the best.
+    fn is_by_clients_order(&self) -> bool {
+        false
+    }
 
     /// A new session.
     fn open(&self, setup: SessionSetup) -> Box<dyn Session>;
@@ -105,7 +110,12 @@ pub fn negotiate(offered: &[&str], enabled: &[Arc<dyn Subprotocol>]) -> Option<N
     let protocol = offered
         .iter()
         .find_map(|name| enabled.iter().find(|protocol| protocol.names().contains(name)))?;
-    let name = protocol.names().iter().find(|name| offered.contains(name)).copied();
+    let mut names = protocol.names().iter().copied();
+    let name = if protocol.is_by_clients_order() {
+        offered.iter().find_map(|offer| names.clone().find(|name| name == offer))
+    } else {
+        names.find(|name| offered.contains(name))
+    };
     Some(Negotiated { protocol: protocol.clone(), name })
 }
 
@@ -139,6 +149,14 @@ mod tests {
     fn within_a_protocol_the_highest_version_wins_whatever_the_order() {
         assert_eq!(chosen(&["v10.stomp", "v12.stomp"]), Some(("stomp", Some("v12.stomp"))));
         assert_eq!(chosen(&["stomp", "v11.stomp"]), Some(("stomp", Some("v11.stomp"))));
+    }
+
+    #[test]
+    fn of_serializers_the_clients_first_wins() {
+        for offered in ["wamp.2.json", "wamp.2.msgpack", "wamp.2.cbor"] {
+            let all = ["unknown", offered, "wamp.2.cbor", "wamp.2.json", "wamp.2.msgpack"];
+            assert_eq!(chosen(&all), Some(("wamp", Some(offered))));
+        }
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) struct Value<'a> {
     bytes: &'a [u8],
 }
 
+/// How clients in JavaScript say in MessagePack that an option has no value: an extension of theirs.
+const UNDEFINED: &[u8] = b"\xd4\0\0";
+
 impl<'a> Value<'a> {
     /// All of `source`, which must have been checked.
     pub(super) fn whole(serializer: Serializer, source: &'a Bytes) -> Self {
@@ -45,6 +48,9 @@ impl<'a> Value<'a> {
 
     /// What the value says if it is a scalar, or what else it is.
     pub(super) fn scalar(self) -> Scalar<'a> {
+        if self.serializer == Serializer::MsgPack && self.bytes == UNDEFINED {
+            return Scalar::Null;
+        }
         // What was recognized can be decoded.
         self.serializer.scalar(self.bytes).map_or(Scalar::Null, |(_, scalar)| scalar)
     }

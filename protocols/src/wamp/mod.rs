@@ -111,6 +111,11 @@ impl Subprotocol for Wamp {
         }
     }
 
+    /// They differ by the serializer.
+    fn is_by_clients_order(&self) -> bool {
+        true
+    }
+
     fn open(&self, setup: SessionSetup) -> Box<dyn Session> {
         Box::new(WampSession::new(&setup))
     }

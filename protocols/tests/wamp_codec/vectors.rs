@@ -368,6 +368,19 @@ fn null_is_as_none_where_there_may_be_nothing() {
     }
 }
 
+/// As msgpack5 writes it, a package for JavaScript.
+#[test]
+fn undefined_is_as_none_in_messagepack_too() {
+    let undefined = b"\xd4\0\0";
+    let options = [b"\x81\xa7timeout", &undefined[..]].concat();
+    let call = [b"\x95\x30\x01", &options[..], b"\xa1a", undefined].concat();
+    let message = decode(Serializer::MsgPack, &call).unwrap();
+    assert_eq!(encode(&message, Serializer::Json), br#"[48,1,{},"a"]"#);
+    // Another extension is not.
+    let other = [&call[..3], b"\x81\xa7timeout\xd4\x01\0", b"\xa1a\x90"].concat();
+    assert!(decode(Serializer::MsgPack, &other).is_err());
+}
+
 #[test]
 fn of_two_equal_keys_the_last_counts_and_null_is_as_none() {
     let json = br#"[48,1,{"timeout":5,"timeout":7,"progress":true,"progress":null},"a"]"#;
