@@ -8,11 +8,13 @@ mod stomp_decoder;
 mod stomp_session;
 mod wamp_message;
 mod wamp_rawsocket;
+mod wamp_session;
 
 pub use stomp_decoder::stomp_decoder;
 pub use stomp_session::stomp_session;
 pub use wamp_message::{wamp_cbor, wamp_json, wamp_msgpack};
 pub use wamp_rawsocket::wamp_rawsocket;
+pub use wamp_session::wamp_session;
 
 /// A fuzz target.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +26,14 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "stomp_decoder", run: stomp_decoder },
     Target { name: "stomp_session", run: stomp_session },
     Target { name: "wamp_cbor", run: wamp_cbor },
     Target { name: "wamp_json", run: wamp_json },
     Target { name: "wamp_msgpack", run: wamp_msgpack },
     Target { name: "wamp_rawsocket", run: wamp_rawsocket },
+    Target { name: "wamp_session", run: wamp_session },
 ];
 
 /// Runs a target on the files that the program's arguments name, so that what libFuzzer found can

@@ -38,6 +38,7 @@ fn alphabet(name: &str) -> &'static [u8] {
         "wamp_msgpack" | "wamp_cbor" | "wamp_rawsocket" => {
             b"\0\x01\x08\x18\x40\x5f\x61\x7f\x81\x91\x9f\xa1\xbf\xc0\xc1\xc4\xd9\xdd\xf6\xf9\xff"
         }
+        "wamp_session" => &[1, 6, 10, 12, 14, 15, 0x81, 0x8a, 0x8f, 9, 10, 12, 13, 14, 17, 18, 19, 22],
         _ => b"\0\n\r:\\cnr0129 a\xff\xc3",
     }
 }
@@ -65,6 +66,17 @@ fn mutate(file: &[u8], corpus: &[Vec<u8>], bytes: &[u8], random: &mut Random) ->
     file
 }
 
+/// Says what a target was given if it fails.
+struct Given<'a>(&'a str, &'a [u8]);
+
+impl Drop for Given<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{} was given b\"{}\"", self.0, self.1.escape_ascii());
+        }
+    }
+}
+
 #[test]
 fn every_corpus_and_its_mutations_keep_the_invariants() {
     for target in TARGETS {
@@ -72,9 +84,13 @@ fn every_corpus_and_its_mutations_keep_the_invariants() {
         assert!(!corpus.is_empty(), "{} has no corpus", target.name);
         let mut random = Random(0x5EED);
         for file in &corpus {
-            (target.run)(file);
+            let run = |input: &[u8]| {
+                let _given = Given(target.name, input);
+                (target.run)(input);
+            };
+            run(file);
             for _ in 0..MUTATIONS_PER_FILE {
-                (target.run)(&mutate(file, &corpus, alphabet(target.name), &mut random));
+                run(&mutate(file, &corpus, alphabet(target.name), &mut random));
             }
         }
     }
