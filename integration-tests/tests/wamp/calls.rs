@@ -166,10 +166,13 @@ async fn calls_of_one_caller_keep_their_order_across_procedures(behind: Behind) 
     }
 }
 
-/// What the caller is told of a call that it takes back, and the callee.
 async fn a_call_is_taken_back(behind: Behind) {
     let world = behind.world().await;
-    let (mut callee, mut caller) = (join(&world).await, join(&world).await);
+    take_back(join(&world).await, join(&world).await).await;
+}
+
+/// What the caller is told of a call that it takes back, and the callee.
+pub(crate) async fn take_back(mut callee: WampClient, mut caller: WampClient) {
     callee.register("com.example.slow", json!({})).await.unwrap();
     for mode in ["skip", "killnowait", "kill"] {
         let call = caller.request(code::CALL, json!([{}, "com.example.slow"])).await;
@@ -217,10 +220,14 @@ async fn a_call_ends_in_time_whatever_its_callee_does(behind: Behind) {
 
 async fn the_callee_of_a_caller_that_is_gone_is_interrupted(behind: Behind) {
     let world = behind.world().await;
-    let mut callee = join(&world).await;
+    let callers = [join(&world).await, join(&world).await];
+    orphan(join(&world).await, callers).await;
+}
+
+/// What the callee is told of a caller that leaves, and of one that is cut off.
+pub(crate) async fn orphan(mut callee: WampClient, callers: [WampClient; 2]) {
     callee.register("com.example.orphan", json!({})).await.unwrap();
-    for leaves in [true, false] {
-        let mut caller = join(&world).await;
+    for (mut caller, leaves) in callers.into_iter().zip([true, false]) {
         caller.request(code::CALL, json!([{}, "com.example.orphan"])).await;
         let invocation = callee.invocation().await;
         if leaves {

@@ -5,6 +5,7 @@ use integration_tests::{REALM, Serializer, TestGateway, WampClient, World, code,
 use serde_json::json;
 
 use crate::Behind;
+use crate::calls::{orphan, take_back};
 
 /// How often two gateways are asked for one procedure at the same time.
 const RACES: usize = 1_000;
@@ -88,6 +89,22 @@ async fn results_in_parts_come_in_order_from_the_other_gateway() {
         assert_eq!(result.result().args, json!([part]));
     }
     assert_eq!(caller.result(call).await.unwrap().args, json!(["done"]));
+}
+
+#[tokio::test]
+async fn a_call_is_taken_back_from_the_other_gateway() {
+    let (world, other) = two().await;
+    let callee = join_at(&world.gateway, Serializer::Json).await;
+    take_back(callee, join_at(&other, Serializer::Cbor).await).await;
+}
+
+#[tokio::test]
+async fn the_callee_of_a_caller_that_is_gone_from_the_other_gateway_is_interrupted() {
+    let (world, other) = two().await;
+    let callee = join_at(&world.gateway, Serializer::Json).await;
+    let callers =
+        [join_at(&other, Serializer::Json).await, join_at(&other, Serializer::MsgPack).await];
+    orphan(callee, callers).await;
 }
 
 #[tokio::test]

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use protocols::broker::{Address, Command, Event, Message, SubscriptionId, Value};
-use protocols::wamp::message::{ErrorDetails, ResultDetails};
+use protocols::wamp::message::{CancelMode, ErrorDetails, ResultDetails};
 use protocols::wamp::payload::Payload;
 use protocols::wamp::peers::Notice;
 use protocols::wamp::rpc::{Answer, Ask, CallId, Identity, Invoke, ToCaller};
 use protocols::wamp::serializer::Serializer;
 
 use crate::{World, at, header, id, message};
+
+const INTERRUPTS: SubscriptionId = SubscriptionId(2);
 
 /// Has `here.a`, of which session 5 is the callee.
 fn serving() -> (World, SubscriptionId) {
@@ -166,6 +168,71 @@ fn an_error_says_which_and_why() {
     assert_eq!(reply.properties.kind.as_deref(), Some("wamp.error"));
     assert_eq!(header(&reply, "wamp-error"), Some(&Value::Text("com.failed".into())));
     assert_eq!(reply.body, "{\"args\":[\"why\"],\"error\":\"com.failed\",\"kwargs\":{}}");
+}
+
+/// That the call of a gateway is canceled.
+fn interrupt(mode: &'static str) -> Message {
+    let mut message = call(None, "");
+    message.properties.kind = Some("wamp.interrupt".into());
+    message.properties.user_id = Some("other".into());
+    message.properties.headers = vec![("wamp-mode".into(), Value::Text(mode.into()))];
+    message
+}
+
+/// The mode in which the callee is interrupted, if it is.
+fn interrupted(world: &mut World, call: CallId) -> Option<CancelMode> {
+    let ask = world.output.asks.pop()?;
+    assert_eq!((ask.to, ask.call), (at(5), call));
+    match ask.ask {
+        Ask::Interrupt { mode, .. } => Some(mode),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_gateway_cancels_what_it_has_called() {
+    let (mut world, procedure) = serving();
+    world.deliver(procedure, gateways_call(), false);
+    let (call, _) = invoked(&mut world);
+    world.deliver(INTERRUPTS, interrupt("kill"), false);
+    assert_eq!(interrupted(&mut world, call), Some(CancelMode::Kill));
+    assert_eq!(world.commands(), [], "the callee is still to answer");
+    answer(&mut world, call, Answer::Canceled { why: "it was interrupted".into() });
+    let reply = replied(&mut world);
+    let uri = Value::Text("wamp.error.canceled".into());
+    assert_eq!(header(&reply, "wamp-error"), Some(&uri));
+
+    world.deliver(procedure, gateways_call(), false);
+    let (call, _) = invoked(&mut world);
+    world.deliver(INTERRUPTS, interrupt("killnowait"), false);
+    assert_eq!(interrupted(&mut world, call), Some(CancelMode::KillNoWait));
+    assert_eq!(world.commands(), [], "nobody waits");
+    assert_eq!(world.bridge.next_timeout(), None);
+    world.deliver(INTERRUPTS, interrupt("killnowait"), false);
+    assert_eq!(interrupted(&mut world, call), None, "it is over");
+}
+
+#[test]
+fn nobody_cancels_what_others_have_called() {
+    let (mut world, procedure) = serving();
+    world.deliver(procedure, gateways_call(), false);
+    let (call, _) = invoked(&mut world);
+    let mut forged = interrupt("kill");
+    forged.properties.user_id = Some("mallory".into());
+    let mut others = interrupt("kill");
+    others.properties.reply_to = Some("another".into());
+    let mut unlike = interrupt("kill");
+    unlike.properties.kind = Some("wamp.call".into());
+    for message in [forged, others, unlike] {
+        world.deliver(INTERRUPTS, message, false);
+        assert_eq!(interrupted(&mut world, call), None);
+    }
+    // Nor is what came from elsewhere than a gateway.
+    let (mut world, procedure) = serving();
+    world.deliver(procedure, self::call(None, "7"), false);
+    let (call, _) = invoked(&mut world);
+    world.deliver(INTERRUPTS, interrupt("kill"), false);
+    assert_eq!(interrupted(&mut world, call), None);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use protocols::broker::{
 use protocols::text::Text;
 use protocols::wamp::bridge::{Bridge, Form, Output, Route, Settings};
 use protocols::wamp::id::Id;
-use protocols::wamp::message::{Features, InvokePolicy, MatchPolicy};
+use protocols::wamp::message::{Feature, Features, InvokePolicy, MatchPolicy};
 use protocols::wamp::peers::Realms;
 use protocols::wamp::pubsub::Trust;
 use protocols::wamp::realm::Principal;
@@ -55,7 +55,7 @@ fn callee(session: u64) -> Callee {
         wants_caller: true,
         keeps_timeouts: false,
         concurrency: None,
-        features: Features::NONE,
+        features: Features::of(&[Feature::CallCanceling]),
     }
 }
 
@@ -126,7 +126,7 @@ impl World {
     fn link(&mut self) {
         self.bridge.on_link(&mut self.output);
         let commands = self.commands();
-        for command in &commands[..2] {
+        for command in &commands[..4] {
             match command {
                 Command::DeclareExchange { token, .. } => {
                     self.event(Event::Declared { token: *token });
@@ -137,7 +137,7 @@ impl World {
         }
         assert!(self.bridge.is_open());
         // What is claimed anew.
-        self.output.commands.extend(commands.into_iter().skip(2));
+        self.output.commands.extend(commands.into_iter().skip(4));
     }
 
     fn event(&mut self, event: Event) {
@@ -166,8 +166,9 @@ impl World {
             message,
         });
         let tag = DeliveryTag(1);
+        let before = self.output.commands.len();
         self.event(Event::Delivery { subscription, tag, redelivered, publication });
-        let settled = &self.output.commands[0];
+        let settled = &self.output.commands[before];
         assert!(matches!(settled, Command::Settle { subscription: it, .. } if *it == subscription));
     }
 }

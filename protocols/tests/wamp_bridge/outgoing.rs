@@ -155,21 +155,13 @@ fn what_reaches_nobody_is_no_procedure_and_what_is_not_taken_is_unavailable() {
 }
 
 #[test]
-fn a_call_ends_when_its_time_is_up_it_is_interrupted_or_the_link_is_lost() {
+fn a_call_ends_when_its_time_is_up_or_the_link_is_lost() {
     let mut world = World::open();
     called(&mut world, "far.a", payload("[]", None));
     world.now += Duration::from_secs(60);
     assert_eq!(world.bridge.next_timeout(), Some(world.now));
     world.bridge.handle_timeout(world.now, &mut world.output);
     assert_eq!(error(&mut world), "wamp.error.timeout");
-
-    for (mode, is_told) in [(CancelMode::Kill, true), (CancelMode::KillNoWait, false)] {
-        called(&mut world, "far.a", payload("[]", None));
-        let reason = "wamp.error.canceled".into();
-        ask(&mut world, 1, Ask::Interrupt { mode, reason });
-        assert_eq!(answers(&mut world).len(), usize::from(is_told));
-        assert_eq!(world.bridge.next_timeout(), None);
-    }
 
     called(&mut world, "far.a", payload("[]", None));
     let down = BrokerError::new(BrokerErrorKind::Unavailable, "gone");
@@ -178,6 +170,56 @@ fn a_call_ends_when_its_time_is_up_it_is_interrupted_or_the_link_is_lost() {
     ask(&mut world, 2, Ask::Invoke(Box::new(invoke("far.a", payload("[]", None)))));
     assert_eq!(error(&mut world), "wamp.error.unavailable");
     assert_eq!(world.commands(), []);
+}
+
+fn interrupt(world: &mut World, mode: CancelMode, reason: &'static str) {
+    ask(world, 1, Ask::Interrupt { mode, reason: reason.into() });
+}
+
+#[test]
+fn that_a_call_is_canceled_is_said_to_all_gateways_and_with_kill_the_answer_awaited() {
+    let canceled = "wamp.error.canceled";
+    for mode in [CancelMode::Kill, CancelMode::KillNoWait] {
+        let mut world = World::open();
+        called(&mut world, "far.a", payload("[]", None));
+        interrupt(&mut world, mode, canceled);
+        let (_, to, message) = world.published();
+        let exchange = Address::Exchange { name: "wamp.interrupt".into(), key: "".into() };
+        let properties = &message.properties;
+        assert_eq!((to, properties.kind.as_deref()), (exchange, Some("wamp.interrupt")));
+        assert_eq!(properties.correlation_id.as_deref(), Some("1"));
+        assert_eq!(properties.reply_to.as_deref(), Some("replies"));
+        assert_eq!(properties.user_id.as_deref(), Some("gateway"));
+        assert_eq!(header(&message, "wamp-mode"), Some(&Value::Text(mode.as_str().into())));
+        assert_eq!(answers(&mut world), []);
+        let is_awaited = mode == CancelMode::Kill;
+        assert_eq!(world.bridge.next_timeout().is_some(), is_awaited);
+        let mut last = crate::message(Some("application/vnd.wamp+json"), "[[]]");
+        last.properties.kind = Some("wamp.error".into());
+        last.properties.headers = vec![("wamp-error".into(), Value::Text(canceled.into()))];
+        reply(&mut world, last);
+        if is_awaited {
+            assert_eq!(error(&mut world), canceled);
+        }
+        assert_eq!(answers(&mut world), []);
+    }
+}
+
+#[test]
+fn what_is_skipped_or_timed_out_or_no_gateways_business_is_not_said() {
+    for (procedure, mode, reason, is_answered) in [
+        ("far.a", CancelMode::Skip, "wamp.error.canceled", false),
+        ("far.a", CancelMode::KillNoWait, "wamp.error.timeout", false),
+        ("route.json", CancelMode::KillNoWait, "wamp.error.canceled", false),
+        ("route.json", CancelMode::Kill, "wamp.error.canceled", true),
+    ] {
+        let mut world = World::open();
+        called(&mut world, procedure, payload("[]", None));
+        interrupt(&mut world, mode, reason);
+        assert_eq!(world.commands(), [], "{procedure} {mode:?} {reason}");
+        assert_eq!(answers(&mut world).len(), usize::from(is_answered));
+        assert_eq!(world.bridge.next_timeout(), None);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! | `wamp.call` | a call | header `wamp-uri` the procedure, `wamp-timeout` milliseconds, `wamp-recv-progress`, `wamp-caller`, `wamp-authid`, `wamp-authrole` who calls if that is disclosed, `wamp-ppt` |
 //! | `wamp.result`, `wamp.progress` | the result, or a part of it | |
 //! | `wamp.error` | an error | header `wamp-error` its URI |
+//! | `wamp.interrupt` | that a call is canceled | header `wamp-mode` how |
 //!
 //! Between gateways the body is the list of both kinds of arguments, as in an event. To others it is what
 //! the `content-type` of their call, or the route to them, says; [`foreign`] says what theirs is here.
@@ -22,7 +23,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::broker::{Message, Properties, Publication, Value};
 use crate::text::Text;
 use crate::wamp::id::Id;
-use crate::wamp::message::{ErrorDetails, Passthru, ResultDetails};
+use crate::wamp::message::{CancelMode, Choice, ErrorDetails, Passthru, ResultDetails, Word};
 use crate::wamp::payload::Payload;
 use crate::wamp::pubsub::{foreign, headers};
 use crate::wamp::refusal::Reason;
@@ -33,12 +34,14 @@ const CALL: &str = "wamp.call";
 const RESULT: &str = "wamp.result";
 const PROGRESS: &str = "wamp.progress";
 const ERROR: &str = "wamp.error";
+const INTERRUPT: &str = "wamp.interrupt";
 
 const URI: &str = "wamp-uri";
 const TIMEOUT: &str = "wamp-timeout";
 const WANTS_PARTS: &str = "wamp-recv-progress";
 const IS_PART: &str = "wamp-progress";
 const CALLER: &str = "wamp-caller";
+const MODE: &str = "wamp-mode";
 const ERROR_URI: &str = "wamp-error";
 /// What others call it.
 const OTHER_ERROR: &str = "x-error";
@@ -114,6 +117,25 @@ pub(super) fn to_worker(
     };
     message.properties.kind = Some(Text::from_static(CALL));
     Ok(message)
+}
+
+/// That a call is canceled, to whichever gateway has the callee. `about` names the call.
+pub(super) fn interrupt(mode: CancelMode, mut about: Message) -> Message {
+    about.properties.kind = Some(Text::from_static(INTERRUPT));
+    about.properties.headers = vec![(Text::from_static(MODE), Value::Text(mode.as_str().into()))];
+    about
+}
+
+/// How a gateway cancels a call; `None` if that is not what it says.
+pub(super) fn mode(publication: &Publication) -> Option<Choice<CancelMode>> {
+    let Properties { headers, kind, .. } = &publication.message.properties;
+    if kind.as_deref() != Some(INTERRUPT) {
+        return None;
+    }
+    match headers::find(headers, MODE)? {
+        Value::Text(mode) => Some(CancelMode::of_word(mode.detached())),
+        _ => None,
+    }
 }
 
 /// What has come of a call that left: `part` says how many parts there were before.

@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use super::form::{self, Style};
 use super::{Names, Output, Settings};
-use crate::broker::{Address, Command, Message, Publication};
+use crate::broker::{Address, Command, Message, Properties, Publication};
 use crate::text::Text;
 use crate::wamp::access::Disclosure;
 use crate::wamp::dealer::Dice;
 use crate::wamp::id::{Id, RequestIds, RequestPlace};
-use crate::wamp::message::{Call, CallOptions, Features, RequestType};
+use crate::wamp::message::{
+    Call, CallOptions, Cancel, CancelMode, CancelOptions, Choice, Features, RequestType,
+};
 use crate::wamp::peers::{Notice, Realms};
 use crate::wamp::realm::Principal;
 use crate::wamp::refusal::{Reason, Refusal};
@@ -28,6 +30,8 @@ pub(super) struct Incoming {
     calls: Calls,
     requests: RequestIds,
     callers: HashMap<Id, Caller>,
+    /// The calls of gateways, as those name them: by their queue of answers and the correlation.
+    of_gateways: HashMap<(Text, Text), Id>,
     dice: Dice,
     nothing: Arc<Registry>,
     /// Empty between two calls.
@@ -44,6 +48,14 @@ struct Caller {
     identity: Option<Identity>,
 }
 
+impl Caller {
+    /// What a gateway calls its call.
+    fn name(&self) -> Option<(Text, Text)> {
+        let is_gateway = self.style == Style::Gateway;
+        is_gateway.then(|| Some((self.reply_to.clone()?, self.correlation_id.clone()?)))?
+    }
+}
+
 impl Incoming {
     pub(super) fn new(
         settings: Arc<Settings>,
@@ -54,6 +66,7 @@ impl Incoming {
             calls: Calls::new(settings.at, principal, Features::NONE, settings.rpc),
             requests: RequestIds::new(),
             callers: HashMap::new(),
+            of_gateways: HashMap::new(),
             dice: Dice::new(&settings.random),
             nothing: Arc::new(Registry::new(settings.realm.clone())),
             output: calls::Output::default(),
@@ -82,6 +95,9 @@ impl Incoming {
             identity: is_gateway.then(|| form::identity(publication)).flatten(),
         };
         let wants_parts = is_gateway && form::wants_parts(publication);
+        if let Some(name) = caller.name() {
+            self.of_gateways.insert(name, request);
+        }
         self.callers.insert(request, caller);
         let refused =
             |reason, sentence| Refusal::new((RequestType::CALL, request), reason, sentence);
@@ -113,6 +129,34 @@ impl Incoming {
         self.say(names, output);
     }
 
+    /// A gateway says that one of its calls is canceled, perhaps one that came here.
+    pub(super) fn on_interrupt(
+        &mut self,
+        now: Instant,
+        publication: &Publication,
+        names: &mut Names,
+        output: &mut Output,
+    ) {
+        let Properties { reply_to, correlation_id, .. } = &publication.message.properties;
+        let (Some(reply_to), Some(correlation_id)) = (reply_to, correlation_id) else { return };
+        let name = (reply_to.clone(), correlation_id.clone());
+        let Some(request) = self.of_gateways.get(&name).copied() else { return };
+        let Some(mode) = form::mode(publication).filter(|_| self.settings.trust.holds(publication))
+        else {
+            return;
+        };
+        if mode != Choice::Known(CancelMode::Kill)
+            && let Some(caller) = self.callers.get_mut(&request)
+        {
+            // Nobody waits for the answer.
+            caller.reply_to = None;
+            self.of_gateways.remove(&name);
+        }
+        let options = CancelOptions { mode: Some(mode), ..CancelOptions::default() };
+        self.calls.on_cancel(now, &Cancel { request, options }, &mut self.output);
+        self.say(names, output);
+    }
+
     pub(super) fn on_notice(
         &mut self,
         now: Instant,
@@ -135,6 +179,7 @@ impl Incoming {
 
     /// Nobody can be answered any more. Those who called hear of it from elsewhere.
     pub(super) fn on_down(&mut self) {
+        self.of_gateways.clear();
         for caller in self.callers.values_mut() {
             caller.reply_to = None;
         }
@@ -179,7 +224,11 @@ impl Incoming {
         for reply in replies {
             let request = reply.request();
             let caller = if reply.is_final() {
-                self.callers.remove(&request)
+                let caller = self.callers.remove(&request);
+                if let Some(name) = caller.as_ref().and_then(Caller::name) {
+                    self.of_gateways.remove(&name);
+                }
+                caller
             } else {
                 self.callers.get(&request).cloned()
             };

@@ -21,7 +21,8 @@
 //! - A call that may have been run, because it was delivered before, is not run again.
 //!
 //! # What is not done
-//! - Nobody elsewhere is told that a call is canceled: it runs to its end, and its answer is dropped.
+//! - Plain AMQP workers and STOMP clients are not told that a call is canceled: it runs to its end, and its
+//!   answer is dropped.
 //! - Calls in parts stay on their node. Results in parts do not.
 //! - Patterns are not known elsewhere, nor does a callee elsewhere learn who calls because *it* wants that.
 
@@ -53,12 +54,19 @@ use claims::Claims;
 use incoming::Incoming;
 use outgoing::Outgoing;
 
+/// The exchange through which all gateways hear that calls are canceled: which of them has the callee is not
+/// known.
+pub const INTERRUPT_EXCHANGE: &str = "wamp.interrupt";
+
 /// Calls from elsewhere that are on their way to callees of one procedure, and answers of callees
 /// elsewhere: deliveries outstanding at a time.
 const PREFETCH: u16 = 1_000;
 
-/// The subscription that answers come by. Those of procedures follow.
+/// The subscription that answers come by.
 const REPLIES: SubscriptionId = SubscriptionId(1);
+
+/// The subscription that interrupts come by. Those of procedures follow.
+const INTERRUPTS: SubscriptionId = SubscriptionId(2);
 
 /// What the bridge can do as a callee.
 pub const FEATURES: Features =
@@ -119,7 +127,8 @@ pub struct Bridge {
     claims: Claims,
     outgoing: Outgoing,
     incoming: Incoming,
-    /// The declaration of the exchange, and the queue of answers, while they are not answered.
+    /// The declarations of the exchanges, and the queues of answers and interrupts, while they are not
+    /// answered.
     opening: Vec<Token>,
     is_open: bool,
 }
@@ -156,7 +165,7 @@ impl Bridge {
     ) -> Self {
         let settings = Arc::new(settings);
         Self {
-            names: Names { token: 0, subscription: REPLIES.0 },
+            names: Names { token: 0, subscription: INTERRUPTS.0 },
             claims: Claims::default(),
             outgoing: Outgoing::new(Arc::clone(&settings), routes),
             incoming: Incoming::new(Arc::clone(&settings), principal, realms),
@@ -168,22 +177,32 @@ impl Bridge {
 
     /// There is a link to the broker, a new one. What is claimed is claimed anew.
     pub fn on_link(&mut self, output: &mut Output) {
-        let (exchange, replies) = (self.names.token(), self.names.token());
-        self.opening = vec![exchange, replies];
-        output.commands.push(Command::DeclareExchange {
-            token: exchange,
-            name: Text::from_static(procedure::EXCHANGE),
-            kind: ExchangeKind::Direct,
-        });
-        output.commands.push(Command::Subscribe {
-            token: replies,
-            subscription: REPLIES,
-            from: Address::Private(self.settings.reply_queue.clone()),
-            queue: Box::default(),
-            arguments: Vec::new(),
-            prefetch: PREFETCH,
-            settle: SettleMode::Manual,
-        });
+        self.opening.clear();
+        let interrupts = Text::from_static(INTERRUPT_EXCHANGE);
+        for (name, kind) in [
+            (Text::from_static(procedure::EXCHANGE), ExchangeKind::Direct),
+            (interrupts.clone(), ExchangeKind::Fanout),
+        ] {
+            let token = self.names.token();
+            self.opening.push(token);
+            output.commands.push(Command::DeclareExchange { token, name, kind });
+        }
+        for (subscription, from) in [
+            (REPLIES, Address::Private(self.settings.reply_queue.clone())),
+            (INTERRUPTS, Address::Exchange { name: interrupts, key: Text::default() }),
+        ] {
+            let token = self.names.token();
+            self.opening.push(token);
+            output.commands.push(Command::Subscribe {
+                token,
+                subscription,
+                from,
+                queue: Box::default(),
+                arguments: Vec::new(),
+                prefetch: PREFETCH,
+                settle: SettleMode::Manual,
+            });
+        }
         self.claims.on_link(&mut self.names, output);
     }
 
@@ -235,6 +254,8 @@ impl Bridge {
                 });
                 if subscription == REPLIES {
                     self.outgoing.on_reply(&publication, output);
+                } else if subscription == INTERRUPTS {
+                    self.incoming.on_interrupt(now, &publication, &mut self.names, output);
                 } else if let Some(procedure) = self.claims.procedure(subscription) {
                     let arrival = (procedure.clone(), redelivered);
                     self.incoming.on_call(now, arrival, &publication, &mut self.names, output);
@@ -264,12 +285,14 @@ impl Bridge {
         }
     }
 
-    /// Whether an event says that the link is of no use: without the exchange or the queue of answers no call
-    /// leaves.
+    /// Whether an event says that the link is of no use: without the exchanges and the queues of its own no
+    /// call leaves.
     pub fn is_fatal(&self, event: &Event) -> Option<BrokerError> {
         match event {
             Event::Failed { token, error } if self.opening.contains(token) => Some(error.clone()),
-            Event::Canceled { subscription, error } if *subscription == REPLIES => {
+            Event::Canceled { subscription, error }
+                if matches!(*subscription, REPLIES | INTERRUPTS) =>
+            {
                 Some(error.clone())
             }
             Event::Down { error } => Some(error.clone()),

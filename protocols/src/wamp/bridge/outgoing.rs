@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::form::{self, Form};
-use super::{Names, Output, Settings};
-use crate::broker::{Address, BrokerError, Command, Outcome, Publication, Token, procedure};
+use super::{INTERRUPT_EXCHANGE, Names, Output, Settings};
+use crate::broker::{
+    Address, BrokerError, Command, Message, Outcome, Publication, Token, procedure,
+};
 use crate::text::Text;
 use crate::wamp::id::Id;
 use crate::wamp::message::{CancelMode, ErrorDetails, MatchPolicy};
@@ -59,6 +61,8 @@ pub(super) struct Outgoing {
 struct Pending {
     call: CallId,
     procedure: Text,
+    /// A route leads to whoever answers it.
+    is_routed: bool,
     /// Parts of the result so far.
     results: u64,
     deadline: Instant,
@@ -90,16 +94,58 @@ impl Outgoing {
             Ask::Invoke(invoke) => self.send(now, call, &invoke, names, output),
             // It has not announced that it takes any.
             Ask::Continue { .. } => {}
-            Ask::Interrupt { mode, .. } => {
-                if let Some(number) = self.by_call.get(&call).copied()
-                    && self.take(number).is_some()
-                    && mode == CancelMode::Kill
-                {
-                    let why = "the call was canceled; a callee elsewhere is not told".to_owned();
-                    output.answers.push(ToCaller { call, answer: Answer::Canceled { why } });
+            Ask::Interrupt { mode, reason } => {
+                if let Some(number) = self.by_call.get(&call).copied() {
+                    self.interrupt(number, mode, &reason, names, output);
                 }
             }
         }
+    }
+
+    /// The caller does not want a result any more; with `kill` it waits for what the callee says to that.
+    fn interrupt(
+        &mut self,
+        number: u64,
+        mode: CancelMode,
+        reason: &str,
+        names: &mut Names,
+        output: &mut Output,
+    ) {
+        let Some(Pending { call, is_routed, .. }) = self.pending.get(&number) else { return };
+        let (call, is_routed) = (*call, *is_routed);
+        if is_routed || mode != CancelMode::Kill {
+            self.take(number);
+        }
+        if is_routed && mode == CancelMode::Kill {
+            let why = "the call was canceled; the worker that runs it is not told".to_owned();
+            output.answers.push(ToCaller { call, answer: Answer::Canceled { why } });
+        }
+        // The gateway of the callee knows the timeout.
+        let is_known = reason == Reason::Timeout.uri();
+        if is_routed || is_known || mode == CancelMode::Skip {
+            return;
+        }
+        let message = form::interrupt(mode, self.own(number, Message::default()));
+        output.commands.push(Command::Publish {
+            token: names.token(),
+            to: Address::Exchange {
+                name: Text::from_static(INTERRUPT_EXCHANGE),
+                key: Text::default(),
+            },
+            message,
+            queue: None,
+            confirm: false,
+            mandatory: false,
+        });
+    }
+
+    /// A message about a call with this number, as this gateway's.
+    fn own(&self, number: u64, mut message: Message) -> Message {
+        let properties = &mut message.properties;
+        properties.correlation_id = Some(Text::from(format!("{number:x}")));
+        properties.reply_to = Some(self.settings.reply_queue.clone());
+        properties.user_id = Some(self.settings.trust.own.clone());
+        message
     }
 
     /// There is no link: what is asked cannot be done.
@@ -125,6 +171,7 @@ impl Outgoing {
             return output.answers.push(ToCaller { call, answer: Answer::Unavailable { why } });
         }
         let number = self.last + 1;
+        let is_routed = self.routes.contains_key(&invoke.registration);
         let (procedure, to, message, within) = match self.message(number, invoke) {
             Ok(message) => message,
             Err((reason, sentence)) => return fail(call, reason, &sentence, output),
@@ -135,7 +182,8 @@ impl Outgoing {
         self.unconfirmed.insert(token, number);
         self.by_call.insert(call, number);
         self.by_deadline.insert((deadline, number));
-        self.pending.insert(number, Pending { call, procedure, results: 0, deadline });
+        let pending = Pending { call, procedure, is_routed, results: 0, deadline };
+        self.pending.insert(number, pending);
         output.commands.push(Command::Publish {
             token,
             to,
@@ -152,24 +200,21 @@ impl Outgoing {
         &self,
         number: u64,
         invoke: &Invoke,
-    ) -> Result<(Text, Address, crate::broker::Message, Duration), (Reason, String)> {
+    ) -> Result<(Text, Address, Message, Duration), (Reason, String)> {
         let settings = &*self.settings;
         let route = self.routes.get(&invoke.registration);
         let procedure = route.map(|route| &route.uri).or(invoke.procedure.as_ref());
         let Some(procedure) = procedure.cloned() else {
             return Err((Reason::NoSuchProcedure, "the procedure is not known".to_owned()));
         };
-        let mut message = match route {
+        let message = match route {
             Some(route) => form::to_worker(invoke, route.form, &settings.limits)?,
             None => form::to_gateway(invoke, &procedure),
         };
-        let properties = &mut message.properties;
-        properties.correlation_id = Some(Text::from(format!("{number:x}")));
-        properties.reply_to = Some(settings.reply_queue.clone());
-        properties.user_id = Some(settings.trust.own.clone());
+        let mut message = self.own(number, message);
         let within = route.map_or(invoke.within, |route| route.timeout.min(invoke.within));
         let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1);
-        properties.expiration = Some(Text::from(millis.to_string()));
+        message.properties.expiration = Some(Text::from(millis.to_string()));
         let to = match route {
             Some(Route { exchange, key, .. }) if exchange.is_empty() => {
                 Address::ExistingQueue(key.clone())

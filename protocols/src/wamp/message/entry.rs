@@ -287,6 +287,11 @@ pub(in crate::wamp) trait Word: Copy + 'static {
     const WORDS: &'static [(&'static str, Self)];
 
     fn as_str(self) -> &'static str;
+
+    fn of_word(text: Text) -> Choice<Self> {
+        let known = Self::WORDS.iter().find(|(word, _)| text == **word);
+        known.map_or(Choice::Other(text), |(_, known)| Choice::Known(*known))
+    }
 }
 
 /// Makes an enumeration of the words that an option may have.
@@ -325,9 +330,7 @@ impl<T: Word> Entry for Choice<T> {
     const EXPECTED: &'static str = "text";
 
     fn read(value: Value<'_>) -> Option<Self> {
-        let text = value.text()?;
-        let known = T::WORDS.iter().find(|(word, _)| text == **word);
-        Some(known.map_or(Self::Other(text), |(_, known)| Self::Known(*known)))
+        value.text().map(T::of_word)
     }
 
     fn write(&self, writer: &mut Writer, _: &Limits) -> Result<(), TranscodeError> {

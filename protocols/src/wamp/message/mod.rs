@@ -26,8 +26,8 @@ use bytes::Bytes;
 
 use element::Element;
 pub use element::RequestType;
-pub(in crate::wamp) use entry::Entries;
 pub use entry::{Choice, Shard};
+pub(in crate::wamp) use entry::{Entries, Word};
 pub use options::{
     CallOptions, CancelMode, CancelOptions, ChallengeExtra, CloseDetails, ErrorDetails,
     EventDetails, HelloDetails, InvocationDetails, InvokePolicy, MatchPolicy, Passthru,
