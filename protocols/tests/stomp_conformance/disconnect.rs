@@ -59,7 +59,7 @@ fn server_a_disconnect_waits_for_receipts_no_longer_than_the_leave_timeout() {
     client.send("SEND", &[("destination", "/queue/a"), ("receipt", "1")]);
     client.publish();
     client.send("DISCONNECT", &[("receipt", "bye")]);
-    client.advance(9_999);
+    client.advance(7_999);
     assert!(client.is_open());
     client.advance(1);
     assert_eq!(client.frames(), []);

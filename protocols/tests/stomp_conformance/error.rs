@@ -182,7 +182,7 @@ fn server_an_error_waits_for_receipts_no_longer_than_the_leave_timeout() {
     client.send("SEND", &[("destination", "/queue/a"), ("receipt", "1")]);
     client.publish();
     client.send("SEND", &[]);
-    client.advance(9_999);
+    client.advance(7_999);
     assert!(client.is_open());
     client.advance(1);
     client.policy_violation("Missing destination");

@@ -84,7 +84,7 @@ fn server_a_goodbye_that_is_not_answered_is_enough_after_a_while() {
     let mut client = client().joined();
     client.pair.start_drain();
     client.farewell();
-    client.advance(9_999);
+    client.advance(7_999);
     assert!(client.is_open());
     client.advance(1);
     assert_eq!(client.messages(), []);
