@@ -17,7 +17,7 @@ use protocols::wamp::peers::Notice;
 use protocols::wamp::realm::Principal;
 use protocols::wamp::reason;
 use protocols::wamp::registry::{
-    Callee, Delta, RegisterError, Registry, Removal, SessionAt, Timestamp,
+    Callee, Delta, RegisterError, Registered, Registry, Removal, SessionAt, Timestamp,
 };
 use protocols::wamp::rpc::{Answer, Ask, CallId, ToCallee, ToCaller};
 use protocols::wamp::uri::Pattern;
@@ -169,7 +169,8 @@ impl Dealer {
         let notice = match registered {
             Ok(registered) => {
                 self.revoke(&registered.deltas, wakers);
-                Notice::Registered { token, registration: registered.registration }
+                let Registered { registration, load, .. } = registered;
+                Notice::Registered { token, registration, load }
             }
             Err(error) => Notice::NotRegistered { token, error },
         };

@@ -75,7 +75,7 @@ fn next(seat: &mut Seat) -> Option<Notice> {
 fn registered(seat: &mut Seat, procedure: &str) -> Id {
     register(seat, 1, procedure, InvokePolicy::Single, false);
     match next(seat) {
-        Some(Notice::Registered { token: Token(1), registration }) => registration,
+        Some(Notice::Registered { token: Token(1), registration, .. }) => registration,
         other => panic!("{other:?}"),
     }
 }

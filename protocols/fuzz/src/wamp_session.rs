@@ -87,13 +87,16 @@ impl World {
                 _ => Way::Twice,
             }),
             10 | 11 => side.answer(self.now, operand),
-            12 => side.grant(self.now, &match operand % 4 {
-                0 => AuthReply::Denied(protocols::auth::Denial {
-                    kind: protocols::auth::DenialKind::BadCredentials,
-                    text: "no".into(),
-                }),
-                _ => AuthReply::Granted(Grant { user: "gateway".into(), vhost: "/".into() }),
-            }),
+            12 => side.grant(
+                self.now,
+                &match operand % 4 {
+                    0 => AuthReply::Denied(protocols::auth::Denial {
+                        kind: protocols::auth::DenialKind::BadCredentials,
+                        text: "no".into(),
+                    }),
+                    _ => AuthReply::Granted(Grant { user: "gateway".into(), vhost: "/".into() }),
+                },
+            ),
             13 => self.pass(Duration::from_millis(u64::from(operand) * 50)),
             14 => self.pass(Duration::from_secs(u64::from(operand) / 4)),
             _ => side.disturb(self.now, operand),

@@ -38,7 +38,9 @@ fn alphabet(name: &str) -> &'static [u8] {
         "wamp_msgpack" | "wamp_cbor" | "wamp_rawsocket" => {
             b"\0\x01\x08\x18\x40\x5f\x61\x7f\x81\x91\x9f\xa1\xbf\xc0\xc1\xc4\xd9\xdd\xf6\xf9\xff"
         }
-        "wamp_session" => &[1, 6, 10, 12, 14, 15, 0x81, 0x8a, 0x8f, 9, 10, 12, 13, 14, 17, 18, 19, 22],
+        "wamp_session" => {
+            &[1, 6, 10, 12, 14, 15, 0x81, 0x8a, 0x8f, 9, 10, 12, 13, 14, 17, 18, 19, 22]
+        }
         _ => b"\0\n\r:\\cnr0129 a\xff\xc3",
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use super::id::Id;
 use super::message::{Features, InvokePolicy};
 use super::realm::Principal;
-use super::registry::{Callee, NodeId, RegisterError, Registry, SessionAt, Timestamp};
+use super::registry::{Callee, Load, NodeId, RegisterError, Registry, SessionAt, Timestamp};
 use super::rpc::{CallId, Gone, ToCallee, ToCaller};
 use super::uri::Pattern;
 use crate::broker::Token;
@@ -126,6 +126,8 @@ pub enum Notice {
         token: Token,
         /// What of.
         registration: Id,
+        /// Where it says how many calls of it it has, if it takes so many at once.
+        load: Option<Load>,
     },
     /// It is none.
     NotRegistered {

@@ -80,10 +80,11 @@ fn what_cannot_be_called_is_refused_with_a_reason() {
 fn a_call_fails_if_all_callees_are_busy() {
     let mut caller = Caller::new();
     caller.register(Callee { concurrency: std::num::NonZeroU32::new(2), ..callee(21, ALL) });
-    caller.load = 2;
+    let load = caller.registry.best_match("a.b").unwrap().load(callee(21, ALL).at).unwrap().clone();
+    load.set(2);
     let refused = refusal(&mut caller, "a.b", CallOptions::default());
     assert_eq!(refused.0, "wamp.error.no_available_callee");
-    caller.load = 1;
+    load.set(1);
     caller.call(1);
     assert_eq!(caller.invoke().1, 21);
 }

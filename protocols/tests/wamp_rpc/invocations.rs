@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use protocols::wamp::message::{
     Error, ErrorDetails, Message, MessageType, Passthru, RequestType, Yield,
 };
-use protocols::wamp::rpc::{Gone, Invocations, invocations};
+use protocols::wamp::registry::Load;
+use protocols::wamp::rpc::{Gone, Invocations, Limit, invocations};
 
 use super::*;
 use CancelMode::{Kill, KillNoWait, Skip};
@@ -26,7 +27,9 @@ impl Callee {
 
     fn with(features: Features, settings: Settings, concurrency: Option<u32>) -> Self {
         let mut invocations = Invocations::new(features, settings);
-        invocations.on_registered(id(REGISTRATION), concurrency.and_then(NonZeroU32::new));
+        let most = concurrency.and_then(NonZeroU32::new);
+        let limit = most.map(|most| Limit { most, load: Load::default() });
+        invocations.on_registered(id(REGISTRATION), limit);
         Self { now: now(), invocations, output: invocations::Output::default() }
     }
 

@@ -106,7 +106,6 @@ struct Caller {
     output: Output,
     /// As far as the caller may call.
     disclosure: Option<Disclosure>,
-    load: u32,
     random: u64,
     /// Parts of results that were answered, by call.
     results: BTreeMap<CallId, u64>,
@@ -124,7 +123,6 @@ impl Caller {
             registry: Registry::new(Text::from_static("realm1")),
             output: Output::default(),
             disclosure: Some(Disclosure::Allow),
-            load: 0,
             random: 0,
             results: BTreeMap::new(),
         }
@@ -146,12 +144,11 @@ impl Caller {
     }
 
     fn with_routing(&mut self, run: impl FnOnce(&mut Calls, Instant, &Routing<'_>, &mut Output)) {
-        let (disclosure, load) = (self.disclosure, self.load);
+        let disclosure = self.disclosure;
         let routing = Routing {
             registry: &self.registry,
             uris: UriRules::default(),
             may_call: &|_| disclosure,
-            load: &|_, _| load,
             random: self.random,
         };
         run(&mut self.calls, self.now, &routing, &mut self.output);

@@ -234,7 +234,11 @@ impl Side {
 
     pub(super) fn answer_all(&mut self, now: Instant) {
         for (token, _) in std::mem::take(&mut self.waiting) {
-            self.session.handle_event(now, Event::Failed { token, error: error() }, &mut self.actions);
+            self.session.handle_event(
+                now,
+                Event::Failed { token, error: error() },
+                &mut self.actions,
+            );
         }
     }
 

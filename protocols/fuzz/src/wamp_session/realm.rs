@@ -103,7 +103,11 @@ impl Between {
                 match done {
                     Ok(done) => {
                         self.revoke(&done.deltas, notices);
-                        Notice::Registered { token, registration: done.registration }
+                        Notice::Registered {
+                            token,
+                            registration: done.registration,
+                            load: done.load,
+                        }
                     }
                     Err(error) => Notice::NotRegistered { token, error },
                 }

@@ -206,7 +206,6 @@ impl Incoming {
             uris: self.settings.uris,
             // The broker has let the caller publish to the exchange.
             may_call: &|_| Some(Disclosure::Allow),
-            load: &|_, _| 0,
             random: self.dice.roll(),
         };
         run(&mut self.calls, &routing, &mut self.output)

@@ -256,7 +256,6 @@ impl Dealer {
             uris: self.uris,
             may_call: &|procedure| rights.may(Action::Call, procedure),
             // Only its own session knows.
-            load: &|_, _| 0,
             random: self.dice.roll(),
         };
         run(&mut self.calls, &routing, &mut self.outputs.0)

@@ -24,6 +24,7 @@ use crate::wamp::message::{
 use crate::wamp::peers::{Notice, Request, Terms};
 use crate::wamp::pubsub::Access;
 use crate::wamp::refusal::{Reason, Refusal};
+use crate::wamp::rpc::Limit;
 use crate::wamp::uri::{Pattern, is_reserved};
 
 /// Why something is refused, also as a sentence.
@@ -77,12 +78,14 @@ impl Dealer {
     /// What the realm says of registrations. To what was not asked, or not so, nothing is said.
     pub(super) fn on_registration(&mut self, notice: Notice, actions: &mut Actions) {
         match notice {
-            Notice::Registered { token, registration } => {
+            Notice::Registered { token, registration, load } => {
                 let Some(Asked::Register { request, concurrency }) = self.asked.remove(&token)
                 else {
                     return;
                 };
-                self.invocations.on_registered(registration, concurrency);
+                let load = load.unwrap_or_default();
+                let limit = concurrency.map(|most| Limit { most, load });
+                self.invocations.on_registered(registration, limit);
                 self.pen.write(Registered { request, registration }, actions);
             }
             Notice::NotRegistered { token, error } => {

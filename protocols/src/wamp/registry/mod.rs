@@ -53,7 +53,7 @@ use std::sync::Arc;
 pub use delta::{Delta, Removal};
 pub use index::MOST_SHAPES;
 pub use operations::{Conflict, MayReplace, NoSuchRegistration, RegisterError, Registered};
-pub use pick::NoAvailableCallee;
+pub use pick::{Load, NoAvailableCallee};
 pub use registration::{Callee, NodeId, Registration, Row, SessionAt, Timestamp, registration_id};
 
 use index::Index;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::delta::{Delta, Removal};
+use super::pick::Load;
 use super::registration::{
     Callee, NodeId, Registration, Row, SessionAt, Timestamp, registration_id,
 };
@@ -22,6 +23,8 @@ use crate::wamp::uri::Pattern;
 pub struct Registered {
     /// For REGISTERED.
     pub registration: Id,
+    /// Where the callee says how many calls of it it has, if it takes so many at once.
+    pub load: Option<Load>,
     /// What happened, in the order in which it is to be announced.
     pub deltas: Vec<Delta>,
 }
@@ -174,8 +177,10 @@ impl Registry {
         } else {
             self.check_room(&row.pattern)?;
         }
+        let at = row.callee.at;
         self.add(registration, row, &mut deltas);
-        Ok(Registered { registration, deltas })
+        let load = self.get_of(at, registration).and_then(|it| it.load(at)).cloned();
+        Ok(Registered { registration, load, deltas })
     }
 
     /// UNREGISTER.

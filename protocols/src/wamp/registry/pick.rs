@@ -12,14 +12,18 @@
 //! Callers on several cores contend for it, as long as an addition takes.
 //!
 //! Callees that cannot take a call lose their turn, and whoever stands in for them uses up its own.
+//!
+//! # Who is busy
+//! A callee says itself how many calls it has, in a number beside the registration of the same kind. What is
+//! on its way to it is not counted, nor is it known of callees on other nodes; so a callee refuses what is
+//! too much, and the call goes on to another.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
-use super::registration::{Callee, Registration, SessionAt};
+use super::registration::{Callee, Registration, Seat, SessionAt};
 use crate::wamp::message::InvokePolicy;
 
 /// Whose turn it is. Clones share it; all are equal.
@@ -47,6 +51,37 @@ impl Turn {
     }
 }
 
+/// Calls of a registration that a callee has now. Clones share it; all are equal.
+#[derive(Debug, Clone, Default)]
+pub struct Load(Arc<AtomicU32>);
+
+impl PartialEq for Load {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Load {}
+
+impl Load {
+    /// It has so many.
+    pub fn set(&self, calls: u32) {
+        // Nothing but the number itself depends on the order.
+        self.0.store(calls, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Seat {
+    fn has_room(&self) -> bool {
+        let load = self.load.as_ref().map_or(0, Load::get);
+        self.callee.concurrency.is_none_or(|limit| load < limit.get())
+    }
+}
+
 /// There are callees, but none can take the call: `wamp.error.no_available_callee`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("none of {callees} callees can take the call: {tried} have refused it, {busy} are busy")]
@@ -63,29 +98,20 @@ impl Registration {
     /// The callee that gets a call, by the registration's policy, among those that have not been
     /// tried and have fewer calls than they take at once.
     ///
-    /// *Shape.* `random` is fresh for each call; only the policy `random` looks at it. `load` says
-    /// how many calls of this registration a callee has now; it is asked only about callees with a
-    /// limit. `first` goes on to the second, `last` to the last but one, and so forth.
+    /// *Shape.* `random` is fresh for each call; only the policy `random` looks at it. `first` goes on to
+    /// the second, `last` to the last but one, and so forth.
     ///
     /// *Errors.* There is no such callee. *Cost.* O(1) if the callee whose turn it is can take the
     /// call; else linear in callees, each held against all that were tried.
-    pub fn pick(
-        &self,
-        random: u64,
-        tried: &[SessionAt],
-        mut load: impl FnMut(&Callee) -> u32,
-    ) -> Result<&Callee, NoAvailableCallee> {
-        let mut is_free = |callee: &&Callee| {
-            let is_below = |limit: NonZeroU32| load(callee) < limit.get();
-            !tried.contains(&callee.at) && callee.concurrency.is_none_or(is_below)
-        };
+    pub fn pick(&self, random: u64, tried: &[SessionAt]) -> Result<&Callee, NoAvailableCallee> {
+        let is_free = |seat: &&Seat| !tried.contains(&seat.callee.at) && seat.has_room();
         let picked = match self.invoke() {
-            InvokePolicy::Single | InvokePolicy::First => self.callees().find(is_free),
-            InvokePolicy::Last => self.callees().rfind(is_free),
-            InvokePolicy::Random => self.any(random, &mut is_free),
-            InvokePolicy::RoundRobin => self.next(&mut is_free),
+            InvokePolicy::Single | InvokePolicy::First => self.seats().iter().find(is_free),
+            InvokePolicy::Last => self.seats().iter().rfind(is_free),
+            InvokePolicy::Random => self.any(random, is_free),
+            InvokePolicy::RoundRobin => self.next(is_free),
         };
-        picked.ok_or_else(|| {
+        picked.map(|seat| &seat.callee).ok_or_else(|| {
             let callees = self.callees().len();
             let tried = self.callees().filter(|callee| tried.contains(&callee.at)).count();
             NoAvailableCallee { callees, tried, busy: callees - tried }
@@ -93,31 +119,27 @@ impl Registration {
     }
 
     /// Any that is free, each with the same probability.
-    fn any<'a>(
-        &'a self,
-        random: u64,
-        mut is_free: impl FnMut(&&'a Callee) -> bool,
-    ) -> Option<&'a Callee> {
-        let count = self.callees().len() as u64;
-        let first = self.callee_at(random.checked_rem(count)? as usize)?;
+    fn any<'a>(&'a self, random: u64, is_free: impl Fn(&&'a Seat) -> bool) -> Option<&'a Seat> {
+        let count = self.seats().len() as u64;
+        let first = self.seats().get(random.checked_rem(count)? as usize)?;
         if is_free(&first) {
             return Some(first);
         }
         // The bits that are left choose among the free ones, as if there were no others.
-        let free: SmallVec<[&Callee; 16]> = self.callees().filter(is_free).collect();
+        let free: SmallVec<[&Seat; 16]> = self.seats().iter().filter(is_free).collect();
         let place = (random / count).checked_rem(free.len() as u64)?;
         free.get(place as usize).copied()
     }
 
     /// The first free one from the one on whose turn it is.
-    fn next<'a>(&'a self, mut is_free: impl FnMut(&&'a Callee) -> bool) -> Option<&'a Callee> {
-        let count = self.callees().len();
+    fn next<'a>(&'a self, is_free: impl Fn(&&'a Seat) -> bool) -> Option<&'a Seat> {
+        let count = self.seats().len();
         let start = self.turn().take().checked_rem(count)?;
         for skipped in 0..count {
-            let callee = self.callee_at((start + skipped) % count)?;
-            if is_free(&callee) {
+            let seat = self.seats().get((start + skipped) % count)?;
+            if is_free(&seat) {
                 self.turn().skip(skipped);
-                return Some(callee);
+                return Some(seat);
             }
         }
         None
@@ -134,6 +156,7 @@ mod tests {
     use crate::wamp::uri::Pattern;
     use InvokePolicy::{First, Last, Random, RoundRobin, Single};
     use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
 
     fn at(session: u64) -> SessionAt {
         SessionAt { node: NodeId(1), session: Id::new(session).unwrap() }
@@ -152,16 +175,18 @@ mod tests {
         Row { pattern, invoke, created: Timestamp(1), callee }
     }
 
-    /// Sessions 1, 2 and so on, with these limits; 0 is none.
+    /// Sessions 1, 2 and so on, with these limits; 0 is none. Each has one call.
     fn registration(invoke: InvokePolicy, limits: &[u32]) -> Registration {
         let mut rows = (1..).zip(limits).map(|(session, limit)| row(invoke, session, *limit));
         let first = Registration::new(Id::MIN, &rows.next().unwrap());
-        rows.fold(first, |registration, row| registration.with(&row))
+        let registration = rows.fold(first, |registration, row| registration.with(&row));
+        registration.seats().iter().filter_map(|seat| seat.load.as_ref()).for_each(|it| it.set(1));
+        registration
     }
 
     fn picked(registration: &Registration, random: u64, tried: &[u64]) -> Option<u64> {
         let tried: Vec<SessionAt> = tried.iter().map(|session| at(*session)).collect();
-        let callee = registration.pick(random, &tried, |_| 1).ok();
+        let callee = registration.pick(random, &tried).ok();
         callee.map(|callee| callee.at.session.get())
     }
 
@@ -214,16 +239,16 @@ mod tests {
 
     #[test]
     fn the_load_counts_where_there_is_a_limit() {
-        let registration = registration(First, &[2, 0]);
-        let mut asked = Vec::new();
-        for (load, session) in [(1, 1), (2, 2), (3, 2)] {
-            let callee = registration.pick(0, &[], |callee| {
-                asked.push(callee.at);
-                load
-            });
-            assert_eq!(callee.unwrap().at, at(session));
+        let before = registration(First, &[2, 0]);
+        let load = before.load(at(1)).unwrap().clone();
+        assert_eq!(before.load(at(2)), None);
+        // It is known in all snapshots.
+        let after = before.with(&row(First, 3, 0));
+        for (calls, session) in [(1, 1), (2, 2), (3, 2), (0, 1)] {
+            load.set(calls);
+            assert_eq!(picked(&before, 0, &[]), Some(session));
+            assert_eq!(picked(&after, 0, &[]), Some(session));
         }
-        assert_eq!(asked, [at(1); 3]);
     }
 
     /// §Call Rerouting: `wamp.error.no_available_callee`.
@@ -231,7 +256,7 @@ mod tests {
     fn that_nobody_is_left_is_said_with_the_numbers() {
         for invoke in [Single, First, Last, Random, RoundRobin] {
             let registration = registration(invoke, &[1, 0, 1]);
-            let none = registration.pick(9, &[at(2)], |_| 1).unwrap_err();
+            let none = registration.pick(9, &[at(2)]).unwrap_err();
             assert_eq!(none, NoAvailableCallee { callees: 3, tried: 1, busy: 2 });
         }
     }

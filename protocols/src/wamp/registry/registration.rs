@@ -9,14 +9,15 @@
 //! they make the same registration: its callees are in the order of their [`Callee::rank`], its
 //! creation is the earliest that a row tells of, and its policy is what the first callee wanted.
 //!
-//! What is not the same everywhere is whose turn it is in round-robin: see `pick.rs`.
+//! What is not the same everywhere is whose turn it is in round-robin, and how much a callee has to do: see
+//! `pick.rs`.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
 use sha2::{Digest, Sha256};
 
-use super::pick::Turn;
+use super::pick::{Load, Turn};
 use crate::wamp::id::Id;
 use crate::wamp::message::{Features, InvokePolicy};
 use crate::wamp::uri::Pattern;
@@ -91,7 +92,7 @@ pub struct Row {
 
 /// A pattern of procedures with its callees: at least one.
 ///
-/// *Shape.* Immutable. Two are equal without regard to whose turn it is.
+/// *Shape.* Immutable. Two are equal without regard to whose turn it is, and what callees have to do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Registration {
     id: Id,
@@ -105,17 +106,20 @@ pub struct Registration {
     turn: Turn,
 }
 
-/// A [`Row`] without what all of a registration have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seat {
-    callee: Callee,
+/// A [`Row`] without what all of a registration have in common, and what a callee has to do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) callee: Callee,
     invoke: InvokePolicy,
     created: Timestamp,
+    /// Of a callee that takes so many calls at once.
+    pub(super) load: Option<Load>,
 }
 
 impl From<&Row> for Seat {
     fn from(row: &Row) -> Self {
-        Self { callee: row.callee, invoke: row.invoke, created: row.created }
+        let load = row.callee.concurrency.map(|_| Load::default());
+        Self { callee: row.callee, invoke: row.invoke, created: row.created, load }
     }
 }
 
@@ -144,7 +148,7 @@ impl Registration {
     /// Without one of its callees; `None` if that was the last. *Cost.* A copy of all callees.
     pub(super) fn without(&self, at: SessionAt) -> Option<Self> {
         let others = self.seats.iter().filter(|seat| seat.callee.at != at);
-        let seats: Vec<Seat> = others.copied().collect();
+        let seats: Vec<Seat> = others.cloned().collect();
         (!seats.is_empty()).then(|| self.with_seats(seats))
     }
 
@@ -185,9 +189,13 @@ impl Registration {
         self.callees().find(|callee| callee.at == at)
     }
 
-    /// A callee by its place, from 0.
-    pub(super) fn callee_at(&self, place: usize) -> Option<&Callee> {
-        self.seats.get(place).map(|seat| &seat.callee)
+    /// What a callee has to do now, if it takes so many calls at once. *Cost.* Linear in callees.
+    pub fn load(&self, at: SessionAt) -> Option<&Load> {
+        self.seats.iter().find(|seat| seat.callee.at == at)?.load.as_ref()
+    }
+
+    pub(super) fn seats(&self) -> &[Seat] {
+        &self.seats
     }
 
     pub(super) const fn turn(&self) -> &Turn {
@@ -205,7 +213,7 @@ impl Registration {
     }
 
     fn row(&self, seat: &Seat) -> Row {
-        let Seat { callee, invoke, created } = *seat;
+        let Seat { callee, invoke, created, .. } = *seat;
         Row { pattern: self.pattern.clone(), invoke, created, callee }
     }
 }

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 pub use calls::{Calls, Reply, Routing};
 pub use exchange::{Answer, Ask, CallId, Gone, Identity, Invoke, ToCallee, ToCaller};
-pub use invocations::Invocations;
+pub use invocations::{Invocations, Limit};
 
 use super::id::Id;
 use super::message::MessageType;

@@ -92,7 +92,8 @@ impl World {
                 match outcome {
                     Ok(outcome) => {
                         self.revoke(&outcome.deltas);
-                        Notice::Registered { token, registration: outcome.registration }
+                        let registration = outcome.registration;
+                        Notice::Registered { token, registration, load: outcome.load }
                     }
                     Err(error) => Notice::NotRegistered { token, error },
                 }

@@ -41,7 +41,7 @@ fn basic_registered_comes_once_the_realm_has_it_and_unregistered_once_it_has_it_
         let asked = client.pair.peers.pop_front();
         let Some(Request::Register { token, force, .. }) = asked else { panic!("{asked:?}") };
         assert!(!force);
-        world.notice(callee, Notice::Registered { token, registration: id(9) });
+        world.notice(callee, Notice::Registered { token, registration: id(9), load: None });
         let Message::Registered(registered) = world.client(callee).message() else { panic!() };
         assert_eq!((registered.request, registered.registration), (id(1), id(9)));
 
@@ -276,4 +276,21 @@ fn server_concurrency_a_callee_that_is_busy_is_passed_over() {
     world.result(caller);
     world.call(caller, "a.b", CallOptions::default());
     world.invocation(first);
+}
+
+#[test]
+fn server_concurrency_busy_callees_are_not_asked_however_many() {
+    let mut world = World::new();
+    let caller = world.join(ALL);
+    let options = RegisterOptions { concurrency: Some(1), ..invoke(InvokePolicy::First) };
+    let callees: Vec<_> = (0..20).map(|_| world.join(ALL)).collect();
+    for callee in &callees {
+        world.register(*callee, "a.b", options.clone());
+    }
+    for callee in &callees {
+        world.call(caller, "a.b", CallOptions::default());
+        world.invocation(*callee);
+    }
+    let last = world.call(caller, "a.b", CallOptions::default());
+    assert_eq!(world.error(caller), (last, "wamp.error.no_available_callee".into()));
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use protocols::wamp::rpc::Gone;
+use protocols::wamp::registry::Load;
+use protocols::wamp::rpc::{Gone, Limit};
 
 use super::super::*;
 use super::peer::{Open, Peer, tagged};
@@ -156,7 +157,9 @@ impl World {
         let shared = InvokePolicy::RoundRobin;
         if let Ok(registered) = self.registry.register(pattern, shared, callee, None) {
             let peer = self.peers.get_mut(&at).unwrap();
-            peer.invocations.on_registered(registered.registration, callee.concurrency);
+            // Callers do not know how many it has: it refuses what is too much.
+            let limit = callee.concurrency.map(|most| Limit { most, load: Load::default() });
+            peer.invocations.on_registered(registered.registration, limit);
         }
     }
 
@@ -207,7 +210,6 @@ impl World {
             registry: &self.stale,
             uris: UriRules::default(),
             may_call: &|_| Some(Disclosure::Allow),
-            load: &|_, _| 0,
             random,
         };
         run(peer, self.now, &routing);

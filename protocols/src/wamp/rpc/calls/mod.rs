@@ -202,9 +202,8 @@ impl Calls {
         registration: &Registration,
         routing: &Routing<'_>,
     ) -> Result<ToCallee, Cause> {
-        let load = |callee: &Callee| (routing.load)(registration.id(), callee);
         let callee = registration
-            .pick(routing.random, &pending.tried, load)
+            .pick(routing.random, &pending.tried)
             .map_err(|none| (Reason::NoAvailableCallee, none.to_string()))?;
         let has = |feature| callee.features.has(feature);
         let can_stop = has(Feature::CallCanceling);

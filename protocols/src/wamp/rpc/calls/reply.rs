@@ -8,7 +8,7 @@ use crate::wamp::access::Disclosure;
 use crate::wamp::id::Id;
 use crate::wamp::message::{CallResult, Error, Message};
 use crate::wamp::refusal::Refusal;
-use crate::wamp::registry::{Callee, Registry};
+use crate::wamp::registry::Registry;
 use crate::wamp::serializer::Serializer;
 use crate::wamp::uri::UriRules;
 
@@ -20,8 +20,6 @@ pub struct Routing<'a> {
     pub uris: UriRules,
     /// Whether the caller may call a procedure, and if so, whether the callee learns who calls.
     pub may_call: &'a dyn Fn(&str) -> Option<Disclosure>,
-    /// How many calls of a registration a callee has now. Only asked about callees with a limit.
-    pub load: &'a dyn Fn(Id, &Callee) -> u32,
     /// Fresh for each call, and for each answer to one.
     pub random: u64,
 }

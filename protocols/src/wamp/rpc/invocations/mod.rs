@@ -39,6 +39,7 @@ use crate::wamp::message::{
     Message,
 };
 use crate::wamp::payload::Payload;
+use crate::wamp::registry::Load;
 
 /// The calls that one session runs for others.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub struct Invocations {
     features: Features,
     settings: Settings,
     /// What it has registered, and how many calls of each it takes at once.
-    registrations: BTreeMap<Id, Option<NonZeroU32>>,
+    registrations: BTreeMap<Id, Option<Limit>>,
     requests: RequestIds,
     /// Of the latest INVOCATION.
     last_request: Option<Id>,
@@ -62,6 +63,15 @@ pub struct Output {
     pub messages: Vec<Message>,
     /// To the sessions of callers.
     pub answers: Vec<ToCaller>,
+}
+
+/// How many calls of a registration a callee takes at once.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    /// So many.
+    pub most: NonZeroU32,
+    /// Where it says how many it has.
+    pub load: Load,
 }
 
 impl Invocations {
@@ -114,8 +124,11 @@ impl Invocations {
     }
 
     /// The session is a callee of a registration: before REGISTERED is sent, so that calls find it.
-    pub fn on_registered(&mut self, registration: Id, concurrency: Option<NonZeroU32>) {
-        self.registrations.insert(registration, concurrency);
+    pub fn on_registered(&mut self, registration: Id, limit: Option<Limit>) {
+        if let Some(limit) = &limit {
+            limit.load.set(self.table.load(registration));
+        }
+        self.registrations.insert(registration, limit);
     }
 
     /// The session is no callee of it any more: it asked not to be, or its registration was revoked.
@@ -159,11 +172,13 @@ impl Invocations {
 
     /// Whether one more call can be run. Else why not.
     fn check_room(&self, registration: Id) -> Result<(), String> {
-        let Some(concurrency) = self.registrations.get(&registration) else {
+        let Some(limit) = self.registrations.get(&registration) else {
             return Err("the callee has not registered the procedure any more".to_owned());
         };
         let load = self.table.load(registration);
-        if let Some(limit) = concurrency.filter(|limit| load >= limit.get()) {
+        if let Some(limit) =
+            limit.as_ref().map(|limit| limit.most).filter(|most| load >= most.get())
+        {
             return Err(format!("the callee takes {limit} calls of it at once, and has {load}"));
         }
         let (limit, got) = (self.settings.most_invocations, self.table.len());
@@ -194,10 +209,12 @@ impl Invocations {
             passthru: invoke.passthru,
         };
         let patience = invoke.within + self.settings.linger;
+        let limit = self.registrations.get(&invoke.registration).and_then(Option::as_ref);
         self.table.put(Running {
             request,
             call,
             registration: invoke.registration,
+            load: limit.map(|limit| limit.load.clone()),
             receive_progress: invoke.receive_progress,
             details: invoke.progress.then(|| Box::new(details.clone())),
             state: State::Wanted,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::wamp::id::Id;
 use crate::wamp::message::InvocationDetails;
+use crate::wamp::registry::Load;
 use crate::wamp::rpc::exchange::CallId;
 
 /// A call that the callee has been sent, and has not answered for the last time.
@@ -15,6 +16,8 @@ pub(super) struct Running {
     pub(super) request: Id,
     pub(super) call: CallId,
     pub(super) registration: Id,
+    /// Where it is counted for those who pick a callee.
+    pub(super) load: Option<Load>,
     pub(super) receive_progress: bool,
     /// For the INVOCATIONs that follow; `None` once the last part has been sent.
     pub(super) details: Option<Box<InvocationDetails>>,
@@ -26,6 +29,15 @@ pub(super) struct Running {
     /// How long it waits for the callee, the caller or the end of both.
     pub(super) patience: Duration,
     pub(super) deadline: Instant,
+}
+
+impl Running {
+    /// Its registration has so many.
+    fn tell(&self, calls: u32) {
+        if let Some(load) = &self.load {
+            load.set(calls);
+        }
+    }
 }
 
 /// Who waits for the answer.
@@ -67,12 +79,15 @@ impl Table {
         let running = self.running.remove(&request)?;
         self.requests.remove(&running.call);
         self.deadlines.remove(&(running.deadline, request));
+        let mut left = 0;
         if let Some(load) = self.loads.get_mut(&running.registration) {
             *load = load.saturating_sub(1);
-            if *load == 0 {
-                self.loads.remove(&running.registration);
-            }
+            left = *load;
         }
+        if left == 0 {
+            self.loads.remove(&running.registration);
+        }
+        running.tell(left);
         Some(running)
     }
 
@@ -85,7 +100,9 @@ impl Table {
         let request = running.request;
         self.requests.insert(running.call, request);
         self.deadlines.insert((running.deadline, request));
-        *self.loads.entry(running.registration).or_default() += 1;
+        let load = self.loads.entry(running.registration).or_default();
+        *load += 1;
+        running.tell(*load);
         self.running.insert(request, running);
     }
 
