@@ -147,6 +147,8 @@ impl Worker {
         let now = now();
         let mut is_spent = self.drive_link(now, cx);
         is_spent |= self.drive_errands(cx);
+        // Before it is asked whether the broker takes more: what it takes at once holds up nobody.
+        self.release_held(cx);
         is_spent |= self.drive_seat(now, cx);
         if self.bridge.next_timeout().is_some_and(|deadline| deadline <= now) {
             self.bridge.handle_timeout(now, &mut self.output);
@@ -247,8 +249,8 @@ impl Worker {
         for _ in 0..BUDGET {
             let is_busy = !self.held.is_empty();
             if is_busy && matches!(&self.link, State::Open(_)) {
-                // The broker holds publishers back: what sessions call waits in the mailbox, which is
-                // bounded.
+                // The broker holds publishers back, and wakes this task when it does so no more. What
+                // sessions call waits in the mailbox, which is bounded.
                 return false;
             }
             let Poll::Ready(notice) = self.seat.poll_next(cx) else {
@@ -320,3 +322,6 @@ const fn sharing(invoke: InvokePolicy) -> Option<u16> {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;
