@@ -118,6 +118,13 @@ async fn callees_that_share_a_procedure_are_called_in_turn(behind: Behind) {
         answered.sort_unstable();
         assert_eq!(answered, calls);
     }
+    // With the last of them it is nobody's, and whoever wants it can have it.
+    for mut callee in callees {
+        callee.leave().await;
+    }
+    let nobody = caller.call("com.example.shared", json!([]), json!({})).await;
+    assert_eq!(error_uri(nobody), "wamp.error.no_such_procedure");
+    caller.register("com.example.shared", json!({ "invoke": "first" })).await.unwrap();
 }
 
 async fn results_may_come_in_parts(behind: Behind) {

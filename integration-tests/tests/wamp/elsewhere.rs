@@ -144,6 +144,28 @@ async fn callees_at_both_gateways_share_a_procedure() {
     }
 }
 
+/// The queue that they share goes with the last of them, maybe just when the other comes.
+#[tokio::test]
+async fn callees_at_both_gateways_come_and_go() {
+    const ROUNDS: usize = 300;
+    let (world, other) = two().await;
+    let come_and_go = async |gateway: &TestGateway| {
+        let mut callee = join_at(gateway, Serializer::Json).await;
+        for round in 0..ROUNDS {
+            let options = json!({ "invoke": "roundrobin" });
+            let registered = callee.register("com.example.both", options).await;
+            let registration = registered.unwrap_or_else(|error| panic!("{round}: {error:?}"));
+            unregister(&mut callee, registration).await;
+        }
+        callee
+    };
+    let (mut near, mut far) = tokio::join!(come_and_go(&world.gateway), come_and_go(&other));
+    // Nobody has it now.
+    let error = near.call("com.example.both", json!([]), json!({})).await.unwrap_err();
+    assert_eq!(error.uri, "wamp.error.no_such_procedure");
+    register(&mut far, "com.example.both").await;
+}
+
 #[allow(clippy::print_stdout, reason = "the figures are what the test is for")]
 #[tokio::test]
 async fn of_two_gateways_that_are_asked_for_a_procedure_one_gets_it() {

@@ -57,8 +57,36 @@ fn what_is_shared_has_a_queue_that_tells_how() {
         world.bridge.claim(&"here.a".into(), Some(policy), &mut world.output);
         let (.., queue) = subscribed(&mut world);
         assert_eq!((queue.exclusive, queue.durable), (None, Some(true)));
+        assert_eq!(queue.auto_delete, Some(true), "with its last callee it is nobody's");
         let expires = Value::Integer(60_000 + i64::from(policy));
         assert_eq!(queue.arguments, [("x-expires".into(), expires)]);
+    }
+}
+
+#[test]
+fn a_shared_queue_that_goes_with_another_node_is_asked_for_again() {
+    let gone = error(BrokerErrorKind::NotFound);
+    for (is_shared, is_released, tries) in
+        [(Some(1), false, 6), (None, false, 1), (Some(1), true, 1)]
+    {
+        let mut world = World::open();
+        world.bridge.claim(&"here.a".into(), is_shared, &mut world.output);
+        let (mut token, mut subscription, ..) = subscribed(&mut world);
+        if is_released {
+            world.bridge.release(&"here.a".into(), &mut world.output);
+            let _ = world.commands();
+        }
+        for _ in 1..tries {
+            world.event(Event::Failed { token, error: gone.clone() });
+            assert_eq!(outcomes(&mut world), []);
+            let before = subscription;
+            (token, subscription, ..) = subscribed(&mut world);
+            assert_ne!(subscription, before);
+        }
+        world.event(Event::Failed { token, error: gone.clone() });
+        assert_eq!(world.commands(), [], "not for ever");
+        let refused = Outcome::Refused("here.a".into(), gone.clone());
+        assert_eq!(outcomes(&mut world), if is_released { vec![] } else { vec![refused] });
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A queue is bound to the exchange by the URI of its procedure, and has a name made of it. One that is
 //! not shared is exclusive to the link: the broker refuses it to everybody else, so that of two nodes one
-//! gets it, and it is free again as soon as the node is gone.
+//! gets it, and it is free again as soon as the node is gone. One that is shared goes with the last node
+//! that consumes it, maybe just when another has declared it: that one asks again.
 
 use std::collections::HashMap;
 
@@ -13,6 +14,9 @@ use crate::broker::{
 };
 use crate::text::Text;
 use crate::wamp::uri::routing_key;
+
+/// How often a queue may go while it is asked for, each time with another node that gives it up.
+const TRIES: u8 = 5;
 
 /// What this node has claimed.
 #[derive(Debug, Default)]
@@ -29,6 +33,8 @@ pub(super) struct Claims {
 struct Claim {
     subscription: SubscriptionId,
     is_shared: Option<u16>,
+    /// How often it may be asked for anew, as its queue goes with somebody else.
+    tries: u8,
     /// The broker has said yes, now or on a link before.
     is_held: bool,
 }
@@ -50,7 +56,8 @@ impl Claims {
         let claimed: Vec<_> = self.by_procedure.drain().collect();
         for (procedure, claim) in claimed {
             let subscription = names.subscription();
-            self.by_procedure.insert(procedure.clone(), Claim { subscription, ..claim });
+            let claim = Claim { subscription, tries: TRIES, ..claim };
+            self.by_procedure.insert(procedure.clone(), claim);
             self.subscribe(&procedure, subscription, claim.is_shared, names, output);
         }
     }
@@ -92,7 +99,7 @@ impl Claims {
             return output.outcomes.push(Outcome::Refused(procedure.clone(), error));
         }
         let subscription = names.subscription();
-        let claim = Claim { subscription, is_shared, is_held: false };
+        let claim = Claim { subscription, is_shared, tries: TRIES, is_held: false };
         self.by_procedure.insert(procedure.clone(), claim);
         self.subscribe(procedure, subscription, is_shared, names, output);
     }
@@ -162,9 +169,21 @@ impl Claims {
         }
     }
 
-    pub(super) fn on_failed(&mut self, token: Token, error: &BrokerError, output: &mut Output) {
+    pub(super) fn on_failed(
+        &mut self,
+        token: Token,
+        error: &BrokerError,
+        names: &mut Names,
+        output: &mut Output,
+    ) {
         match self.asked.remove(&token) {
-            Some(Asked::Claim(subscription)) => self.lose(subscription, error, output),
+            Some(Asked::Claim(subscription)) => {
+                if error.kind != BrokerErrorKind::NotFound
+                    || !self.ask_again(subscription, names, output)
+                {
+                    self.lose(subscription, error, output);
+                }
+            }
             Some(Asked::Release(subscription)) => {
                 // It is given up all the same: nothing that comes from it is looked at.
                 let procedure = self.procedures.remove(&subscription);
@@ -172,6 +191,27 @@ impl Claims {
             }
             None => {}
         }
+    }
+
+    /// The queue went before it was consumed. False if that is not asked for again.
+    fn ask_again(
+        &mut self,
+        subscription: SubscriptionId,
+        names: &mut Names,
+        output: &mut Output,
+    ) -> bool {
+        let Some(procedure) = self.procedures.get(&subscription).cloned() else { return false };
+        let claim = self.by_procedure.get_mut(&procedure);
+        let Some(claim) = claim.filter(|it| it.subscription == subscription && it.tries > 0) else {
+            return false;
+        };
+        let Some(policy) = claim.is_shared else { return false };
+        claim.tries -= 1;
+        claim.subscription = names.subscription();
+        let subscription_anew = claim.subscription;
+        self.procedures.remove(&subscription);
+        self.subscribe(&procedure, subscription_anew, Some(policy), names, output);
+        true
     }
 
     pub(super) fn on_canceled(

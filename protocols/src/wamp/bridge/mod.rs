@@ -274,7 +274,7 @@ impl Bridge {
                 self.outgoing.on_confirmed(token, outcome, output);
             }
             Event::Failed { token, error } => {
-                self.claims.on_failed(token, &error, output);
+                self.claims.on_failed(token, &error, &mut self.names, output);
                 self.outgoing.on_failed(token, &error, output);
             }
             Event::Canceled { subscription, error } => {
@@ -324,13 +324,14 @@ fn queue_options(name: Text, is_shared: Option<u16>) -> QueueOptions {
             ..QueueOptions::default()
         };
     };
-    // RabbitMQ holds the arguments that it knows against those of the first: so this tells nodes apart
-    // that share in another way.
+    // It goes with the last node that has callees: what nobody has is called by nobody, and can be had by
+    // everybody. RabbitMQ holds the arguments that it knows against those of the first: so this tells
+    // nodes apart that share in another way.
     let expires = Duration::from_secs(60).as_millis() as i64 + i64::from(policy);
     QueueOptions {
         name: Some(name),
         durable: Some(true),
-        auto_delete: Some(false),
+        auto_delete: Some(true),
         arguments: vec![(Text::from_static("x-expires"), crate::broker::Value::Integer(expires))],
         ..QueueOptions::default()
     }
