@@ -107,6 +107,21 @@ fn what_is_released_is_so_once_the_broker_says_it() {
 }
 
 #[test]
+fn what_the_broker_takes_away_while_it_is_released_is_released() {
+    let (mut world, held) = holding();
+    world.bridge.release(&"here.a".into(), &mut world.output);
+    let token = match world.commands().as_slice() {
+        [Command::Unsubscribe { token, .. }] => *token,
+        other => panic!("{other:?}"),
+    };
+    let gone = error(BrokerErrorKind::NotFound);
+    world.event(Event::Canceled { subscription: held, error: gone });
+    assert_eq!(outcomes(&mut world), []);
+    world.event(Event::Unsubscribed { token });
+    assert_eq!(outcomes(&mut world), [Outcome::Released("here.a".into())]);
+}
+
+#[test]
 fn what_the_broker_takes_away_is_lost() {
     let (mut world, held) = holding();
     let gone = error(BrokerErrorKind::NotFound);

@@ -224,12 +224,14 @@ impl Claims {
     }
 
     fn lose(&mut self, subscription: SubscriptionId, error: &BrokerError, output: &mut Output) {
-        let Some(procedure) = self.procedures.remove(&subscription) else { return };
+        let Some(procedure) = self.procedures.get(&subscription).cloned() else { return };
         let is_current =
             self.by_procedure.get(&procedure).is_some_and(|it| it.subscription == subscription);
         if !is_current {
+            // It is being given up: that is answered for itself.
             return;
         }
+        self.procedures.remove(&subscription);
         let was_held = self.by_procedure.remove(&procedure).is_some_and(|claim| claim.is_held);
         let outcome = if was_held { Outcome::Lost } else { Outcome::Refused };
         output.outcomes.push(outcome(procedure, error.clone()));
