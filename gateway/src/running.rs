@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use broker_adapters::Broker;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -28,6 +29,7 @@ pub struct Running {
     pub(crate) connections: TaskTracker,
     /// What brings calls to other nodes, and from there.
     pub(crate) bridges: JoinSet<()>,
+    pub(crate) stop_bridges: CancellationToken,
     /// What sessions share in front of each broker.
     pub(crate) hubs: Vec<Arc<Hub>>,
     pub(crate) brokers: BTreeMap<String, Arc<dyn Broker>>,
@@ -70,7 +72,9 @@ impl Running {
             self.drain.cut();
             self.connections.wait().await;
         }
-        self.bridges.shutdown().await;
+        // Nobody says anything any more: the bridges end once what was said has left.
+        self.stop_bridges.cancel();
+        while self.bridges.join_next().await.is_some() {}
         for hub in &self.hubs {
             hub.close().await;
         }

@@ -16,6 +16,7 @@ use protocols::stomp::compat::Switch;
 use protocols::text::Text;
 use protocols::{Registry, Subprotocol};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
@@ -112,8 +113,9 @@ impl Gateway {
         };
 
         let mut bridges = JoinSet::new();
+        let stop_bridges = CancellationToken::new();
         for worker in logins::bridges(&config, &brokers, &realms)? {
-            bridges.spawn(worker.run());
+            bridges.spawn(worker.run(stop_bridges.clone().cancelled_owned()));
         }
         let hubs = brokers.values().map(|backend| Arc::clone(&backend.hub)).collect();
         let brokers: BTreeMap<_, _> =
@@ -144,6 +146,7 @@ impl Gateway {
             admin_task,
             connections,
             bridges,
+            stop_bridges,
             hubs,
             brokers,
         })

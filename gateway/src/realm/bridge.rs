@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -32,6 +32,12 @@ use super::{Realms, Seat};
 
 /// Events, and things of sessions, that are dealt with before other tasks have their turn.
 const BUDGET: usize = 64;
+
+/// How long a gateway that stops waits until the broker has taken what its sessions have said at last.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What the bridge is as a user.
+pub(super) const BRIDGE: &str = "bridge";
 
 /// Time until a link is opened anew after the first failure; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
@@ -66,6 +72,8 @@ pub(crate) struct Worker {
     held: VecDeque<Command>,
     /// There was a failure, of which was warned, and the link has not been of use since.
     is_failing: bool,
+    /// That answers are not taken was said, for this link.
+    has_warned: bool,
     /// How long the next failure is waited out.
     pause: Duration,
     output: Output,
@@ -94,7 +102,7 @@ impl Worker {
             session: settings.at.session,
             authid: shore.identity.credentials.login.clone(),
             authrole: Text::from_static("gateway"),
-            authmethod: "bridge",
+            authmethod: BRIDGE,
             authprovider: "broker",
         });
         let entrant = (settings.at, Arc::clone(&principal));
@@ -123,16 +131,41 @@ impl Worker {
             link,
             held: VecDeque::new(),
             is_failing: false,
+            has_warned: false,
             pause: PAUSE,
             output: Output::default(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
         })
     }
 
-    /// Stands for as long as it is polled.
-    pub(crate) async fn run(mut self) {
+    /// Stands until `stop` ends, and then until what sessions have said has left, but for no longer than
+    /// [`FAREWELL`]. *Order.* No session says anything once `stop` has ended.
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         self.open();
-        poll_fn(|cx| self.poll(cx)).await
+        let mut stop = pin!(stop);
+        poll_fn(|cx| {
+            self.turn(cx);
+            stop.as_mut().poll(cx)
+        })
+        .await;
+        let farewell = poll_fn(|cx| {
+            let is_spent = self.turn(cx);
+            if is_spent { Poll::Pending } else { self.poll_said(cx) }
+        });
+        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+            warn!(realm = %self.realm, "the broker has not taken all answers to calls in time");
+        }
+    }
+
+    /// Whether what sessions have said has left. *Order.* After a turn.
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.link {
+            State::Open(link) if self.bridge.is_open() => {
+                // The turn has taken all that there was, unless the broker takes no more.
+                if self.held.is_empty() { link.poll_taken(cx) } else { Poll::Pending }
+            }
+            _ => Poll::Ready(()),
+        }
     }
 
     fn open(&mut self) {
@@ -142,8 +175,8 @@ impl Worker {
         self.link = State::Opening(Box::pin(opening));
     }
 
-    /// One turn.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// One turn. True if there may be more to do, for which it wakes.
+    fn turn(&mut self, cx: &mut Context<'_>) -> bool {
         let now = now();
         let mut is_spent = self.drive_link(now, cx);
         is_spent |= self.drive_errands(cx);
@@ -158,10 +191,11 @@ impl Worker {
         if let State::Open(link) = &mut self.link {
             link.flush();
         }
-        if is_spent || self.is_due(cx) {
+        is_spent |= self.is_due(cx);
+        if is_spent {
             cx.waker().wake_by_ref();
         }
-        Poll::Pending
+        is_spent
     }
 
     /// The link itself, and what comes by it. True if the budget was spent.
@@ -173,6 +207,7 @@ impl Worker {
                 State::Opening(opening) => match opening.as_mut().poll(cx) {
                     Poll::Ready(Ok(link)) => {
                         self.link = State::Open(link);
+                        self.has_warned = false;
                         self.bridge.on_link(&mut self.output);
                     }
                     Poll::Ready(Err(denial)) => self.on_denied(now, &denial),
@@ -214,10 +249,19 @@ impl Worker {
         self.bridge.on_down(error, &mut self.output);
     }
 
+    /// Whether it is being tried to reach the broker: until that has come to something, nobody is told that it
+    /// cannot be reached.
+    fn is_opening(&self) -> bool {
+        match self.link {
+            State::Opening(_) => true,
+            State::Open(_) => !self.bridge.is_open(),
+            State::Closed(_) => false,
+        }
+    }
+
     /// What sessions have registered, or not any more. True if there may be more.
     fn drive_errands(&mut self, cx: &mut Context<'_>) -> bool {
-        // What cannot be said yet is waited for: it is not known whether the broker can be reached.
-        if matches!(self.link, State::Opening(_)) {
+        if self.is_opening() {
             return false;
         }
         if self.errands.poll_take(cx, &mut self.batch).is_pending() {
@@ -237,13 +281,7 @@ impl Worker {
 
     /// What sessions call elsewhere, and what they answer. True if the budget was spent.
     fn drive_seat(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        // Until it has been tried, nobody is told that it does not work.
-        let is_begun = match self.link {
-            State::Opening(_) => false,
-            State::Open(_) => self.bridge.is_open(),
-            State::Closed(_) => true,
-        };
-        if !is_begun {
+        if self.is_opening() {
             return false;
         }
         for _ in 0..BUDGET {
@@ -265,7 +303,17 @@ impl Worker {
 
     /// The one place that acts on what the bridge has decided.
     fn carry_out(&mut self) {
-        let Output { commands, asks, answers, outcomes } = &mut self.output;
+        let Output { commands, asks, answers, outcomes, unsaid } = &mut self.output;
+        for error in unsaid.drain(..) {
+            if !std::mem::replace(&mut self.has_warned, true) {
+                warn!(
+                    realm = %self.realm,
+                    "the broker has not taken an answer to a call, and may not take others; the \
+                     login of the realm needs to write to the default exchange and to wamp.interrupt: \
+                     {error}"
+                );
+            }
+        }
         self.held.extend(commands.drain(..));
         for ask in asks.drain(..) {
             self.seat.apply(Request::Ask(ask));

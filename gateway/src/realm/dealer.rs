@@ -23,6 +23,7 @@ use protocols::wamp::rpc::{Answer, Ask, CallId, ToCallee, ToCaller};
 use protocols::wamp::uri::Pattern;
 
 use super::Letter;
+use super::bridge::BRIDGE;
 use super::claims::{Claims, Errand, Registrant};
 
 /// Said to a callee that has lost its registration.
@@ -161,7 +162,11 @@ impl Dealer {
         let Registrant { member, token, pattern, invoke, terms, force } = registrant;
         let is_same_user = |callee: &Callee| {
             let other = self.member(callee.at);
-            other.is_some_and(|other| other.principal.authid == member.principal.authid)
+            other.is_some_and(|other| {
+                let (other, user) = (&other.principal, &member.principal);
+                // The gateway itself is nobody's user, whatever its login is called.
+                other.authid == user.authid && other.authmethod != BRIDGE
+            })
         };
         let callee = terms.of(member.at, now());
         let registry = &mut master.registry;
@@ -218,6 +223,11 @@ impl Dealer {
         }
         for registrant in waiting.drain(..) {
             self.decide(master, registrant, wakers);
+        }
+        let pattern = Pattern { policy: MatchPolicy::Exact, uri: uri.clone() };
+        if master.is_given_up(&pattern) {
+            let errand = master.claims.release(uri, None, Vec::new());
+            master.ask(Some(errand), wakers);
         }
     }
 
@@ -316,6 +326,10 @@ impl Dealer {
         let mut wakers = Wakers::default();
         {
             let mut master = self.master();
+            // Whoever looks for it from here on, to make it a callee, does not find it.
+            let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+            members.remove(&member.at);
+            drop(members);
             let registry = &mut master.registry;
             let ids: Vec<_> = registry.of_session(member.at).collect();
             let patterns: Vec<_> = ids
@@ -333,9 +347,6 @@ impl Dealer {
             }
         }
         wakers.wake();
-        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        members.remove(&member.at);
-        drop(members);
         let letters = unread.chain(member.mailbox.close());
         for letter in letters {
             let Some(sender) = letter.from.and_then(|from| self.member(from)) else {

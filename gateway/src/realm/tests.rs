@@ -98,6 +98,7 @@ fn invoke(call: CallId, callee: u64, registration: Id, bytes: usize) -> Request 
         receive_progress: false,
         timeout: None,
         within: Duration::from_secs(1),
+        until: tokio::time::Instant::now().into_std() + Duration::from_secs(1),
         caller: None,
     };
     Request::Ask(ToCallee { to: at(callee), call, ask: Ask::Invoke(Box::new(invoke)) })

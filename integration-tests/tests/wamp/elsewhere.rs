@@ -1,7 +1,9 @@
 //! Two gateways in front of one RabbitMQ: a procedure that is registered at one is called at the other,
 //! and is registered once.
 
+use gateway::config::Broker;
 use integration_tests::{REALM, Serializer, TestGateway, WampClient, World, code, serve_wamp};
+use rabbitmq_node::{Cut, Proxy};
 use serde_json::json;
 
 use crate::Behind;
@@ -211,6 +213,71 @@ async fn a_callee_that_is_cut_off_ends_its_calls_from_the_other_gateway() {
     while registered.is_err() {
         registered = next.register("com.example.slow", json!({})).await;
     }
+}
+
+#[tokio::test]
+async fn the_calls_of_a_gateway_that_stops_are_canceled_at_once() {
+    let (world, other) = two().await;
+    let mut callee = join_at(&other, Serializer::Json).await;
+    let mut caller = join_at(&world.gateway, Serializer::Json).await;
+    register(&mut callee, "com.example.slow").await;
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        calls.push(caller.request(code::CALL, json!([{}, "com.example.slow"])).await);
+        callee.invocation().await;
+    }
+    let stopped = tokio::spawn(other.stop());
+    for call in calls {
+        // And not when their time is up.
+        assert_eq!(caller.result(call).await.unwrap_err().uri, "wamp.error.canceled");
+    }
+    drop(callee);
+    stopped.await.unwrap();
+}
+
+/// The broker may keep the queues for a connection that it does not know to be lost.
+#[tokio::test]
+async fn what_is_registered_outlasts_the_connection_to_the_broker() {
+    let world = Behind::RabbitMq.world().await;
+    let vhost = world.rabbitmq.as_ref().unwrap();
+    let proxy = Proxy::start(vhost.amqp_addr()).await;
+    let other = TestGateway::rabbitmq(vhost).config(|config| {
+        serve_wamp(config, json!({}));
+        let Some(Broker::Rabbitmq(rabbitmq)) = config.broker.get_mut("main") else {
+            panic!("a RabbitMQ")
+        };
+        rabbitmq.url = vec![format!("amqp://{}", proxy.addr()).parse().unwrap()];
+    });
+    let other = other.start().await;
+    let mut callee = join_at(&other, Serializer::Json).await;
+    let procedures: Vec<_> = (0..20).map(|number| format!("com.example.p{number}")).collect();
+    for procedure in &procedures {
+        register(&mut callee, procedure).await;
+    }
+    let callee = tokio::spawn(async move {
+        // Whatever else comes ends the test: that it is registered no more, above all.
+        loop {
+            let invocation = callee.invocation().await;
+            callee.yields(&invocation, json!([]), json!({})).await;
+        }
+    });
+    let mut caller = join_at(&world.gateway, Serializer::Json).await;
+    for how in [Cut::Reset, Cut::Close, Cut::Reset] {
+        proxy.cut(how).await;
+        for procedure in &procedures {
+            loop {
+                let call = json!([{ "timeout": 500 }, procedure]);
+                let call = caller.request(code::CALL, call).await;
+                let Err(error) = caller.result(call).await else { break };
+                // Its queue is there no more, or has gone with the call.
+                let expected = ["wamp.error.no_such_procedure", "wamp.error.timeout"];
+                assert!(expected.contains(&error.uri.as_str()), "{error:?}");
+                assert!(!callee.is_finished());
+            }
+        }
+    }
+    assert!(!callee.is_finished());
+    callee.abort();
 }
 
 #[tokio::test]

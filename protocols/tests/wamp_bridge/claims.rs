@@ -1,5 +1,7 @@
 //! Who has a procedure.
 
+use std::time::Duration;
+
 use protocols::broker::{
     Address, BrokerError, BrokerErrorKind, Command, Event, QueueOptions, SubscriptionId, Token,
     Value,
@@ -122,6 +124,35 @@ fn what_the_broker_takes_away_while_it_is_released_is_released() {
 }
 
 #[test]
+fn what_is_released_while_it_is_claimed_anew_is_released() {
+    let (mut world, _) = holding();
+    world.bridge.on_down(&error(BrokerErrorKind::Unavailable), &mut world.output);
+    world.link();
+    let (claim, ..) = subscribed(&mut world);
+    world.bridge.release(&"here.a".into(), &mut world.output);
+    let release = match world.commands().as_slice() {
+        [Command::Unsubscribe { token, .. }] => *token,
+        other => panic!("{other:?}"),
+    };
+    let error = error(BrokerErrorKind::ResourceLocked);
+    world.event(Event::Failed { token: claim, error });
+    assert_eq!(outcomes(&mut world), []);
+    world.event(Event::Unsubscribed { token: release });
+    assert_eq!(outcomes(&mut world), [Outcome::Released("here.a".into())]);
+}
+
+#[test]
+fn what_goes_with_the_link_is_not_lost() {
+    let (mut world, subscription) = holding();
+    let error = error(BrokerErrorKind::Unavailable);
+    let gone = Event::Canceled { subscription, error: error.clone() };
+    assert_eq!(world.bridge.is_fatal(&gone), Some(error.clone()));
+    world.bridge.claim(&"here.b".into(), None, &mut world.output);
+    let (token, ..) = subscribed(&mut world);
+    assert_eq!(world.bridge.is_fatal(&Event::Failed { token, error: error.clone() }), Some(error));
+}
+
+#[test]
 fn what_the_broker_takes_away_is_lost() {
     let (mut world, held) = holding();
     let gone = error(BrokerErrorKind::NotFound);
@@ -146,11 +177,47 @@ fn after_a_lost_link_what_was_held_is_claimed_anew_and_lost_if_another_has_it() 
             world.event(Event::Subscribed { token });
             assert_eq!(outcomes(&mut world), [], "nobody has noticed");
         } else {
-            let locked = error(BrokerErrorKind::ResourceLocked);
+            let other = error(BrokerErrorKind::PreconditionFailed);
+            world.event(Event::Failed { token, error: other.clone() });
+            assert_eq!(outcomes(&mut world), [Outcome::Lost("here.a".into(), other)]);
+        }
+    }
+}
+
+#[test]
+fn what_the_broker_still_keeps_for_the_lost_link_is_asked_for_again_for_a_while() {
+    for is_freed in [true, false] {
+        let (mut world, _) = holding();
+        world.bridge.on_down(&error(BrokerErrorKind::Unavailable), &mut world.output);
+        world.link();
+        let locked = error(BrokerErrorKind::ResourceLocked);
+        for _ in 0..150 {
+            let (token, ..) = subscribed(&mut world);
+            world.event(Event::Failed { token, error: locked.clone() });
+            assert_eq!((outcomes(&mut world), world.commands()), (vec![], vec![]));
+            world.now += Duration::from_secs(1);
+            assert_eq!(world.bridge.next_timeout(), Some(world.now));
+            world.bridge.handle_timeout(world.now, &mut world.output);
+        }
+        let (token, ..) = subscribed(&mut world);
+        if is_freed {
+            world.event(Event::Subscribed { token });
+            assert_eq!(outcomes(&mut world), [], "nobody has noticed");
+        } else {
             world.event(Event::Failed { token, error: locked.clone() });
             assert_eq!(outcomes(&mut world), [Outcome::Lost("here.a".into(), locked)]);
         }
+        assert_eq!(world.bridge.next_timeout(), None);
     }
+    // Who gives it up meanwhile does not have it.
+    let (mut world, _) = holding();
+    world.bridge.on_down(&error(BrokerErrorKind::Unavailable), &mut world.output);
+    world.link();
+    let (token, ..) = subscribed(&mut world);
+    world.event(Event::Failed { token, error: error(BrokerErrorKind::ResourceLocked) });
+    world.bridge.release(&"here.a".into(), &mut world.output);
+    assert_eq!(outcomes(&mut world), [Outcome::Released("here.a".into())]);
+    assert_eq!((world.bridge.next_timeout(), world.commands()), (None, vec![]));
 }
 
 #[test]

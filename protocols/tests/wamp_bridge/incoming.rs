@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocols::broker::{Address, Command, Event, Message, SubscriptionId, Value};
+use protocols::broker::{Address, Command, Event, Message, Outcome, SubscriptionId, Value};
 use protocols::wamp::message::{CancelMode, ErrorDetails, ResultDetails};
 use protocols::wamp::payload::Payload;
 use protocols::wamp::peers::Notice;
@@ -210,6 +210,58 @@ fn a_gateway_cancels_what_it_has_called() {
     assert_eq!(world.bridge.next_timeout(), None);
     world.deliver(INTERRUPTS, interrupt("killnowait"), false);
     assert_eq!(interrupted(&mut world, call), None, "it is over");
+}
+
+#[test]
+fn a_call_that_comes_after_its_interrupt_is_not_run() {
+    let (mut world, procedure) = serving();
+    world.deliver(INTERRUPTS, interrupt("kill"), false);
+    assert_eq!(world.commands(), []);
+    world.deliver(procedure, gateways_call(), false);
+    assert_eq!(world.output.asks, []);
+    let uri = Value::Text("wamp.error.canceled".into());
+    assert_eq!(header(&replied(&mut world), "wamp-error"), Some(&uri));
+    // Another has another name, or comes later.
+    world.deliver(procedure, gateways_call(), false);
+    invoked(&mut world);
+}
+
+#[test]
+fn a_result_in_parts_ends_when_its_caller_is_gone() {
+    for (outcome, is_over) in [(Outcome::Accepted, false), (Outcome::Unroutable, true)] {
+        let (mut world, procedure) = serving();
+        world.deliver(procedure, gateways_call(), false);
+        let (call, _) = invoked(&mut world);
+        answer(&mut world, call, result("[0]", None, 0, false));
+        assert!(matches!(world.commands().as_slice(), [Command::Publish { mandatory: false, .. }]));
+        for part in 1..=20 {
+            world.now += Duration::from_millis(500);
+            answer(&mut world, call, result("[1]", None, part, false));
+        }
+        let commands = world.commands();
+        let probes: Vec<_> = commands
+            .iter()
+            .filter_map(|command| match command {
+                Command::Publish { token, mandatory: true, confirm: true, .. } => Some(*token),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(probes.len(), 1, "one in ten seconds");
+        world.event(Event::Confirmed { token: probes[0], outcome });
+        let mode = is_over.then_some(CancelMode::KillNoWait);
+        assert_eq!(interrupted(&mut world, call), mode);
+        assert_eq!(world.commands(), []);
+    }
+}
+
+#[test]
+fn who_is_no_gateway_names_its_timeout_as_amqp_does() {
+    let (mut world, procedure) = serving();
+    let mut foreign = call(Some("application/json"), "7");
+    foreign.properties.headers = vec![("wamp-timeout".into(), Value::Integer(1))];
+    foreign.properties.expiration = Some("250".into());
+    world.deliver(procedure, foreign, false);
+    assert_eq!(invoked(&mut world).1.within, Duration::from_millis(250));
 }
 
 #[test]

@@ -90,6 +90,8 @@ struct World {
     bridge: Bridge,
     now: Instant,
     output: Output,
+    /// What the last message that was published is answered by.
+    correlation: Option<Text>,
 }
 
 impl World {
@@ -113,7 +115,7 @@ impl World {
         };
         let realm = Arc::new(Realm(Arc::new(registry())));
         let bridge = Bridge::new(settings, Arc::new(principal), realm, routes());
-        Self { bridge, now: epoch(), output: Output::default() }
+        Self { bridge, now: epoch(), output: Output::default(), correlation: None }
     }
 
     /// With a link, on which everything has been answered.
@@ -153,7 +155,10 @@ impl World {
     /// The one message that is published.
     fn published(&mut self) -> (Token, protocols::broker::Address, Message) {
         match self.commands().as_slice() {
-            [Command::Publish { token, to, message, .. }] => (*token, to.clone(), message.clone()),
+            [Command::Publish { token, to, message, .. }] => {
+                self.correlation = message.properties.correlation_id.clone();
+                (*token, to.clone(), message.clone())
+            }
             other => panic!("one message, not {other:?}"),
         }
     }

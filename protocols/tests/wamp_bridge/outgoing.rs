@@ -11,7 +11,7 @@ use protocols::wamp::peers::Notice;
 use protocols::wamp::rpc::{Answer, Ask, CallId, Identity, Invoke, ToCallee, ToCaller};
 use protocols::wamp::serializer::Serializer;
 
-use crate::{World, at, header, id, message, registry, routes};
+use crate::{World, at, epoch, header, id, message, registry, routes};
 
 const REPLIES: SubscriptionId = SubscriptionId(1);
 
@@ -36,6 +36,7 @@ fn invoke(procedure: &str, payload: Payload) -> Invoke {
         receive_progress: true,
         timeout: None,
         within: Duration::from_secs(60),
+        until: epoch() + Duration::from_secs(3_600),
         caller: Some(Identity { session: id(3), authid: "ann".into(), authrole: "user".into() }),
     }
 }
@@ -62,9 +63,9 @@ fn error(world: &mut World) -> String {
     }
 }
 
-/// A worker's answer to the first call.
+/// A worker's answer to the last call.
 fn reply(world: &mut World, mut message: Message) {
-    message.properties.correlation_id = Some("1".into());
+    message.properties.correlation_id = world.correlation.clone();
     world.deliver(REPLIES, message, false);
 }
 
@@ -78,7 +79,7 @@ fn what_nobody_has_registered_goes_to_the_exchange_with_all_that_a_callee_needs(
     assert_eq!(properties.content_type.as_deref(), Some("application/vnd.wamp+json"));
     assert_eq!(properties.kind.as_deref(), Some("wamp.call"));
     assert_eq!(properties.reply_to.as_deref(), Some("replies"));
-    assert_eq!(properties.correlation_id.as_deref(), Some("1"));
+    assert!(properties.correlation_id.as_deref().unwrap().starts_with("1."));
     assert_eq!(properties.user_id.as_deref(), Some("gateway"));
     assert_eq!(properties.expiration.as_deref(), Some("60000"));
     assert_eq!(header(&message, "wamp-uri"), Some(&Value::Text("far.*".into())));
@@ -106,6 +107,71 @@ fn a_result_comes_in_parts_or_at_once_and_what_comes_afterwards_is_dropped() {
     reply(&mut world, message(Some("text/plain"), "late"));
     assert_eq!(answers(&mut world), []);
     assert_eq!(world.bridge.next_timeout(), None);
+}
+
+fn part() -> Message {
+    let mut part = message(Some("application/vnd.wamp+json"), "[[7]]");
+    part.properties.kind = Some("wamp.progress".into());
+    part
+}
+
+#[test]
+fn parts_keep_a_call_alive_and_a_callee_that_stops_halfway_is_interrupted() {
+    let mut world = World::open();
+    called(&mut world, "far.a", payload("[]", None));
+    for _ in 0..4 {
+        world.now += Duration::from_secs(59);
+        world.bridge.handle_timeout(world.now, &mut world.output);
+        reply(&mut world, part());
+        assert!(matches!(answers(&mut world).as_slice(), [Answer::Result { .. }]));
+        assert_eq!(world.commands(), []);
+    }
+    world.now += Duration::from_secs(60);
+    world.bridge.handle_timeout(world.now, &mut world.output);
+    assert_eq!(error(&mut world), "wamp.error.timeout");
+    let (_, _, message) = world.published();
+    assert_eq!(message.properties.kind.as_deref(), Some("wamp.interrupt"));
+    assert_eq!(world.bridge.next_timeout(), None);
+
+    // As its caller's session says, if that is earlier.
+    called(&mut world, "far.a", payload("[]", None));
+    reply(&mut world, part());
+    answers(&mut world);
+    interrupt(&mut world, CancelMode::KillNoWait, "wamp.error.timeout");
+    assert_eq!(world.published().2.properties.kind.as_deref(), Some("wamp.interrupt"));
+}
+
+#[test]
+fn nobody_answers_a_call_who_has_not_got_it() {
+    let mut world = World::open();
+    ask(&mut world, 1, Ask::Invoke(Box::new(invoke("far.a", payload("[]", None)))));
+    let (.., first) = world.published();
+    ask(&mut world, 2, Ask::Invoke(Box::new(invoke("far.b", payload("[]", None)))));
+    world.commands();
+    let known = first.properties.correlation_id.unwrap();
+    let guessed = known.replacen('1', "2", 1);
+    for correlation in [&*guessed, "2", "2.", "1", "x", "", "1.0000000000000000"] {
+        let mut forged = message(Some("application/json"), "7");
+        forged.properties.correlation_id = Some(correlation.into());
+        world.deliver(REPLIES, forged, false);
+        assert_eq!(answers(&mut world), [], "{correlation}");
+    }
+    let mut answer = message(Some("application/json"), "7");
+    answer.properties.correlation_id = Some(known);
+    world.deliver(REPLIES, answer, false);
+    assert!(matches!(answers(&mut world).as_slice(), [Answer::Result { .. }]));
+}
+
+#[test]
+fn a_call_that_has_waited_too_long_does_not_leave() {
+    let mut world = World::open();
+    let until = |left| Invoke { until: epoch() + left, ..invoke("far.a", payload("[]", None)) };
+    ask(&mut world, 1, Ask::Invoke(Box::new(until(Duration::ZERO))));
+    assert_eq!(error(&mut world), "wamp.error.timeout");
+    assert_eq!(world.commands(), []);
+    ask(&mut world, 2, Ask::Invoke(Box::new(until(Duration::from_secs(3)))));
+    let (.., message) = world.published();
+    assert_eq!(message.properties.expiration.as_deref(), Some("3000"), "what is left");
 }
 
 #[test]
@@ -181,13 +247,13 @@ fn that_a_call_is_canceled_is_said_to_all_gateways_and_with_kill_the_answer_awai
     let canceled = "wamp.error.canceled";
     for mode in [CancelMode::Kill, CancelMode::KillNoWait] {
         let mut world = World::open();
-        called(&mut world, "far.a", payload("[]", None));
+        let (.., call) = called(&mut world, "far.a", payload("[]", None));
         interrupt(&mut world, mode, canceled);
         let (_, to, message) = world.published();
         let exchange = Address::Exchange { name: "wamp.interrupt".into(), key: "".into() };
         let properties = &message.properties;
         assert_eq!((to, properties.kind.as_deref()), (exchange, Some("wamp.interrupt")));
-        assert_eq!(properties.correlation_id.as_deref(), Some("1"));
+        assert_eq!(properties.correlation_id, call.properties.correlation_id);
         assert_eq!(properties.reply_to.as_deref(), Some("replies"));
         assert_eq!(properties.user_id.as_deref(), Some("gateway"));
         assert_eq!(header(&message, "wamp-mode"), Some(&Value::Text(mode.as_str().into())));

@@ -112,6 +112,7 @@ fn plain() -> Invoke {
         receive_progress: false,
         timeout: None,
         within: millis(1_000),
+        until: now() + millis(1_000),
         caller: None,
     }
 }

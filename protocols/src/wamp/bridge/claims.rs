@@ -4,8 +4,12 @@
 //! not shared is exclusive to the link: the broker refuses it to everybody else, so that of two nodes one
 //! gets it, and it is free again as soon as the node is gone. One that is shared goes with the last node
 //! that consumes it, maybe just when another has declared it: that one asks again.
+//!
+//! After a lost link the broker may not know yet that the node is gone, and keep its queues from itself. So
+//! what it had it asks for again for a [while](GRACE).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use super::{Names, Outcome, Output, PREFETCH, queue_options};
 use crate::broker::{
@@ -18,6 +22,13 @@ use crate::wamp::uri::routing_key;
 /// How often a queue may go while it is asked for, each time with another node that gives it up.
 const TRIES: u8 = 5;
 
+/// How long a node asks for what it had and somebody else seems to have. RabbitMQ sees within two heart-beats,
+/// of 60 seconds by default, that a connection is lost.
+const GRACE: Duration = Duration::from_secs(150);
+
+/// How long it waits until it asks again.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// What this node has claimed.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
@@ -26,7 +37,9 @@ pub(super) struct Claims {
     procedures: HashMap<SubscriptionId, Text>,
     /// What the broker has not answered.
     asked: HashMap<Token, Asked>,
-    has_link: bool,
+    /// What is to be asked for again, and when.
+    retries: BTreeSet<(Instant, Text)>,
+    is_open: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +50,8 @@ struct Claim {
     tries: u8,
     /// The broker has said yes, now or on a link before.
     is_held: bool,
+    /// Until when it is asked for again, of what was held on a link before.
+    regained_until: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,12 +66,13 @@ impl Claims {
         self.procedures.get(&subscription)
     }
 
-    pub(super) fn on_link(&mut self, names: &mut Names, output: &mut Output) {
-        self.has_link = true;
+    pub(super) fn on_open(&mut self, now: Instant, names: &mut Names, output: &mut Output) {
+        self.is_open = true;
         let claimed: Vec<_> = self.by_procedure.drain().collect();
         for (procedure, claim) in claimed {
             let subscription = names.subscription();
-            let claim = Claim { subscription, tries: TRIES, ..claim };
+            let regained_until = Some(now + GRACE);
+            let claim = Claim { subscription, tries: TRIES, regained_until, ..claim };
             self.by_procedure.insert(procedure.clone(), claim);
             self.subscribe(&procedure, subscription, claim.is_shared, names, output);
         }
@@ -64,7 +80,8 @@ impl Claims {
 
     /// What was asked and not answered is refused; what is held is asked for on the next link.
     pub(super) fn on_down(&mut self, error: &BrokerError, output: &mut Output) {
-        self.has_link = false;
+        self.is_open = false;
+        self.retries.clear();
         let procedures = std::mem::take(&mut self.procedures);
         for asked in std::mem::take(&mut self.asked).into_values() {
             let (Asked::Claim(subscription) | Asked::Release(subscription)) = asked;
@@ -91,7 +108,7 @@ impl Claims {
         names: &mut Names,
         output: &mut Output,
     ) {
-        if !self.has_link {
+        if !self.is_open {
             let error = BrokerError::new(
                 BrokerErrorKind::Unavailable,
                 "the broker, which says who has a procedure, cannot be reached now",
@@ -99,7 +116,8 @@ impl Claims {
             return output.outcomes.push(Outcome::Refused(procedure.clone(), error));
         }
         let subscription = names.subscription();
-        let claim = Claim { subscription, is_shared, tries: TRIES, is_held: false };
+        let claim =
+            Claim { subscription, is_shared, tries: TRIES, is_held: false, regained_until: None };
         self.by_procedure.insert(procedure.clone(), claim);
         self.subscribe(procedure, subscription, is_shared, names, output);
     }
@@ -140,7 +158,9 @@ impl Claims {
 
     pub(super) fn release(&mut self, procedure: &Text, names: &mut Names, output: &mut Output) {
         let claim = self.by_procedure.remove(procedure);
-        let Some(Claim { subscription, is_shared, .. }) = claim.filter(|_| self.has_link) else {
+        let is_asked = |claim: &Claim| self.procedures.contains_key(&claim.subscription);
+        let Some(Claim { subscription, is_shared, .. }) = claim.filter(is_asked) else {
+            self.retries.retain(|(_, it)| it != procedure);
             return output.outcomes.push(Outcome::Released(procedure.clone()));
         };
         let token = names.token();
@@ -155,9 +175,11 @@ impl Claims {
         let Some(procedure) = self.procedures.get(&subscription) else { return };
         if let Some(claim) = self.by_procedure.get_mut(procedure)
             && claim.subscription == subscription
-            && !std::mem::replace(&mut claim.is_held, true)
         {
-            output.outcomes.push(Outcome::Claimed(procedure.clone()));
+            claim.regained_until = None;
+            if !std::mem::replace(&mut claim.is_held, true) {
+                output.outcomes.push(Outcome::Claimed(procedure.clone()));
+            }
         }
     }
 
@@ -169,27 +191,70 @@ impl Claims {
         }
     }
 
+    /// Whether the broker has not answered this yet.
+    pub(super) fn has_asked(&self, token: Token) -> bool {
+        self.asked.contains_key(&token)
+    }
+
+    /// False if it was not asked from here.
     pub(super) fn on_failed(
         &mut self,
+        now: Instant,
         token: Token,
         error: &BrokerError,
         names: &mut Names,
         output: &mut Output,
-    ) {
+    ) -> bool {
         match self.asked.remove(&token) {
             Some(Asked::Claim(subscription)) => {
-                if error.kind != BrokerErrorKind::NotFound
-                    || !self.ask_again(subscription, names, output)
-                {
+                let goes_on = match error.kind {
+                    BrokerErrorKind::NotFound => self.ask_again(subscription, names, output),
+                    BrokerErrorKind::ResourceLocked => self.ask_later(now, subscription),
+                    _ => false,
+                };
+                if !goes_on {
                     self.lose(subscription, error, output);
                 }
+                true
             }
             Some(Asked::Release(subscription)) => {
                 // It is given up all the same: nothing that comes from it is looked at.
                 let procedure = self.procedures.remove(&subscription);
                 output.outcomes.extend(procedure.map(Outcome::Released));
+                true
             }
-            None => {}
+            None => false,
+        }
+    }
+
+    /// What this node had seems to be somebody's, maybe its own of before. False if that is not asked for
+    /// again.
+    fn ask_later(&mut self, now: Instant, subscription: SubscriptionId) -> bool {
+        let Some(procedure) = self.procedures.get(&subscription) else { return false };
+        let claim = self.by_procedure.get(procedure);
+        let claim = claim.filter(|it| it.subscription == subscription);
+        let until = claim.and_then(|claim| claim.regained_until);
+        if until.is_none_or(|until| until <= now) {
+            return false;
+        }
+        let procedure = self.procedures.remove(&subscription);
+        self.retries.extend(procedure.map(|procedure| (now + PAUSE, procedure)));
+        true
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.retries.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, names: &mut Names, output: &mut Output) {
+        while let Some((at, _)) = self.retries.first()
+            && *at <= now
+            && let Some((_, procedure)) = self.retries.pop_first()
+        {
+            let Some(claim) = self.by_procedure.get_mut(&procedure) else { continue };
+            claim.subscription = names.subscription();
+            let Claim { subscription, is_shared, .. } = *claim;
+            self.subscribe(&procedure, subscription, is_shared, names, output);
         }
     }
 

@@ -237,9 +237,9 @@ pub(super) fn style(publication: &Publication, is_gateway: bool) -> Style {
 }
 
 /// Milliseconds that the caller waits, if it says so.
-pub(super) fn timeout(publication: &Publication) -> Option<u64> {
+pub(super) fn timeout(publication: &Publication, is_gateway: bool) -> Option<u64> {
     let Properties { headers, expiration, .. } = &publication.message.properties;
-    match headers::find(headers, TIMEOUT) {
+    match headers::find(headers, TIMEOUT).filter(|_| is_gateway) {
         Some(Value::Integer(millis)) => u64::try_from(*millis).ok(),
         _ => expiration.as_deref().and_then(|text| text.parse().ok()),
     }

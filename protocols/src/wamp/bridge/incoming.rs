@@ -2,13 +2,13 @@
 //!
 //! To the callees' sessions the bridge is a caller like others, with [`Calls`] of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::form::{self, Style};
 use super::{Names, Output, Settings};
-use crate::broker::{Address, Command, Message, Properties, Publication};
+use crate::broker::{Address, Command, Outcome, Properties, Publication, Token};
 use crate::text::Text;
 use crate::wamp::access::Disclosure;
 use crate::wamp::dealer::Dice;
@@ -30,13 +30,28 @@ pub(super) struct Incoming {
     calls: Calls,
     requests: RequestIds,
     callers: HashMap<Id, Caller>,
-    /// The calls of gateways, as those name them: by their queue of answers and the correlation.
-    of_gateways: HashMap<(Text, Text), Id>,
+    /// The calls of gateways, as those name them.
+    of_gateways: HashMap<Name, Id>,
+    /// Calls of gateways that are canceled and have not come yet, maybe because they went elsewhere, and
+    /// until when that is remembered.
+    canceled: VecDeque<(Instant, Name)>,
+    /// The parts of results that say whether a caller's gateway is still there.
+    probes: HashMap<Token, Id>,
     dice: Dice,
     nothing: Arc<Registry>,
     /// Empty between two calls.
     output: calls::Output,
 }
+
+/// What a gateway calls one of its calls: its queue of answers, and the correlation.
+type Name = (Text, Text);
+
+/// Calls that are remembered to be canceled. More are forgotten, the first of them first.
+const MOST_CANCELED: usize = 1_000;
+
+/// How often a part of a result must reach the caller's gateway, or the call is over: nobody else says that it
+/// is lost.
+const PROBE: Duration = Duration::from_secs(10);
 
 /// Whom an answer goes to.
 #[derive(Debug, Clone)]
@@ -46,11 +61,13 @@ struct Caller {
     style: Style,
     /// Who calls, if the callee is to know.
     identity: Option<Identity>,
+    /// When it was last known to be there.
+    seen: Instant,
 }
 
 impl Caller {
     /// What a gateway calls its call.
-    fn name(&self) -> Option<(Text, Text)> {
+    fn name(&self) -> Option<Name> {
         let is_gateway = self.style == Style::Gateway;
         is_gateway.then(|| Some((self.reply_to.clone()?, self.correlation_id.clone()?)))?
     }
@@ -67,6 +84,8 @@ impl Incoming {
             requests: RequestIds::new(),
             callers: HashMap::new(),
             of_gateways: HashMap::new(),
+            canceled: VecDeque::new(),
+            probes: HashMap::new(),
             dice: Dice::new(&settings.random),
             nothing: Arc::new(Registry::new(settings.realm.clone())),
             output: calls::Output::default(),
@@ -93,15 +112,20 @@ impl Incoming {
             correlation_id: properties.correlation_id.as_ref().map(Text::detached),
             style: form::style(publication, is_gateway),
             identity: is_gateway.then(|| form::identity(publication)).flatten(),
+            seen: now,
         };
         let wants_parts = is_gateway && form::wants_parts(publication);
+        let is_canceled = caller.name().is_some_and(|name| self.take_canceled(&name));
         if let Some(name) = caller.name() {
             self.of_gateways.insert(name, request);
         }
         self.callers.insert(request, caller);
         let refused =
             |reason, sentence| Refusal::new((RequestType::CALL, request), reason, sentence);
-        let payload = if was_delivered {
+        let payload = if is_canceled {
+            let sentence = "the call was canceled before it came to the callee";
+            Err(refused(Reason::Canceled, sentence.to_owned()))
+        } else if was_delivered {
             let sentence = "the call was delivered before, and may have been run";
             Err(refused(Reason::Canceled, sentence.to_owned()))
         } else {
@@ -112,11 +136,11 @@ impl Incoming {
             Ok(payload) => payload,
             Err(refusal) => {
                 self.output.replies.push(Reply::Refused(refusal));
-                return self.say(names, output);
+                return self.say(now, names, output);
             }
         };
         let options = CallOptions {
-            timeout: form::timeout(publication),
+            timeout: form::timeout(publication, is_gateway),
             receive_progress: Some(wants_parts),
             passthru: form::passthru(publication, is_gateway),
             ..CallOptions::default()
@@ -126,7 +150,7 @@ impl Incoming {
             calls.on_call(now, RequestPlace::Next, call, routing, output)
         });
         debug_assert!(begun.is_ok(), "it is one call with an ID of its own: {begun:?}");
-        self.say(names, output);
+        self.say(now, names, output);
     }
 
     /// A gateway says that one of its calls is canceled, perhaps one that came here.
@@ -140,10 +164,12 @@ impl Incoming {
         let Properties { reply_to, correlation_id, .. } = &publication.message.properties;
         let (Some(reply_to), Some(correlation_id)) = (reply_to, correlation_id) else { return };
         let name = (reply_to.clone(), correlation_id.clone());
-        let Some(request) = self.of_gateways.get(&name).copied() else { return };
         let Some(mode) = form::mode(publication).filter(|_| self.settings.trust.holds(publication))
         else {
             return;
+        };
+        let Some(request) = self.of_gateways.get(&name).copied() else {
+            return self.remember_canceled(now, &name);
         };
         if mode != Choice::Known(CancelMode::Kill)
             && let Some(caller) = self.callers.get_mut(&request)
@@ -154,7 +180,45 @@ impl Incoming {
         }
         let options = CancelOptions { mode: Some(mode), ..CancelOptions::default() };
         self.calls.on_cancel(now, &Cancel { request, options }, &mut self.output);
-        self.say(names, output);
+        self.say(now, names, output);
+    }
+
+    fn remember_canceled(&mut self, now: Instant, name: &Name) {
+        while self.canceled.front().is_some_and(|(until, _)| *until <= now)
+            || self.canceled.len() >= MOST_CANCELED
+        {
+            self.canceled.pop_front();
+        }
+        let name = (name.0.detached(), name.1.detached());
+        self.canceled.push_back((now + self.settings.rpc.linger, name));
+    }
+
+    fn take_canceled(&mut self, name: &Name) -> bool {
+        let place = self.canceled.iter().position(|(_, canceled)| canceled == name);
+        place.and_then(|place| self.canceled.remove(place)).is_some()
+    }
+
+    /// A part of a result has reached the caller's gateway, or nobody.
+    pub(super) fn on_confirmed(
+        &mut self,
+        now: Instant,
+        token: Token,
+        outcome: Outcome,
+        names: &mut Names,
+        output: &mut Output,
+    ) {
+        let Some(request) = self.probes.remove(&token) else { return };
+        if outcome == Outcome::Unroutable
+            && let Some(caller) = self.callers.get_mut(&request)
+        {
+            caller.reply_to = None;
+            self.calls.on_cancel(
+                now,
+                &Cancel { request, options: CancelOptions::default() },
+                &mut self.output,
+            );
+            self.say(now, names, output);
+        }
     }
 
     pub(super) fn on_notice(
@@ -174,12 +238,13 @@ impl Incoming {
             Notice::Gone(gone) => self.calls.on_gone(gone, &mut self.output),
             _ => {}
         }
-        self.say(names, output);
+        self.say(now, names, output);
     }
 
     /// Nobody can be answered any more. Those who called hear of it from elsewhere.
     pub(super) fn on_down(&mut self) {
         self.of_gateways.clear();
+        self.probes.clear();
         for caller in self.callers.values_mut() {
             caller.reply_to = None;
         }
@@ -191,7 +256,7 @@ impl Incoming {
 
     pub(super) fn handle_timeout(&mut self, now: Instant, names: &mut Names, output: &mut Output) {
         self.calls.handle_timeout(now, &mut self.output);
-        self.say(names, output);
+        self.say(now, names, output);
     }
 
     /// What is registered here alone: what is not, came from where it would go.
@@ -211,7 +276,7 @@ impl Incoming {
         run(&mut self.calls, &routing, &mut self.output)
     }
 
-    fn say(&mut self, names: &mut Names, output: &mut Output) {
+    fn say(&mut self, now: Instant, names: &mut Names, output: &mut Output) {
         for mut ask in self.output.asks.drain(..) {
             if let Ask::Invoke(invoke) = &mut ask.ask {
                 let caller = self.callers.get(&ask.call.request);
@@ -231,25 +296,29 @@ impl Incoming {
             } else {
                 self.callers.get(&request).cloned()
             };
-            let Some(Caller { reply_to: Some(to), correlation_id, style, .. }) = caller else {
+            let Some(Caller { reply_to: Some(to), correlation_id, style, seen, .. }) = caller
+            else {
                 continue;
             };
+            let is_probe =
+                style == Style::Gateway && !reply.is_final() && now.duration_since(seen) >= PROBE;
             let mut message = form::reply(reply, style, &self.settings.limits);
             message.properties.correlation_id = correlation_id;
             message.properties.user_id = Some(self.settings.trust.own.clone());
-            output.commands.push(publish(names, to, message));
+            let token = names.token();
+            if is_probe && let Some(caller) = self.callers.get_mut(&request) {
+                caller.seen = now;
+                self.probes.insert(token, request);
+            }
+            output.commands.push(Command::Publish {
+                token,
+                to: Address::ExistingQueue(to),
+                message,
+                queue: None,
+                // A caller that is gone does not miss it.
+                confirm: is_probe,
+                mandatory: is_probe,
+            });
         }
-    }
-}
-
-/// To a queue by its name. A caller that is gone does not miss it.
-fn publish(names: &mut Names, to: Text, message: Message) -> Command {
-    Command::Publish {
-        token: names.token(),
-        to: Address::ExistingQueue(to),
-        message,
-        queue: None,
-        confirm: false,
-        mandatory: false,
     }
 }

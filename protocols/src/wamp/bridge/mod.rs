@@ -19,6 +19,7 @@
 //! # What is promised
 //! - A call gets one answer, or its time runs out: that is the business of its caller's session.
 //! - A call that may have been run, because it was delivered before, is not run again.
+//! - Nobody answers a call but who has got it: answers name it by something that only then is known.
 //!
 //! # What is not done
 //! - Plain AMQP workers and STOMP clients are not told that a call is canceled: it runs to its end, and its
@@ -46,8 +47,8 @@ use super::rpc::{self, ToCallee, ToCaller};
 use super::serializer;
 use super::uri::UriRules;
 use crate::broker::{
-    Address, BrokerError, Command, Event, ExchangeKind, QueueOptions, SettleMode, SubscriptionId,
-    Token, Verdict, procedure,
+    Address, BrokerError, BrokerErrorKind, Command, Event, ExchangeKind, QueueOptions, SettleMode,
+    SubscriptionId, Token, Verdict, procedure,
 };
 use crate::text::Text;
 use claims::Claims;
@@ -87,7 +88,7 @@ pub struct Settings {
     pub limits: serializer::Limits,
     /// Bounds and times of calls from elsewhere; `most_calls` of calls from here, too.
     pub rpc: rpc::Settings,
-    /// The name of the queue that answers come to. Nobody else can guess it.
+    /// The name of the queue that answers come to. Whoever answers a call knows it.
     pub reply_queue: Text,
     /// Random bits that nobody else knows.
     pub random: [u8; 32],
@@ -104,6 +105,8 @@ pub struct Output {
     pub answers: Vec<ToCaller>,
     /// What became of claims.
     pub outcomes: Vec<Outcome>,
+    /// Why the broker has not taken an answer, or an interrupt: nobody is told of that.
+    pub unsaid: Vec<BrokerError>,
 }
 
 /// What became of a claim to a procedure.
@@ -175,7 +178,7 @@ impl Bridge {
         }
     }
 
-    /// There is a link to the broker, a new one. What is claimed is claimed anew.
+    /// There is a link to the broker, a new one. What is claimed is claimed anew once the bridge is open.
     pub fn on_link(&mut self, output: &mut Output) {
         self.opening.clear();
         let interrupts = Text::from_static(INTERRUPT_EXCHANGE);
@@ -203,7 +206,6 @@ impl Bridge {
                 settle: SettleMode::Manual,
             });
         }
-        self.claims.on_link(&mut self.names, output);
     }
 
     /// Whether calls can leave, and come.
@@ -220,8 +222,8 @@ impl Bridge {
         self.claims.on_down(error, output);
     }
 
-    /// A procedure is to be this node's. Answered by an [`Outcome`]. Nobody claims it twice without having
-    /// released it.
+    /// A procedure is to be this node's. Answered by an [`Outcome`]; refused if the bridge is not open. Nobody
+    /// claims it twice without having released it.
     pub fn claim(&mut self, procedure: &Text, is_shared: Option<u16>, output: &mut Output) {
         self.claims.claim(procedure, is_shared, &mut self.names, output);
     }
@@ -253,7 +255,7 @@ impl Bridge {
                     cumulative: false,
                 });
                 if subscription == REPLIES {
-                    self.outgoing.on_reply(&publication, output);
+                    self.outgoing.on_reply(now, &publication, output);
                 } else if subscription == INTERRUPTS {
                     self.incoming.on_interrupt(now, &publication, &mut self.names, output);
                 } else if let Some(procedure) = self.claims.procedure(subscription) {
@@ -265,6 +267,9 @@ impl Bridge {
                 if self.opening.contains(&token) {
                     self.opening.retain(|it| *it != token);
                     self.is_open = self.opening.is_empty();
+                    if self.is_open {
+                        self.claims.on_open(now, &mut self.names, output);
+                    }
                 } else {
                     self.claims.on_subscribed(token, output);
                 }
@@ -272,10 +277,14 @@ impl Bridge {
             Event::Unsubscribed { token } => self.claims.on_unsubscribed(token, output),
             Event::Confirmed { token, outcome } => {
                 self.outgoing.on_confirmed(token, outcome, output);
+                self.incoming.on_confirmed(now, token, outcome, &mut self.names, output);
             }
             Event::Failed { token, error } => {
-                self.claims.on_failed(token, &error, &mut self.names, output);
-                self.outgoing.on_failed(token, &error, output);
+                let is_known = self.claims.on_failed(now, token, &error, &mut self.names, output)
+                    || self.outgoing.on_failed(token, &error, output);
+                if !is_known {
+                    output.unsaid.push(error);
+                }
             }
             Event::Canceled { subscription, error } => {
                 self.claims.on_canceled(subscription, error, output);
@@ -291,7 +300,14 @@ impl Bridge {
         match event {
             Event::Failed { token, error } if self.opening.contains(token) => Some(error.clone()),
             Event::Canceled { subscription, error }
-                if matches!(*subscription, REPLIES | INTERRUPTS) =>
+                if matches!(*subscription, REPLIES | INTERRUPTS)
+                    || error.kind == BrokerErrorKind::Unavailable =>
+            {
+                Some(error.clone())
+            }
+            // The connection is lost, and not the procedure.
+            Event::Failed { token, error }
+                if error.kind == BrokerErrorKind::Unavailable && self.claims.has_asked(*token) =>
             {
                 Some(error.clone())
             }
@@ -302,13 +318,19 @@ impl Bridge {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.outgoing.next_timeout().into_iter().chain(self.incoming.next_timeout()).min()
+        let deadlines = [
+            self.outgoing.next_timeout(),
+            self.incoming.next_timeout(),
+            self.claims.next_timeout(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The time has come that [`next_timeout`](Self::next_timeout) named.
     pub fn handle_timeout(&mut self, now: Instant, output: &mut Output) {
-        self.outgoing.handle_timeout(now, output);
+        self.outgoing.handle_timeout(now, &mut self.names, output);
         self.incoming.handle_timeout(now, &mut self.names, output);
+        self.claims.handle_timeout(now, &mut self.names, output);
     }
 }
 

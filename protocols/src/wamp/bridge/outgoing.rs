@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use super::form::{self, Form};
 use super::{INTERRUPT_EXCHANGE, Names, Output, Settings};
 use crate::broker::{
@@ -65,6 +67,8 @@ struct Pending {
     is_routed: bool,
     /// Parts of the result so far.
     results: u64,
+    /// How long something is awaited, anew after each part.
+    within: Duration,
     deadline: Instant,
 }
 
@@ -111,8 +115,10 @@ impl Outgoing {
         names: &mut Names,
         output: &mut Output,
     ) {
-        let Some(Pending { call, is_routed, .. }) = self.pending.get(&number) else { return };
-        let (call, is_routed) = (*call, *is_routed);
+        let Some(Pending { call, is_routed, results, .. }) = self.pending.get(&number) else {
+            return;
+        };
+        let (call, is_routed, results) = (*call, *is_routed, *results);
         if is_routed || mode != CancelMode::Kill {
             self.take(number);
         }
@@ -120,11 +126,15 @@ impl Outgoing {
             let why = "the call was canceled; the worker that runs it is not told".to_owned();
             output.answers.push(ToCaller { call, answer: Answer::Canceled { why } });
         }
-        // The gateway of the callee knows the timeout.
-        let is_known = reason == Reason::Timeout.uri();
-        if is_routed || is_known || mode == CancelMode::Skip {
-            return;
+        // The gateway of the callee knows when that is, unless it has heard of the callee later.
+        let is_known = reason == Reason::Timeout.uri() && results == 0;
+        if !(is_routed || is_known || mode == CancelMode::Skip) {
+            self.say_interrupt(number, mode, names, output);
         }
+    }
+
+    /// To whichever gateway has the callee.
+    fn say_interrupt(&self, number: u64, mode: CancelMode, names: &mut Names, output: &mut Output) {
         let message = form::interrupt(mode, self.own(number, Message::default()));
         output.commands.push(Command::Publish {
             token: names.token(),
@@ -139,10 +149,23 @@ impl Outgoing {
         });
     }
 
+    /// What an answer to the call with this number names it by: whoever has answered another call cannot say
+    /// it.
+    fn correlation(&self, number: u64) -> Text {
+        // All that is hashed has one length, and only a part of the hash is told.
+        let hash = Sha256::new()
+            .chain_update(b"answers")
+            .chain_update(self.settings.random)
+            .chain_update(number.to_be_bytes())
+            .finalize();
+        let tag = hash.iter().take(8).fold(0, |tag, byte| tag << 8 | u64::from(*byte));
+        Text::from(format!("{number:x}.{tag:016x}"))
+    }
+
     /// A message about a call with this number, as this gateway's.
     fn own(&self, number: u64, mut message: Message) -> Message {
         let properties = &mut message.properties;
-        properties.correlation_id = Some(Text::from(format!("{number:x}")));
+        properties.correlation_id = Some(self.correlation(number));
         properties.reply_to = Some(self.settings.reply_queue.clone());
         properties.user_id = Some(self.settings.trust.own.clone());
         message
@@ -172,7 +195,7 @@ impl Outgoing {
         }
         let number = self.last + 1;
         let is_routed = self.routes.contains_key(&invoke.registration);
-        let (procedure, to, message, within) = match self.message(number, invoke) {
+        let (procedure, to, message, within) = match self.message(now, number, invoke) {
             Ok(message) => message,
             Err((reason, sentence)) => return fail(call, reason, &sentence, output),
         };
@@ -182,7 +205,7 @@ impl Outgoing {
         self.unconfirmed.insert(token, number);
         self.by_call.insert(call, number);
         self.by_deadline.insert((deadline, number));
-        let pending = Pending { call, procedure, is_routed, results: 0, deadline };
+        let pending = Pending { call, procedure, is_routed, results: 0, within, deadline };
         self.pending.insert(number, pending);
         output.commands.push(Command::Publish {
             token,
@@ -198,6 +221,7 @@ impl Outgoing {
     #[allow(clippy::type_complexity, reason = "read once, where it is written")]
     fn message(
         &self,
+        now: Instant,
         number: u64,
         invoke: &Invoke,
     ) -> Result<(Text, Address, Message, Duration), (Reason, String)> {
@@ -213,6 +237,12 @@ impl Outgoing {
         };
         let mut message = self.own(number, message);
         let within = route.map_or(invoke.within, |route| route.timeout.min(invoke.within));
+        let left = invoke.until.saturating_duration_since(now);
+        if left.is_zero() {
+            // It has waited here. Its caller has been told, or will be at once.
+            return Err((Reason::Timeout, "the call has not left in time".to_owned()));
+        }
+        let within = within.min(left);
         let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1);
         message.properties.expiration = Some(Text::from(millis.to_string()));
         let to = match route {
@@ -253,12 +283,18 @@ impl Outgoing {
         }
     }
 
-    pub(super) fn on_failed(&mut self, token: Token, error: &BrokerError, output: &mut Output) {
-        if let Some(number) = self.unconfirmed.remove(&token)
-            && let Some(Pending { call, .. }) = self.take(number)
-        {
+    /// False if it was not asked from here.
+    pub(super) fn on_failed(
+        &mut self,
+        token: Token,
+        error: &BrokerError,
+        output: &mut Output,
+    ) -> bool {
+        let Some(number) = self.unconfirmed.remove(&token) else { return false };
+        if let Some(Pending { call, .. }) = self.take(number) {
             fail(call, Reason::of_broker(error), &error.text, output);
         }
+        true
     }
 
     /// The link is gone, and the queue of answers with it.
@@ -273,18 +309,27 @@ impl Outgoing {
     }
 
     /// An answer, or a part of one. Of calls that are over nothing is heard.
-    pub(super) fn on_reply(&mut self, publication: &Publication, output: &mut Output) {
-        let correlation = publication.message.properties.correlation_id.as_deref();
-        let number = correlation.and_then(|text| u64::from_str_radix(text, 16).ok());
-        let Some((number, pending)) = number.and_then(|it| Some((it, self.pending.get_mut(&it)?)))
-        else {
+    pub(super) fn on_reply(
+        &mut self,
+        now: Instant,
+        publication: &Publication,
+        output: &mut Output,
+    ) {
+        let Some(named) = publication.message.properties.correlation_id.as_deref() else { return };
+        let number = named.split('.').next().and_then(|text| u64::from_str_radix(text, 16).ok());
+        let Some(number) = number.filter(|number| self.correlation(*number) == *named) else {
             return;
         };
+        let Some(pending) = self.pending.get_mut(&number) else { return };
         let (call, part) = (pending.call, pending.results);
         let answer = form::answer(publication, part, &self.settings.limits);
         pending.results += 1;
         if answer.is_final() {
             self.take(number);
+        } else {
+            self.by_deadline.remove(&(pending.deadline, number));
+            pending.deadline = now + pending.within;
+            self.by_deadline.insert((pending.deadline, number));
         }
         output.answers.push(ToCaller { call, answer });
     }
@@ -300,14 +345,19 @@ impl Outgoing {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant, output: &mut Output) {
+    pub(super) fn handle_timeout(&mut self, now: Instant, names: &mut Names, output: &mut Output) {
         while let Some((_, number)) =
             self.by_deadline.first().copied().filter(|(deadline, _)| *deadline <= now)
         {
-            if let Some(Pending { call, procedure, .. }) = self.take(number) {
-                let sentence = format!("{procedure:?} has not answered in time");
-                fail(call, Reason::Timeout, &sentence, output);
+            let Some(Pending { call, procedure, is_routed, results, .. }) = self.take(number)
+            else {
+                continue;
+            };
+            if results > 0 && !is_routed {
+                self.say_interrupt(number, CancelMode::KillNoWait, names, output);
             }
+            let sentence = format!("{procedure:?} has not answered in time");
+            fail(call, Reason::Timeout, &sentence, output);
         }
     }
 }

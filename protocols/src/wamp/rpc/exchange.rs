@@ -10,7 +10,7 @@
 //! *Spec.* WAMP §Calling and Invocations: what a dealer keeps between CALL and INVOCATION, and
 //! between YIELD and RESULT.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::text::Text;
 use crate::wamp::id::Id;
@@ -87,6 +87,8 @@ pub struct Invoke {
     /// How long the caller waits, from now and from each part of the call or of its result. What
     /// cannot be delivered in this time need not be.
     pub within: Duration,
+    /// When nobody waits any more, on this node's clock, if nothing comes of the call before.
+    pub until: Instant,
     /// Who calls, if the callee is to know.
     pub caller: Option<Identity>,
 }

@@ -249,6 +249,7 @@ impl Calls {
             receive_progress: pending.receive_progress && makes_parts,
             timeout: keeps_timeout(callee).then(|| millis(left)),
             within: pending.patience,
+            until: pending.deadline,
             caller: self.disclosed(pending, callee),
         }
     }
