@@ -22,7 +22,7 @@ use super::consumers::ConsumerId;
 use super::effects::{Effects, Reason};
 use super::notice::{Consumer, Entry, Notice};
 use super::owned::Owned;
-use super::queue::Queue;
+use super::queue::{Binding, Queue};
 use super::resume::{Asked, Resumed};
 use super::vhost::{Routed, Vhost};
 use super::{LinkId, refusals};
@@ -365,14 +365,16 @@ impl Link for EmbeddedLink {
                     Err(error) => Event::Failed { token, error },
                 })
             }
-            Command::Bind { token, inbox, topic } => {
+            Command::Bind { token, inbox, exchange, topic } => {
+                let binding = Binding::topic(exchange, topic);
                 let outcome =
-                    self.inbox(inbox).and_then(|queue| self.vhost.bind(inbox, queue, topic));
+                    self.inbox(inbox).and_then(|queue| self.vhost.bind(inbox, queue, binding));
                 Some(answered(outcome, token, Event::Subscribed { token }))
             }
-            Command::Unbind { token, inbox, topic } => {
+            Command::Unbind { token, inbox, exchange, topic } => {
+                let binding = Binding::topic(exchange, topic);
                 let outcome =
-                    self.inbox(inbox).and_then(|queue| self.vhost.unbind(inbox, queue, topic));
+                    self.inbox(inbox).and_then(|queue| self.vhost.unbind(inbox, queue, &binding));
                 Some(answered(outcome, token, Event::Unsubscribed { token }))
             }
             Command::Unsubscribe { token, subscription, delete } => {

@@ -107,9 +107,10 @@ struct Locked<'a> {
 }
 
 impl Binding {
-    /// To the topic exchange.
-    pub(super) fn topic(key: Text) -> Self {
-        Self { exchange: Text::from_static(TOPIC), key, arguments: Vec::new() }
+    /// To a topic exchange; `None` for the one that topics live in.
+    pub(super) fn topic(exchange: Option<Text>, key: Text) -> Self {
+        let exchange = exchange.unwrap_or_else(|| Text::from_static(TOPIC));
+        Self { exchange, key, arguments: Vec::new() }
     }
 
     /// A copy that keeps no input buffer alive.

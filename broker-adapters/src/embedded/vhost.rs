@@ -164,17 +164,16 @@ impl Vhost {
     /// Binds an inbox to a topic. Each binding beyond the first counts as a private queue, which
     /// whoever wants that topic would have otherwise.
     ///
-    /// *Errors.* The inbox is gone: it was canceled, and its owner has not read that yet.
+    /// *Errors.* The inbox is gone: it was canceled, and its owner has not read that yet. There is no such
+    /// exchange, or it takes no such topic.
     pub(super) fn bind(
         &self,
         id: SubscriptionId,
         inbox: &Arc<Queue>,
-        topic: Text,
+        binding: Binding,
     ) -> Result<(), BrokerError> {
-        check_length(&topic)?;
-        self.shared.topic_bounds.check_pattern(&topic)?;
-        let binding = Binding::topic(topic);
         let mut topology = write(&self.topology);
+        let binding = self.check_binding(&topology, binding)?;
         if !topology.holds(inbox) {
             return Err(refusals::no_inbox(id.0));
         }
@@ -182,7 +181,8 @@ impl Vhost {
             return Ok(());
         }
         if inbox.binding_count() > 0 {
-            self.count_private(format_args!("for '{}' at exchange '{TOPIC}'", binding.key))?;
+            let Binding { exchange, key, .. } = &binding;
+            self.count_private(format_args!("for '{key}' at exchange '{exchange}'"))?;
         }
         topology.bind(inbox, &binding);
         Ok(())
@@ -195,13 +195,13 @@ impl Vhost {
         &self,
         id: SubscriptionId,
         inbox: &Arc<Queue>,
-        topic: Text,
+        binding: &Binding,
     ) -> Result<(), BrokerError> {
         let mut topology = write(&self.topology);
         if !topology.holds(inbox) {
             return Err(refusals::no_inbox(id.0));
         }
-        if topology.unbind(inbox, &Binding::topic(topic)) && inbox.binding_count() > 0 {
+        if topology.unbind(inbox, binding) && inbox.binding_count() > 0 {
             self.shared.private.subtract(1);
         }
         Ok(())

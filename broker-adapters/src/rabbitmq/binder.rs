@@ -16,6 +16,7 @@ use lapin::types::FieldTable;
 use protocols::broker::{BrokerError, BrokerErrorKind, Event, SubscriptionId, Token};
 use protocols::text::Text;
 
+use super::declaring::Barrier;
 use super::error::broker_error;
 use super::link::Events;
 use super::pool::{Channel, Lease, Side};
@@ -41,6 +42,8 @@ pub(super) struct Binder {
 /// What the owner of an inbox asks for.
 pub(super) struct Asked {
     pub(super) token: Token,
+    /// `None`: the one that topics live in.
+    pub(super) exchange: Option<Text>,
     pub(super) topic: Text,
     /// Otherwise the topic is to be unbound.
     pub(super) binds: bool,
@@ -50,6 +53,8 @@ struct Bind {
     inbox: SubscriptionId,
     queue: Text,
     asked: Asked,
+    /// What it has to wait for.
+    after: Option<Barrier>,
 }
 
 /// A channel, and for how many it was used.
@@ -67,9 +72,14 @@ impl Binder {
     }
 
     /// To be polled afterwards.
-    pub(super) fn ask(&mut self, inbox: SubscriptionId, queue: Text, asked: Asked) {
+    pub(super) fn ask(
+        &mut self,
+        (inbox, queue): (SubscriptionId, Text),
+        asked: Asked,
+        after: Option<Barrier>,
+    ) {
         self.binds += usize::from(asked.binds);
-        self.asked.push_back(Bind { inbox, queue, asked });
+        self.asked.push_back(Bind { inbox, queue, asked, after });
     }
 
     /// Whether a topic was asked for that is not bound yet.
@@ -125,10 +135,15 @@ impl Binder {
 impl Bind {
     /// Asks RabbitMQ, with patience.
     fn carry_out(&self, lease: Lease, channel: Option<Used>) -> impl Future<Output = Done> + use<> {
-        let (queue, topic, binds) =
-            (self.queue.clone(), self.asked.topic.clone(), self.asked.binds);
+        let (queue, after) = (self.queue.clone(), self.after.clone());
+        let (topic, binds) = (self.asked.topic.clone(), self.asked.binds);
+        let exchange = self.asked.exchange.clone();
+        let exchange = exchange.unwrap_or_else(|| lease.settings().topic_exchange.clone());
         let channel = Mutex::new(channel);
         async move {
+            if let Some(after) = after {
+                after.await;
+            }
             let patience = lease.settings().recovery_timeout;
             let attempt = async || {
                 let kept = lock(&channel).take().filter(|Used(channel, _)| channel.is_open());
@@ -136,11 +151,10 @@ impl Bind {
                     Some(used) => used,
                     None => Used(lease.channel(Side::Consume).await?, 0),
                 };
-                let exchange = &lease.settings().topic_exchange;
                 let done = if binds {
-                    bind(used.amqp(), &queue, exchange, &topic).await
+                    bind(used.amqp(), &queue, &exchange, &topic).await
                 } else {
-                    unbind(used.amqp(), &queue, exchange, &topic).await
+                    unbind(used.amqp(), &queue, &exchange, &topic).await
                 };
                 // One that RabbitMQ closes is not kept.
                 done.map_err(|error| broker_error(&error))?;

@@ -138,9 +138,10 @@ impl Consuming {
     /// *Errors.* What can be refused without asking RabbitMQ.
     pub(super) fn bind(&mut self, inbox: SubscriptionId, asked: Asked) -> Result<(), BrokerError> {
         topology::fits(&asked.topic)?;
+        asked.exchange.as_ref().map_or(Ok(()), topology::fits)?;
         let open = self.subscriptions.get(&inbox).and_then(Subscription::open_inbox);
         let queue = open.ok_or_else(|| refusals::no_inbox(inbox.0))?.queue().clone();
-        self.binder.ask(inbox, queue, asked);
+        self.binder.ask((inbox, queue), asked, self.barrier.clone());
         Ok(())
     }
 

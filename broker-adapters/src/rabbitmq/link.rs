@@ -12,7 +12,7 @@ use protocols::broker::{BrokerError, Command, Event, SubscriptionId};
 
 use super::binder::Asked;
 use super::consume::Consuming;
-use super::declaring::Declaring;
+use super::declaring::{Declaring, Known};
 use super::lasting::Lasting;
 use super::pool::Lease;
 use super::publish::{Publish, Publishing};
@@ -41,10 +41,11 @@ impl RabbitLink {
     pub(super) fn new(lease: Lease) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(1);
         let id = COUNT.fetch_add(1, Ordering::Relaxed);
+        let known = Known::default();
         Self {
-            publishing: Publishing::new(lease.clone(), id),
+            publishing: Publishing::new(lease.clone(), id, known.clone()),
             consuming: Consuming::new(lease.clone(), id),
-            declaring: Declaring::new(lease.clone()),
+            declaring: Declaring::new(lease.clone(), known),
             lease,
             events: Events::new(),
             waiting: None,
@@ -129,11 +130,11 @@ impl RabbitLink {
                 self.consuming.resume(subscription, token, session).map_err(failed)?;
                 Ok(true)
             }
-            Command::Bind { token, inbox, topic } => {
-                self.bind(inbox, Asked { token, topic, binds: true })
+            Command::Bind { token, inbox, exchange, topic } => {
+                self.bind(inbox, Asked { token, exchange, topic, binds: true })
             }
-            Command::Unbind { token, inbox, topic } => {
-                self.bind(inbox, Asked { token, topic, binds: false })
+            Command::Unbind { token, inbox, exchange, topic } => {
+                self.bind(inbox, Asked { token, exchange, topic, binds: false })
             }
             Command::Unsubscribe { token, subscription, delete } => {
                 self.consuming.unsubscribe(subscription, token, delete, &mut self.events);

@@ -8,9 +8,10 @@
 //! # Which channel
 //! - The link's own, opened by its first publish. RabbitMQ closes it when it refuses a message (no
 //!   such exchange, no right); nobody else is hurt.
-//! - Under a service login, whose rights are known, publishes to the default exchange and the topic
-//!   exchange share a few channels of the identity. Named exchanges, which may not exist, and
-//!   mandatory messages stay on the link's own.
+//! - Under a service login, whose rights are known, publishes to the default exchange, the topic
+//!   exchange, and topic exchanges that the link has declared share a few channels of the identity: so
+//!   messages keep their order whichever topic exchange they go to. Other exchanges, which may not exist,
+//!   and mandatory messages stay on the link's own.
 //!
 //! # Confirms
 //! A channel begins without them. The first publish that wants to know its outcome waits until
@@ -40,7 +41,7 @@ use protocols::broker::{
 };
 use protocols::text::Text;
 
-use super::declaring::Barrier;
+use super::declaring::{Barrier, Known, is_about};
 use super::error::broker_error;
 use super::in_flight::{InFlight, Progress, unknown};
 use super::link::Events;
@@ -99,6 +100,8 @@ pub(super) struct Publishing {
     lease: Lease,
     /// Whose half it is.
     link: u64,
+    /// Topic exchanges that are there.
+    known: Known,
     own: Option<Arc<SharedChannel>>,
     shared: Option<Arc<SharedChannel>>,
     /// Not yet handed to lapin, in order: the first waits for `preparing`, or for what is in flight.
@@ -127,10 +130,11 @@ pub(super) struct Publishing {
 }
 
 impl Publishing {
-    pub(super) fn new(lease: Lease, link: u64) -> Self {
+    pub(super) fn new(lease: Lease, link: u64, known: Known) -> Self {
         Self {
             lease,
             link,
+            known,
             own: None,
             shared: None,
             waiting: VecDeque::new(),
@@ -149,7 +153,7 @@ impl Publishing {
 
     /// Everything that is under way; what remains has nothing to do.
     pub(super) fn take(&mut self) -> Self {
-        mem::replace(self, Self::new(self.lease.clone(), self.link))
+        mem::replace(self, Self::new(self.lease.clone(), self.link, self.known.clone()))
     }
 
     /// Whether another publish may come now.
@@ -297,7 +301,8 @@ impl Publishing {
     fn lane(&self, publish: &Publish) -> Result<Arc<SharedChannel>, Preparing> {
         let settings = self.lease.settings();
         let exchange = &publish.target.exchange;
-        let is_common = exchange.is_empty() || *exchange == settings.topic_exchange;
+        let is_common =
+            exchange.is_empty() || *exchange == settings.topic_exchange || self.known.has(exchange);
         let is_shared = self.lease.is_service() && is_common && !publish.mandatory;
         let lane = if is_shared { &self.shared } else { &self.own };
         let Some(lane) = lane.as_ref().filter(|lane| lane.channel.is_open()) else {
@@ -401,9 +406,12 @@ impl Publishing {
             self.unconfirmed = None;
         }
         let error = broker_error(error);
-        // On a shared channel the mistake may be another link's.
-        let guilty = if is_shared || error.kind == BrokerErrorKind::Unavailable {
+        let guilty = if error.kind == BrokerErrorKind::Unavailable {
             None
+        } else if is_shared {
+            // The mistake may be another link's, but whoever publishes to that exchange makes it.
+            self.known.forget_refused(&error);
+            failed.iter().position(|one| is_about(&error, &one.exchange))
         } else {
             let is_named = |one: &InFlight| {
                 !one.exchange.is_empty() && error.text.contains(&format!("'{}'", one.exchange))
@@ -492,7 +500,10 @@ impl Publishing {
             (self.is_repairing, self.must_fetch) = (true, true);
         }
         if is_disturbed(&mut self.shared_disturbed, &self.shared, cx) {
-            self.shared = None;
+            let refusal = self.shared.take().and_then(|shared| shared.channel.refusal());
+            if let Some(refusal) = refusal {
+                self.known.forget_refused(&refusal);
+            }
         }
     }
 

@@ -47,7 +47,12 @@ async fn an_inbox_that_was_canceled_is_not_bound_even_if_its_owner_has_not_read_
     let fixture = small();
     let (mut slow, inbox, mut publisher) = behind(&fixture).await;
     let topic_of_it = Text::from("other");
-    let error = refusal(&mut slow, |token| Command::Bind { token, inbox, topic: topic_of_it });
+    let error = refusal(&mut slow, |token| Command::Bind {
+        token,
+        inbox,
+        exchange: None,
+        topic: topic_of_it,
+    });
     assert_eq!(error.text, format!("NOT_FOUND - there is no inbox {}", inbox.0).as_str());
     drop(slow);
     for _ in 0..1_000 {
@@ -62,7 +67,7 @@ async fn an_inbox_that_was_canceled_is_not_unbound_either() {
     let fixture = small();
     let (mut slow, inbox, _publisher) = behind(&fixture).await;
     let topic = Text::from("news");
-    let error = refusal(&mut slow, |token| Command::Unbind { token, inbox, topic });
+    let error = refusal(&mut slow, |token| Command::Unbind { token, inbox, exchange: None, topic });
     assert_eq!(error.text, format!("NOT_FOUND - there is no inbox {}", inbox.0).as_str());
 }
 

@@ -103,8 +103,13 @@ async fn an_inbox_outlives_a_lost_connection_and_gets_what_came_meanwhile() {
     cut_off(&proxy).await;
     // Both are asked for again until they are answered.
     let [bound, unbound] = [(); 2].map(|()| consumer.token());
-    consumer.link.submit(Command::Bind { token: bound, inbox, topic: "c".into() });
-    consumer.link.submit(Command::Unbind { token: unbound, inbox, topic: "never".into() });
+    consumer.link.submit(Command::Bind { token: bound, inbox, exchange: None, topic: "c".into() });
+    consumer.link.submit(Command::Unbind {
+        token: unbound,
+        inbox,
+        exchange: None,
+        topic: "never".into(),
+    });
     for n in 10..20 {
         publisher.publish(key(n), n.to_string()).await;
     }
@@ -335,7 +340,7 @@ async fn a_bind_without_the_right_is_refused_alone() {
         .into_iter()
         .collect();
     for &(token, topic) in &asked {
-        reader.link.submit(Command::Bind { token, inbox, topic: topic.into() });
+        reader.link.submit(Command::Bind { token, inbox, exchange: None, topic: topic.into() });
     }
     for (token, topic) in asked {
         match reader.event().await {
@@ -375,7 +380,12 @@ async fn nothing_is_left_behind() {
             let (subscription, inbox) = (SubscriptionId(7), SubscriptionId(7));
             let open = Command::OpenInbox { token: opened, subscription, prefetch: 1 };
             consumer.link.submit(open);
-            consumer.link.submit(Command::Bind { token: bound, inbox, topic: "news".into() });
+            consumer.link.submit(Command::Bind {
+                token: bound,
+                inbox,
+                exchange: None,
+                topic: "news".into(),
+            });
             if how == "early unsubscribe" {
                 let delete = false;
                 consumer.link.submit(Command::Unsubscribe { token: closed, subscription, delete });
@@ -475,7 +485,12 @@ async fn what_is_published_after_a_topic_was_asked_for_reaches_the_inbox() {
         let mut client = client(&broker, &vhost).await;
         let inbox = client.open_inbox(10).await;
         let bound = client.token();
-        client.link.submit(Command::Bind { token: bound, inbox, topic: "news".into() });
+        client.link.submit(Command::Bind {
+            token: bound,
+            inbox,
+            exchange: None,
+            topic: "news".into(),
+        });
         assert!(!client.is_ready());
         client.ready().await;
         client.publish(topic("news"), "m").await;

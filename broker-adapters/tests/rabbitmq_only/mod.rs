@@ -2,6 +2,7 @@
 
 mod inbox;
 mod resume;
+mod topics;
 
 use broker_adapters::rabbitmq::{RabbitMq, Settings};
 use broker_adapters::{Broker, Identity};

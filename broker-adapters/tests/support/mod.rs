@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use broker_adapters::embedded::{Embedded, Settings, User};
 use broker_adapters::rabbitmq::{self, RabbitMq};
-use broker_adapters::{Broker, Link};
+use broker_adapters::{Broker, Identity, Link};
 use bytes::Bytes;
 use protocols::auth::{Credentials, Secret};
 use protocols::broker::{
@@ -111,6 +111,13 @@ impl Fixture {
 
     pub(crate) async fn client(&self) -> Client {
         self.client_of(self.vhost()).await
+    }
+
+    /// One that works under a service login, or under that of its own.
+    pub(crate) async fn client_as(&self, is_service: bool) -> Client {
+        let identity = Identity { is_service, ..credentials(self.user()).into() };
+        let opened = self.broker.open(Text::from(self.vhost()), identity).await;
+        Client::new(opened.unwrap_or_else(|denial| panic!("{denial:?}")))
     }
 
     pub(crate) async fn client_of(&self, vhost: &str) -> Client {

@@ -292,8 +292,8 @@ impl Worker<'_> {
             let token = Token(self.last_token);
             let (inbox, topic) = (INBOX, order.topic().clone());
             self.link.submit(match order {
-                Order::Bind(_) => Command::Bind { token, inbox, topic },
-                Order::Unbind(_) => Command::Unbind { token, inbox, topic },
+                Order::Bind(_) => Command::Bind { token, inbox, exchange: None, topic },
+                Order::Unbind(_) => Command::Unbind { token, inbox, exchange: None, topic },
             });
             self.asked.insert(token, order);
         }

@@ -102,6 +102,9 @@ pub enum Command {
         token: Token,
         /// The subscription to the inbox, which runs.
         inbox: SubscriptionId,
+        /// A topic exchange, which must exist; `None` for the one of [`Address::Topic`]. The same topic of
+        /// two exchanges is two.
+        exchange: Option<Text>,
         /// A pattern, as in [`Address::Topic`].
         topic: Text,
     },
@@ -113,10 +116,14 @@ pub enum Command {
         /// The subscription to the inbox, which runs.
         inbox: SubscriptionId,
         /// As it was bound.
+        exchange: Option<Text>,
+        /// As it was bound.
         topic: Text,
     },
     /// Have an exchange be there: durable, and staying when nobody uses it. One that is there already
     /// stays as it is. What is asked for later, to publish to it or to subscribe to it, waits for that.
+    /// What this link publishes to it, if it is a topic exchange, and to [`Address::Topic`] keeps its order
+    /// in an inbox.
     DeclareExchange {
         /// Answered by [`Event::Declared`] or [`Event::Failed`]. It is [`PreconditionFailed`] if one is
         /// there that is of another kind, or does not last.
