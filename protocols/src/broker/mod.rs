@@ -7,6 +7,7 @@
 pub mod key;
 mod message;
 pub mod procedure;
+pub mod restricted;
 pub mod user;
 mod value;
 

@@ -20,6 +20,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::broker::{Address, procedure, user};
+use crate::stomp::restricted;
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 
@@ -42,7 +43,8 @@ const TOPIC_EXCHANGE: &str = "amq.topic";
 /// The address that `destination` names.
 ///
 /// *Errors.* [`Violation::UnknownDestination`] for an unknown prefix,
-/// [`Violation::InvalidDestination`] for a known one with a remainder that cannot be used.
+/// [`Violation::InvalidDestination`] for a known one with a remainder that cannot be used,
+/// [`Violation::DestinationRefused`] for what is [no client's](restricted).
 /// *Cost.* No copy, unless something is percent-encoded.
 pub(super) fn parse(destination: &Text, escapes: Escapes) -> Result<Address, Violation> {
     let parts = |kind| Parts { destination, kind, escapes };
@@ -108,7 +110,7 @@ pub(super) fn reply_prefix(reply_to: &str) -> &'static str {
 
 /// Appends the destination of a message that was published to `exchange` with `key`.
 ///
-/// *Order.* The inverse of [`parse`], for every exchange and key.
+/// *Order.* The inverse of [`parse`], for every exchange that clients may name, and every key.
 pub(super) fn write(exchange: &str, key: &str, out: &mut String) {
     match exchange {
         "" => {
@@ -227,7 +229,9 @@ impl Parts<'_> {
         if key.contains('/') {
             return Err(self.invalid("it has two parts at most; write %2F for a slash in a key"));
         }
-        Ok(Address::Exchange { name: self.decoded(name)?, key: self.decoded(key)? })
+        let (name, key) = (self.decoded(name)?, self.decoded(key)?);
+        restricted::check_exchange(self.destination, &name)?;
+        Ok(Address::Exchange { name, key })
     }
 
     /// A procedure by its URI.
@@ -409,6 +413,20 @@ mod tests {
                 "{destination}: {got:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_exchange_of_restricted_events_is_no_clients() {
+        for destination in [
+            "/exchange/wamp.restricted",
+            "/exchange/wamp.restricted/a.#",
+            "/exchange/wamp%2erestricted/a",
+        ] {
+            let got = parsed(destination);
+            assert!(matches!(got, Err(Violation::DestinationRefused { .. })), "{got:?}");
+        }
+        assert!(parsed("/exchange/wamp.restricted.x/a").is_ok());
+        assert!(parsed("/queue/wamp.restricted").is_ok());
     }
 
     #[test]

@@ -92,6 +92,7 @@ mod procedure;
 mod properties;
 mod queue;
 mod receipts;
+mod restricted;
 mod resume;
 mod session;
 mod shared;

@@ -90,3 +90,28 @@ fn server_an_unusable_remainder_is_refused() {
         }
     }
 }
+
+#[test]
+fn server_refuses_what_would_read_or_send_events_for_some_sessions_of_wamp() {
+    let into = ("x-dead-letter-exchange", "wamp.restricted");
+    let cases: [(&str, &[(&str, &str)]); 8] = [
+        ("SUBSCRIBE", &[("destination", "/exchange/wamp.restricted/#")]),
+        ("SUBSCRIBE", &[("destination", "/exchange/wamp.restricted/a.b"), ("ack", "client")]),
+        ("SUBSCRIBE", &[("destination", "/exchange/wamp.restricted/a"), ("x-queue-name", "q")]),
+        ("SUBSCRIBE", &[("destination", "/exchange/wamp%2Erestricted")]),
+        ("SEND", &[("destination", "/exchange/wamp.restricted/a.b")]),
+        // Nor by way of what a queue gives up.
+        ("SEND", &[("destination", "/queue/q"), into]),
+        ("SUBSCRIBE", &[("destination", "/queue/q"), into]),
+        ("SUBSCRIBE", &[("destination", "/topic/t"), ("x-queue-name", "q"), into]),
+    ];
+    for (verb, headers) in cases {
+        let mut client = Client::connected("1.2");
+        client.send(verb, &[headers, &[("id", "0"), ("receipt", "r")]].concat());
+        let error = client.policy_violation("access_refused");
+        assert_eq!(error.header("receipt-id"), Some("r"), "{headers:?}");
+        let body = String::from_utf8_lossy(&error.body).into_owned();
+        assert!(body.contains("is the gateways' own"), "{body}");
+        assert!(client.commands().is_empty(), "{headers:?}");
+    }
+}

@@ -13,7 +13,7 @@ use crate::stomp::acks::{AckMode, Holder};
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::subscription::ConsumerName;
 use crate::stomp::transaction::{Held, Send};
-use crate::stomp::{destination, procedure, properties, queue, user};
+use crate::stomp::{destination, procedure, properties, queue, restricted, user};
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -52,6 +52,7 @@ impl StompSession {
         };
         if let Some(queue) = &queue {
             user::check_dead_letters(destination, &to, queue, is_allowed)?;
+            restricted::check_dead_letters(destination, queue)?;
         }
         let transaction = frame.get("transaction");
         let receipt = match transaction {
