@@ -4,8 +4,12 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use gateway::config::{Config, Secret, ServiceLogin, Verify};
-use integration_tests::{RawWs, Request, StompClient, StompFrame, TestGateway};
+use integration_tests::{
+    REALM, RawWs, Request, Serializer, StompClient, StompFrame, TestGateway, WampClient, WampError,
+    serve_wamp,
+};
 use rabbitmq_node::{Node, Permissions, Vhost};
+use serde_json::{Value, json};
 
 const DOCUMENT: &str = include_str!("../../gateway/docs/CONFIGURATION.md");
 
@@ -137,7 +141,7 @@ async fn connect(gateway: &TestGateway, headers: &[(&str, &str)]) -> (StompClien
 async fn a_user_needs_the_permissions_that_the_document_names_and_no_others() {
     let vhost = Node::shared().await.vhost().await;
     let gateway = gateway(&vhost, |_| {}).await;
-    vhost.declare_queue("q", serde_json::json!({})).await;
+    vhost.declare_queue("q", json!({})).await;
     // Whoever may declares the exchange of calls.
     let login = [("login", vhost.user()), ("passcode", vhost.passcode())];
     let (mut callee, _) = connect(&gateway, &login).await;
@@ -205,4 +209,88 @@ async fn a_service_login_that_the_broker_refuses_is_not_held_against_the_client(
     let (mut client, refused) = connect(&gateway, &[]).await;
     assert_eq!(refused.header("message"), Some("Broker unavailable"), "{refused:?}");
     assert_eq!(client.closing().await.code, Some(1013));
+}
+
+/// What the login of a realm needs for what its clients ask for; the exchange is there.
+const WAMP_ROWS: [Row; 3] = [
+    Row { what: "PUBLISH", verb: "PUBLISH", destination: "", rights: [&[], &["amq.topic"], &[]] },
+    Row {
+        what: "PUBLISH with `eligible…` or `exclude…`",
+        verb: "PUBLISH",
+        destination: "eligible",
+        rights: [&[], &["wamp.restricted"], &[]],
+    },
+    Row {
+        what: "SUBSCRIBE",
+        verb: "SUBSCRIBE",
+        destination: "",
+        rights: [&[OWN_QUEUES], &[OWN_QUEUES], &[OWN_QUEUES, "amq.topic", "wamp.restricted"]],
+    },
+];
+
+/// Does what a row says, under a login with these rights.
+async fn wamp_answer(
+    vhost: &Vhost,
+    row: &Row,
+    user: &str,
+    rights: &[String; 3],
+) -> Result<(), WampError> {
+    vhost.set_passcode(user, "secret").await;
+    let [configure, write, read] = rights;
+    vhost.permit(user, Permissions { configure, write, read }).await;
+    let login = json!({ "login": user, "passcode": "secret" });
+    let gateway = gateway_of_realm(vhost, login).await;
+    let mut client = WampClient::connect(gateway.ws_addr(), Serializer::Json, REALM).await;
+    if row.verb == "SUBSCRIBE" {
+        return client.subscribe_with("a.b", json!({})).await.map(drop);
+    }
+    let options = if row.destination.is_empty() { json!({}) } else { json!({ "eligible": [1] }) };
+    client.publish_confirmed("a.b", options, json!([]), json!({})).await.map(drop)
+}
+
+async fn gateway_of_realm(vhost: &Vhost, login: Value) -> TestGateway {
+    TestGateway::rabbitmq(vhost).config(|config| serve_wamp(config, login)).start().await
+}
+
+#[tokio::test]
+async fn the_login_of_a_realm_needs_the_permissions_that_the_document_names_and_no_others() {
+    let vhost = Node::shared().await.vhost().await;
+    vhost.declare_exchange("wamp.restricted", "topic").await;
+    for (number, row) in WAMP_ROWS.iter().enumerate() {
+        assert!(DOCUMENT.contains(&row.documented()), "{}", row.documented());
+        let cases = row.each().map(Some).chain([None]);
+        for (case, missing) in cases.enumerate() {
+            let user = format!("{}-{number}-{case}", vhost.user());
+            let answer = wamp_answer(&vhost, row, &user, &row.without(missing)).await;
+            let Some((_, name)) = missing else {
+                assert!(answer.is_ok(), "{}: {answer:?}", row.what);
+                continue;
+            };
+            let error = answer.unwrap_err();
+            assert_eq!(error.uri, "wamp.error.not_authorized", "{} without {missing:?}", row.what);
+            let sentence = error.args[0].as_str().unwrap();
+            assert!(sentence.contains(name) && sentence.contains(&user), "{sentence}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_first_that_needs_the_exchange_of_restricted_events_has_to_be_able_to_make_it() {
+    for row in &WAMP_ROWS[1..] {
+        let vhost = Node::shared().await.vhost().await;
+        let rights = |configure: &str| {
+            let rights = row.without(None);
+            [configure.to_owned(), rights[1].clone(), rights[2].clone()]
+        };
+        let unable = format!("{}-unable", vhost.user());
+        let error = wamp_answer(&vhost, row, &unable, &rights("^stomp-")).await.unwrap_err();
+        assert_eq!(error.uri, "wamp.error.not_authorized", "{error:?}");
+        let sentence = error.args[0].as_str().unwrap();
+        assert!(sentence.contains("no exchange 'wamp.restricted'"), "{sentence}");
+        assert!(sentence.contains("access to exchange 'wamp.restricted'"), "{sentence}");
+        let able = format!("{}-able", vhost.user());
+        let rights = rights(r"^(stomp-|wamp\.restricted$)");
+        wamp_answer(&vhost, row, &able, &rights).await.unwrap();
+        assert!(vhost.exchanges().await.contains(&"wamp.restricted".to_owned()));
+    }
 }

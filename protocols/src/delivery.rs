@@ -32,8 +32,15 @@ impl SharedBounds {
 /// which of them are for whom, where the protocol's topics or its publishers say more about that than
 /// the pattern that was joined.
 pub trait DeliveryEncoder: Debug + Send + Sync {
-    /// Encoders with equal keys write equal bytes for equal deliveries, and [fit](Self::fits) the same.
+    /// Encoders with equal keys write equal bytes for equal deliveries, [fit](Self::fits) the same, and
+    /// [take](Self::takes_restricted) from the same exchanges.
     fn key(&self) -> &FormatKey;
+
+    /// Whether the subscription is for messages too that are for [some receivers only](crate::broker::restricted). Others
+    /// get none of these. It never changes.
+    fn takes_restricted(&self) -> bool {
+        false
+    }
 
     /// Whether the subscription is meant by a message that fits its pattern.
     ///

@@ -46,8 +46,7 @@ pub use process::{Admin, Drain, Log, LogFormat};
 pub use protocols::auth::Secret;
 pub use protocols::stomp::compat::{Compat, Switch};
 pub use realm::{
-    Action, AnonymousFrom, Disclose, Match, Realm, RealmUser, RestrictedEvents, Role, RpcPayload,
-    RpcRoute, Rule,
+    Action, AnonymousFrom, Disclose, Match, Realm, RealmUser, Role, RpcPayload, RpcRoute, Rule,
 };
 pub use route::{Limits, Outgoing, Route, ServiceLogin, SlowClients, Stomp, Verify, Wamp};
 

@@ -9,7 +9,6 @@ use protocols::wamp::access::{self, Access, ActionSet, Effect};
 use protocols::wamp::auth::cra::{Cra, Salting};
 use protocols::wamp::bridge::{self, Form};
 use protocols::wamp::message::MatchPolicy;
-use protocols::wamp::pubsub::Restricted;
 use protocols::wamp::realm::{self, Anonymous, Users};
 use protocols::wamp::uri::Pattern;
 use serde::{Deserialize, Serialize};
@@ -57,9 +56,6 @@ pub struct Realm {
     /// published in the virtual host then comes to this gateway. Default false.
     #[serde(default)]
     pub broad_prefixes: bool,
-    /// What becomes of events that are for some subscribers only. Default `refuse`.
-    #[serde(default, deserialize_with = "values::word")]
-    pub restricted_events: RestrictedEvents,
     /// Bytes of the arguments of one event. Default 16 MiB.
     #[serde(default = "max_body_size")]
     pub max_body_size: ByteSize,
@@ -154,17 +150,6 @@ pub enum AnonymousFrom {
     Loopback,
     /// Anywhere.
     Anywhere,
-}
-
-/// What becomes of events with `eligible…` or `exclude…`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RestrictedEvents {
-    /// They are refused: whoever else reads from the topic exchange would get them.
-    #[default]
-    Refuse,
-    /// They go where all others go.
-    ToTopics,
 }
 
 /// `[realm.NAME.user.AUTHID]`.
@@ -291,7 +276,6 @@ impl Realm {
             broker_tickets: None,
             decoy_key: None,
             broad_prefixes: false,
-            restricted_events: RestrictedEvents::default(),
             max_body_size: max_body_size(),
             calls_buffer: calls_buffer(),
             rpc: BTreeMap::new(),
@@ -318,10 +302,6 @@ impl Realm {
             roles: self.role.iter().map(|(name, role)| (text(name), role.into())).collect(),
             trusted: self.trusted_logins.iter().map(text).collect(),
             broad_prefixes: self.broad_prefixes,
-            restricted: match self.restricted_events {
-                RestrictedEvents::Refuse => Restricted::Refused,
-                RestrictedEvents::ToTopics => Restricted::ToTopics,
-            },
             body_size: self.max_body_size.0,
         })
     }

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use broker_adapters::{Identity, Link};
 use protocols::auth::{Denial, DenialKind};
+use protocols::broker::restricted::Declaration;
 use protocols::broker::{
     BrokerError, BrokerErrorKind, Command, DeliveryTag, Event, SubscriptionId, Token, Verdict,
 };
@@ -22,6 +23,7 @@ use protocols::text::Text;
 use tokio::time::Sleep;
 use tracing::{debug, info, warn};
 
+use super::binding::Source;
 use super::topics::{Joining, MemberId, Order, Topics, Wakers};
 use super::{Hub, INBOX_LINGER};
 
@@ -159,6 +161,7 @@ async fn look_after(
         link,
         asked: HashMap::new(),
         last_token: 0,
+        restricted: Declaration::default(),
         sequence: 0,
         unsettled: None,
         wakers: Wakers::new(),
@@ -176,6 +179,8 @@ struct Worker<'a> {
     /// What the broker was asked for and has not answered.
     asked: HashMap<Token, Order>,
     last_token: u64,
+    /// The exchange of what is for some sessions only: the link asks for it before it is bound to it.
+    restricted: Declaration,
     /// Messages so far.
     sequence: u64,
     /// The last one that was distributed and is not settled.
@@ -232,6 +237,9 @@ impl Worker<'_> {
     }
 
     fn on_event(&mut self, event: Event) -> Result<(), BrokerError> {
+        if self.restricted.on_event(&event) {
+            return Ok(());
+        }
         let now = now();
         match event {
             Event::Delivery { tag, redelivered, publication, .. } => {
@@ -251,21 +259,19 @@ impl Worker<'_> {
                 }
             }
             Event::Subscribed { token } => {
-                if let Some(Order::Bind(topic)) = self.asked.remove(&token) {
-                    self.inbox.lock().topics.bound(&topic, now, &mut self.wakers);
+                if let Some(Order::Bind(source, topic)) = self.asked.remove(&token) {
+                    self.on_bound(source, &topic, Ok(()));
                 }
             }
             Event::Unsubscribed { token } => {
-                if let Some(Order::Unbind(topic)) = self.asked.remove(&token) {
-                    self.inbox.lock().topics.unbound(&topic, true, now);
+                if let Some(Order::Unbind(source, topic)) = self.asked.remove(&token) {
+                    self.inbox.lock().topics.unbound((source, &topic), true, now);
                 }
             }
             Event::Failed { token, error } => match self.asked.remove(&token) {
-                Some(Order::Bind(topic)) => {
-                    self.inbox.lock().topics.refused(&topic, &error, now, &mut self.wakers);
-                }
-                Some(Order::Unbind(topic)) => {
-                    self.inbox.lock().topics.unbound(&topic, false, now);
+                Some(Order::Bind(source, topic)) => self.on_bound(source, &topic, Err(error)),
+                Some(Order::Unbind(source, topic)) => {
+                    self.inbox.lock().topics.unbound((source, &topic), false, now);
                 }
                 None => {}
             },
@@ -279,6 +285,26 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// The broker has bound a topic, or has not.
+    fn on_bound(&mut self, source: Source, topic: &Text, outcome: Result<(), BrokerError>) {
+        let is_bound = outcome.is_ok();
+        let judged = match source {
+            Source::Topics => outcome,
+            Source::Restricted => self.restricted.judge(outcome),
+        };
+        if is_bound && judged.is_err() {
+            // To what it should not be.
+            let (token, inbox) = (self.next_token(), INBOX);
+            let (exchange, topic) = (source.exchange(), topic.clone());
+            self.link.submit(Command::Unbind { token, inbox, exchange, topic });
+        }
+        let mut state = self.inbox.lock();
+        match judged {
+            Ok(()) => state.topics.bound((source, topic), now(), &mut self.wakers),
+            Err(error) => state.topics.refused((source, topic), &error, now(), &mut self.wakers),
+        }
+    }
+
     /// Asks the broker for what sessions have led to.
     fn carry_out_orders(&mut self) {
         loop {
@@ -288,15 +314,28 @@ impl Worker<'_> {
                 return;
             };
             drop(state);
-            self.last_token += 1;
-            let token = Token(self.last_token);
-            let (inbox, topic) = (INBOX, order.topic().clone());
-            self.link.submit(match order {
-                Order::Bind(_) => Command::Bind { token, inbox, exchange: None, topic },
-                Order::Unbind(_) => Command::Unbind { token, inbox, exchange: None, topic },
+            if let Order::Bind(Source::Restricted, _) = order {
+                let token = self.next_token();
+                if let Some(declare) = self.restricted.ask(token) {
+                    self.link.submit(declare);
+                }
+            }
+            let (token, inbox) = (self.next_token(), INBOX);
+            self.link.submit(match order.clone() {
+                Order::Bind(source, topic) => {
+                    Command::Bind { token, inbox, exchange: source.exchange(), topic }
+                }
+                Order::Unbind(source, topic) => {
+                    Command::Unbind { token, inbox, exchange: source.exchange(), topic }
+                }
             });
             self.asked.insert(token, order);
         }
+    }
+
+    fn next_token(&mut self) -> Token {
+        self.last_token += 1;
+        Token(self.last_token)
     }
 
     /// There is nothing to do: waits for an order, or a deadline. Ready if there is no need to.
@@ -336,14 +375,6 @@ impl Worker<'_> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-        }
-    }
-}
-
-impl Order {
-    const fn topic(&self) -> &Text {
-        match self {
-            Self::Bind(topic) | Self::Unbind(topic) => topic,
         }
     }
 }

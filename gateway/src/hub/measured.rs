@@ -11,6 +11,7 @@ use protocols::delivery::{DeliveryEncoder, FormatKey, SharedDelivery, Unwritable
 use protocols::session::FrameKind;
 use protocols::text::Text;
 
+use super::binding::Source;
 use super::outbox::{Item, Outbox, Overflow};
 use super::topics::{Joining, Topics, Wakers};
 
@@ -58,7 +59,7 @@ impl FanOut {
             topics.join(&topic, joining, (now, Duration::ZERO), &mut Wakers::new());
             outboxes.push(outbox);
         }
-        topics.bound(&topic, now, &mut Wakers::new());
+        topics.bound((Source::Topics, &topic), now, &mut Wakers::new());
         let message = Message::default();
         let publication = Publication { exchange: "amq.topic".into(), routing_key: topic, message };
         Self { topics, outboxes, publication, sequence: 0, now, batch: VecDeque::new() }

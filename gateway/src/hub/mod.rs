@@ -10,6 +10,7 @@
 //! There is no task between a broker's delivery and a session's mailbox but the inbox's own. One inbox
 //! keeps the order of a publisher's messages, whatever their topics.
 
+mod binding;
 mod encoded;
 pub(crate) mod inbox;
 pub(crate) mod measured;

@@ -1,6 +1,7 @@
 //! The hub in front of the embedded broker, in virtual time: who gets what, when topics are bound, and
 //! what happens to those who are slow.
 
+mod restricted;
 mod wamp;
 
 use std::borrow::Cow;
@@ -152,6 +153,10 @@ impl Publisher {
         body: &str,
         header: Option<(&str, Value)>,
     ) -> bool {
+        self.publish_to(Address::Topic(topic.into()), body, header).await
+    }
+
+    async fn publish_to(&mut self, to: Address, body: &str, header: Option<(&str, Value)>) -> bool {
         self.1 += 1;
         let headers = header.map(|(name, value)| (Text::from(name), value));
         let properties =
@@ -159,7 +164,7 @@ impl Publisher {
         let message = Message { body: Bytes::copy_from_slice(body.as_bytes()), properties };
         self.0.submit(Command::Publish {
             token: Token(self.1),
-            to: Address::Topic(topic.into()),
+            to,
             message,
             queue: None,
             confirm: true,

@@ -2,8 +2,9 @@
 //!
 //! A plain value: joins, leaves, the broker's answers and the time go in; orders to bind and unbind come
 //! out. A topic is bound with its first member and stays bound for [`LINGER`] after its last, so
-//! that a wave of reconnects costs the broker nothing. Members whose frames have the same bytes are one
-//! group: a message is encoded once for each, unless its encoder says that none of them gets it.
+//! that a wave of reconnects costs the broker nothing; and so at each [source](Source) by itself, for not all
+//! members take from all. Members whose frames have the same bytes are one group: a message is encoded once
+//! for each, unless its encoder says that none of them gets it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem;
@@ -17,6 +18,7 @@ use protocols::delivery::{DeliveryEncoder, FormatKey, SharedDelivery};
 use protocols::text::Text;
 use smallvec::SmallVec;
 
+use super::binding::{Binding, Source, Sources, State};
 use super::encoded::Encoded;
 use super::outbox::{Outbox, Put};
 
@@ -30,8 +32,8 @@ pub(crate) struct MemberId(u64);
 /// What the broker is to be asked for. They go in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Order {
-    Bind(Text),
-    Unbind(Text),
+    Bind(Source, Text),
+    Unbind(Source, Text),
 }
 
 /// Who wants to become a member.
@@ -55,7 +57,7 @@ pub(super) struct Topics {
     free: Vec<usize>,
     by_pattern: HashMap<Text, usize>,
     /// In the order in which they became idle, with when that was.
-    idle: VecDeque<(Instant, Text)>,
+    idle: VecDeque<(Instant, Source, Text)>,
     orders: VecDeque<Order>,
     next_member: u64,
 }
@@ -63,25 +65,18 @@ pub(super) struct Topics {
 #[derive(Debug)]
 struct Topic {
     pattern: Text,
-    binding: Binding,
-    /// Asked for, or asked for again to see whether they still may.
-    is_binding: bool,
+    /// At each source.
+    bindings: [Binding; Source::ALL.len()],
     groups: BTreeMap<FormatKey, Group>,
     /// Who becomes a member once it is bound.
-    waiting: BTreeMap<MemberId, Joining>,
-    /// Since when nobody is there.
-    idle_since: Option<Instant>,
+    waiting: BTreeMap<MemberId, Waiting>,
 }
 
-/// What the broker has said last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Binding {
-    /// Nothing, or that it is bound no more.
-    Unbound,
-    /// That it is bound, and may be: when.
-    Bound { at: Instant },
-    /// It was asked to unbind it.
-    Unbinding,
+#[derive(Debug)]
+struct Waiting {
+    joining: Joining,
+    /// What the broker has to answer for first; something.
+    needs: Sources,
 }
 
 /// Members whose frames are the same.
@@ -128,19 +123,28 @@ impl Topics {
         self.next_member += 1;
         let at = self.place(pattern);
         let topic = self.all[at].as_mut().expect("a place that is in use");
-        topic.idle_since = None;
-        match topic.binding {
-            Binding::Bound { at } if now.saturating_duration_since(at) < trusted => {
-                topic.admit(id, joining, wakers);
-            }
-            binding => {
-                topic.waiting.insert(id, joining);
-                // While it is being unbound, it is bound again after that.
-                if !topic.is_binding && binding != Binding::Unbinding {
-                    topic.is_binding = true;
-                    self.orders.push_back(Order::Bind(topic.pattern.clone()));
+        let wanted = Sources::of(&joining.encoder);
+        let mut needs = Sources::NONE;
+        for source in Source::ALL.into_iter().filter(|source| wanted.has(*source)) {
+            let binding = &mut topic.bindings[source as usize];
+            binding.takers += 1;
+            binding.idle_since = None;
+            match binding.state {
+                State::Bound { at } if now.saturating_duration_since(at) < trusted => {}
+                state => {
+                    needs.set(source, true);
+                    // While it is being unbound, it is bound again after that.
+                    if !binding.is_asked && state != State::Unbinding {
+                        binding.is_asked = true;
+                        self.orders.push_back(Order::Bind(source, topic.pattern.clone()));
+                    }
                 }
             }
+        }
+        if needs == Sources::NONE {
+            topic.admit(id, joining, wakers);
+        } else {
+            topic.waiting.insert(id, Waiting { joining, needs });
         }
         id
     }
@@ -151,27 +155,41 @@ impl Topics {
             return;
         };
         let topic = self.all[at].as_mut().expect("a place that is in use");
-        if topic.waiting.remove(&id).is_none()
-            && let Some(group) = topic.groups.get_mut(key)
+        if let Some(waiting) = topic.waiting.remove(&id) {
+            topic.uncount(Sources::of(&waiting.joining.encoder));
+        } else if let Some(group) = topic.groups.get_mut(key)
+            && group.members.remove(&id).is_some()
         {
-            group.members.remove(&id);
+            let taken = Sources::of(&group.encoder);
             if group.members.is_empty() {
                 topic.groups.remove(key);
             }
+            topic.uncount(taken);
         }
         self.look_at(at, now);
     }
 
-    /// The broker has bound a topic: all who wait for it are in.
-    pub(super) fn bound(&mut self, pattern: &Text, now: Instant, wakers: &mut Wakers) {
+    /// The broker has bound a topic: all who wait for nothing else are in.
+    pub(super) fn bound(
+        &mut self,
+        (source, pattern): (Source, &Text),
+        now: Instant,
+        wakers: &mut Wakers,
+    ) {
         let Some(&at) = self.by_pattern.get(pattern) else {
             return;
         };
         let topic = self.all[at].as_mut().expect("a place that is in use");
-        topic.binding = Binding::Bound { at: now };
-        topic.is_binding = false;
-        for (id, joining) in mem::take(&mut topic.waiting) {
-            topic.admit(id, joining, wakers);
+        let binding = &mut topic.bindings[source as usize];
+        binding.state = State::Bound { at: now };
+        binding.is_asked = false;
+        for (id, mut waiting) in mem::take(&mut topic.waiting) {
+            waiting.needs.set(source, false);
+            if waiting.needs == Sources::NONE {
+                topic.admit(id, waiting.joining, wakers);
+            } else {
+                topic.waiting.insert(id, waiting);
+            }
         }
         self.look_at(at, now);
     }
@@ -179,7 +197,7 @@ impl Topics {
     /// The broker has refused to bind a topic: who waits for it is told. Who is in stays.
     pub(super) fn refused(
         &mut self,
-        pattern: &Text,
+        (source, pattern): (Source, &Text),
         error: &BrokerError,
         now: Instant,
         wakers: &mut Wakers,
@@ -188,52 +206,66 @@ impl Topics {
             return;
         };
         let topic = self.all[at].as_mut().expect("a place that is in use");
-        topic.is_binding = false;
-        for Joining { token, outbox, .. } in mem::take(&mut topic.waiting).into_values() {
+        topic.bindings[source as usize].is_asked = false;
+        for (id, waiting) in mem::take(&mut topic.waiting) {
+            if !waiting.needs.has(source) {
+                topic.waiting.insert(id, waiting);
+                continue;
+            }
+            let Joining { token, encoder, outbox, .. } = waiting.joining;
+            topic.uncount(Sources::of(&encoder));
             wakers.extend(outbox.tell(Event::Failed { token, error: error.clone() }));
         }
         self.look_at(at, now);
     }
 
     /// The broker has unbound a topic; or has not, and it is as it was.
-    pub(super) fn unbound(&mut self, pattern: &Text, is_done: bool, now: Instant) {
+    pub(super) fn unbound(
+        &mut self,
+        (source, pattern): (Source, &Text),
+        is_done: bool,
+        now: Instant,
+    ) {
         let Some(&at) = self.by_pattern.get(pattern) else {
             return;
         };
         let topic = self.all[at].as_mut().expect("a place that is in use");
-        topic.binding = if is_done {
-            Binding::Unbound
+        let is_needed = topic.is_needed(source);
+        let binding = &mut topic.bindings[source as usize];
+        binding.state = if is_done {
+            State::Unbound
         } else {
             // Long enough ago that whoever comes next is asked for.
-            Binding::Bound { at: now.checked_sub(Duration::from_secs(86_400)).unwrap_or(now) }
+            State::Bound { at: now.checked_sub(Duration::from_secs(86_400)).unwrap_or(now) }
         };
-        if !topic.waiting.is_empty() {
-            topic.is_binding = true;
-            self.orders.push_back(Order::Bind(topic.pattern.clone()));
+        if is_needed {
+            binding.is_asked = true;
+            self.orders.push_back(Order::Bind(source, topic.pattern.clone()));
         }
         self.look_at(at, now);
     }
 
     /// Orders that unbind what nobody has wanted for long enough are added.
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some((since, _)) = self.idle.front()
+        while let Some((since, ..)) = self.idle.front()
             && *since + LINGER <= now
         {
-            let Some((since, pattern)) = self.idle.pop_front() else {
+            let Some((since, source, pattern)) = self.idle.pop_front() else {
                 return;
             };
             let topic = self.by_pattern.get(&pattern).and_then(|at| self.all[*at].as_mut());
-            if let Some(topic) = topic.filter(|topic| topic.idle_since == Some(since)) {
-                topic.idle_since = None;
-                topic.binding = Binding::Unbinding;
-                self.orders.push_back(Order::Unbind(pattern));
+            let binding = topic.map(|topic| &mut topic.bindings[source as usize]);
+            if let Some(binding) = binding.filter(|binding| binding.idle_since == Some(since)) {
+                binding.idle_since = None;
+                binding.state = State::Unbinding;
+                self.orders.push_back(Order::Unbind(source, pattern));
             }
         }
     }
 
     /// When [`expire`](Self::expire) has something to do.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.idle.front().map(|(since, _)| *since + LINGER)
+        self.idle.front().map(|(since, ..)| *since + LINGER)
     }
 
     pub(super) fn has_orders(&self) -> bool {
@@ -244,17 +276,17 @@ impl Topics {
     pub(super) fn next_order(&mut self, now: Instant) -> Option<Order> {
         loop {
             let order = self.orders.pop_front()?;
-            let Order::Bind(pattern) = &order else {
+            let Order::Bind(source, pattern) = &order else {
                 return Some(order);
             };
             let Some(&at) = self.by_pattern.get(pattern) else {
                 continue;
             };
             let topic = self.all[at].as_mut().expect("a place that is in use");
-            if !topic.waiting.is_empty() {
+            if topic.is_needed(*source) {
                 return Some(order);
             }
-            topic.is_binding = false;
+            topic.bindings[*source as usize].is_asked = false;
             self.look_at(at, now);
         }
     }
@@ -291,8 +323,8 @@ impl Topics {
         self.all[at].as_ref().expect("a place that is in use")
     }
 
-    /// Hands a message to every member whose topic fits and whose encoder does not say otherwise,
-    /// encoded once for all whose frames are the same, and not at all for nobody.
+    /// Hands a message to every member whose topic fits, who takes from where it comes, and whose encoder
+    /// does not say otherwise, encoded once for all whose frames are the same, and not at all for nobody.
     pub(super) fn distribute(
         &mut self,
         delivery: &SharedDelivery<'_>,
@@ -302,12 +334,14 @@ impl Topics {
         let mut done = Distributed::default();
         let mut encoded = Encoded::new(delivery);
         let mut slow: Vec<(Text, FormatKey, MemberId)> = Vec::new();
+        let source = Source::of(delivery.publication);
         let fitting = self.fitting(delivery.publication);
         done.is_unwanted = fitting.is_empty();
         for at in fitting {
             let topic = self.used(at);
             for (key, group) in &topic.groups {
-                if !group.encoder.fits(delivery.publication) {
+                let is_taken = Sources::of(&group.encoder).has(source);
+                if !is_taken || !group.encoder.fits(delivery.publication) {
                     continue;
                 }
                 let mut frame = None;
@@ -346,7 +380,8 @@ impl Topics {
     /// The inbox is no more: everybody is told.
     pub(super) fn end(&mut self, error: &BrokerError, wakers: &mut Wakers) {
         for topic in mem::take(self).all.into_iter().flatten() {
-            for Joining { token, outbox, .. } in topic.waiting.into_values() {
+            for Waiting { joining, .. } in topic.waiting.into_values() {
+                let Joining { token, outbox, .. } = joining;
                 wakers.extend(outbox.tell(Event::Failed { token, error: error.clone() }));
             }
             for member in topic.groups.into_values().flat_map(|group| group.members.into_values()) {
@@ -370,40 +405,49 @@ impl Topics {
         self.by_pattern.insert(pattern.clone(), at);
         self.all[at] = Some(Topic {
             pattern,
-            binding: Binding::Unbound,
-            is_binding: false,
+            bindings: Default::default(),
             groups: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            idle_since: None,
         });
         at
     }
 
-    /// A topic without anybody becomes idle, or is forgotten if it is not bound.
+    /// A topic without anybody at a source becomes idle there, or is forgotten if it is bound nowhere.
     fn look_at(&mut self, at: usize, now: Instant) {
         let topic = self.all[at].as_mut().expect("a place that is in use");
-        if topic.is_binding || !topic.waiting.is_empty() || !topic.groups.is_empty() {
-            return;
+        let mut is_over = topic.waiting.is_empty() && topic.groups.is_empty();
+        for source in Source::ALL {
+            let binding = &mut topic.bindings[source as usize];
+            is_over &= !binding.is_asked && binding.state == State::Unbound;
+            let may_go = binding.takers == 0 && !binding.is_asked && binding.idle_since.is_none();
+            let may_go = may_go && matches!(binding.state, State::Bound { .. });
+            if may_go {
+                binding.idle_since = Some(now);
+                self.idle.push_back((now, source, topic.pattern.clone()));
+            }
         }
-        match topic.binding {
-            Binding::Bound { .. } => {
-                if topic.idle_since.is_none() {
-                    topic.idle_since = Some(now);
-                    self.idle.push_back((now, topic.pattern.clone()));
-                }
-            }
-            Binding::Unbinding => {}
-            Binding::Unbound => {
-                self.trie.remove(&topic.pattern, &at);
-                self.by_pattern.remove(&topic.pattern);
-                self.all[at] = None;
-                self.free.push(at);
-            }
+        if is_over {
+            self.trie.remove(&topic.pattern, &at);
+            self.by_pattern.remove(&topic.pattern);
+            self.all[at] = None;
+            self.free.push(at);
         }
     }
 }
 
 impl Topic {
+    /// One who takes from these is there no more.
+    fn uncount(&mut self, taken: Sources) {
+        for source in Source::ALL.into_iter().filter(|source| taken.has(*source)) {
+            self.bindings[source as usize].takers -= 1;
+        }
+    }
+
+    /// Whether somebody waits for the broker's answer about it.
+    fn is_needed(&self, source: Source) -> bool {
+        self.waiting.values().any(|waiting| waiting.needs.has(source))
+    }
+
     /// Makes it a member. *Order.* What comes after the answer comes after this.
     fn admit(&mut self, id: MemberId, joining: Joining, wakers: &mut Wakers) {
         let Joining { token, subscription, encoder, outbox } = joining;

@@ -6,7 +6,6 @@ use protocols::text::Text;
 use protocols::wamp::access::{Action, Disclosure};
 use protocols::wamp::auth::Method;
 use protocols::wamp::id::Id;
-use protocols::wamp::pubsub::Restricted;
 use protocols::wamp::realm::{Principal, Realm};
 
 use super::{LEAST, file, set};
@@ -35,7 +34,6 @@ pub(super) const BAD: &[(&str, &str)] = &[
         "there is no role of \"realm1\" named \"member\"; known: anonymous",
     ),
     ("realm.realm1.anonymous_from=here", "expected \"loopback\" or \"anywhere\", got \"here\""),
-    ("realm.realm1.restricted_events=drop", "expected \"refuse\" or \"to-topics\", got \"drop\""),
     ("realm.realm1.calls_buffer=0", "expected at least 1 byte, got 0"),
     ("realm.realm1.rpc.a.uri=a", "missing; this key has no default"),
     ("realm.realm1.max_body_size=0", "expected at least 1 byte, got 0"),
@@ -157,13 +155,12 @@ fn what_a_realm_says_reaches_the_sessions() {
     assert_eq!((nobody.role.as_str(), nobody.from_anywhere), ("anonymous", false));
     assert!(realm.takes(Method::Anonymous, true) && !realm.takes(Method::Anonymous, false));
     assert!(!realm.takes(Method::Ticket, true) && !realm.takes(Method::Wampcra, true));
-    assert_eq!((realm.restricted, realm.body_size), (Restricted::Refused, 16 << 20));
+    assert_eq!(realm.body_size, 16 << 20);
 
     let realm = meaning(
         &set(&[
             "realm.realm1.anonymous_from=anywhere",
             "realm.realm1.broker_tickets=anonymous",
-            "realm.realm1.restricted_events=to-topics",
             "realm.realm1.broad_prefixes=true",
             "realm.realm1.trusted_logins=['other']",
             "realm.realm1.max_body_size=7",
@@ -175,7 +172,7 @@ fn what_a_realm_says_reaches_the_sessions() {
     for method in Method::ALL {
         assert!(realm.takes(method, false), "{method:?}");
     }
-    assert_eq!((realm.restricted, realm.body_size), (Restricted::ToTopics, 7));
+    assert_eq!(realm.body_size, 7);
     assert!(realm.broad_prefixes);
     assert_eq!(realm.trusted, [Text::from_static("other")]);
 }

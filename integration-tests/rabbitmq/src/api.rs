@@ -39,10 +39,12 @@ impl Api {
         assert!(matches!(status, 201 | 204), "PUT {path}: {status} {body}");
     }
 
-    /// Has something done at this path; panics if it is refused.
-    pub async fn post(&self, path: &str, value: Value) {
+    /// Has something done at this path, and returns what is said about it, if anything; panics if it is
+    /// refused.
+    pub async fn post(&self, path: &str, value: Value) -> Value {
         let (status, body) = self.call("POST", path, Some(value)).await;
-        assert_eq!(status, 200, "POST {path}: {body}");
+        assert!(matches!(status, 200 | 201), "POST {path}: {status} {body}");
+        serde_json::from_str(&body).unwrap_or_default()
     }
 
     /// Deletes what is at this path, and says whether something was; panics if it is refused.

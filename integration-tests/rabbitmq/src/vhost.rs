@@ -173,6 +173,21 @@ impl Vhost {
         self.api.post(&path, value).await;
     }
 
+    /// Binds a queue to an exchange.
+    pub async fn bind_queue(&self, queue: &str, exchange: &str, key: &str) {
+        let [vhost, exchange, queue] = [&self.name, exchange, queue].map(Api::segment);
+        let path = format!("/bindings/{vhost}/e/{exchange}/q/{queue}");
+        self.api.post(&path, json!({ "routing_key": key, "arguments": {} })).await;
+    }
+
+    /// Takes at most so many messages out of a queue: their routing keys.
+    pub async fn take(&self, queue: &str, most: usize) -> Vec<String> {
+        let path = format!("{}/get", self.in_vhost("queues", queue));
+        let value = json!({ "count": most, "ackmode": "ack_requeue_false", "encoding": "auto" });
+        let taken = self.api.post(&path, value).await;
+        list(&taken).iter().map(|message| text(&message["routing_key"])).collect()
+    }
+
     /// Deletes a queue; says whether there was one.
     pub async fn delete_queue(&self, name: &str) -> bool {
         self.api.delete(&self.in_vhost("queues", name)).await

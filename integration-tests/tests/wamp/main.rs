@@ -13,6 +13,7 @@ mod elsewhere;
 mod logins;
 mod nodes;
 mod pubsub;
+mod restricted;
 mod sessions;
 mod stomp;
 mod topics;

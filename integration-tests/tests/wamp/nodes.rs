@@ -79,32 +79,6 @@ async fn ids_of_subscriptions_and_publications_are_the_same() {
 }
 
 #[tokio::test]
-async fn who_is_eligible_is_found_wherever_it_is() {
-    let (world, other) = two(json!({ "restricted_events": "to-topics" })).await;
-    let mut publisher = join_at(&world.gateway, Serializer::Json).await;
-    let mut near = join_at(&world.gateway, Serializer::Json).await;
-    let mut far = join_at(&other, Serializer::Json).await;
-    near.subscribe("com.example.some").await;
-    far.subscribe("com.example.some").await;
-    for (options, text) in [
-        (json!({ "eligible": [far.session()] }), "to the far one"),
-        (json!({ "exclude": [far.session()] }), "to the near one"),
-        (json!({ "eligible": [near.session(), far.session()] }), "to both"),
-    ] {
-        let args = json!([text]);
-        publisher.publish_confirmed("com.example.some", options, args, json!({})).await.unwrap();
-    }
-    for (client, texts) in
-        [(&mut near, ["to the near one", "to both"]), (&mut far, ["to the far one", "to both"])]
-    {
-        for text in texts {
-            client.expect_text(text).await;
-        }
-        client.expect_nothing().await;
-    }
-}
-
-#[tokio::test]
 async fn events_of_one_publisher_keep_their_order_at_the_other_gateway() {
     const EVENTS: usize = 1_000;
     let (world, other) = two(json!({})).await;

@@ -164,35 +164,6 @@ async fn only_what_the_rules_allow_is_done(behind: Behind) {
     }
 }
 
-async fn events_for_some_subscribers_only_are_refused_unless_allowed(behind: Behind) {
-    let world = behind.world().await;
-    let mut client = join(&world).await;
-    for options in [json!({ "eligible": [1] }), json!({ "exclude_authrole": ["x"] })] {
-        let refused = client.publish_confirmed("a.b", options, json!([]), json!({})).await;
-        assert_eq!(refused.unwrap_err().uri, "wamp.error.option_not_allowed");
-    }
-    let world = behind.realm(json!({ "restricted_events": "to-topics" })).await;
-    let (mut publisher, mut one, mut two) =
-        (join(&world).await, join(&world).await, join_by(&world, Serializer::Cbor).await);
-    one.subscribe("a.b").await;
-    two.subscribe("a.b").await;
-    for (options, text) in [
-        (json!({ "eligible": [one.session()] }), "to one"),
-        (json!({ "exclude": [one.session()] }), "to two"),
-        (json!({ "eligible": [] }), "to nobody"),
-        (json!({ "eligible_authrole": ["anonymous"], "exclude_authid": ["x"] }), "to both"),
-        (json!({ "exclude_authrole": ["anonymous"] }), "to others"),
-    ] {
-        publisher.publish_confirmed("a.b", options, json!([text]), json!({})).await.unwrap();
-    }
-    for (client, texts) in [(&mut one, ["to one", "to both"]), (&mut two, ["to two", "to both"])] {
-        for text in texts {
-            client.expect_text(text).await;
-        }
-        client.expect_nothing().await;
-    }
-}
-
 scenarios!(
     pubsub,
     [
@@ -203,6 +174,5 @@ scenarios!(
         a_publisher_is_named_if_it_asks_for_it,
         events_of_one_publisher_keep_their_order_across_topics,
         only_what_the_rules_allow_is_done,
-        events_for_some_subscribers_only_are_refused_unless_allowed,
     ]
 );

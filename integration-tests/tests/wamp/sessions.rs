@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::{Behind, join, join_by, scenarios};
 
 /// Features that every client can count on.
-const ANNOUNCED: [(&str, &str); 11] = [
+const ANNOUNCED: [(&str, &str); 12] = [
+    ("broker", "subscriber_blackwhite_listing"),
     ("broker", "publisher_exclusion"),
     ("broker", "publisher_identification"),
     ("broker", "pattern_based_subscription"),
@@ -23,8 +24,7 @@ const ANNOUNCED: [(&str, &str); 11] = [
 ];
 
 /// What would be refused, or has no effect.
-const NOT_THERE: [(&str, &str); 4] = [
-    ("broker", "subscriber_blackwhite_listing"),
+const NOT_THERE: [(&str, &str); 3] = [
     ("broker", "sharded_subscription"),
     ("broker", "event_history"),
     ("dealer", "sharded_registration"),

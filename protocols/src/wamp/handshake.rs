@@ -224,7 +224,6 @@ impl Acceptor {
             limits: settings.limits,
             body_size: realm.body_size,
             broad_prefixes: realm.broad_prefixes,
-            restricted: realm.restricted,
         };
         let most = Most::from(&self.policy.limits);
         let pubsub = PubSub::new(Arc::new(realm), principal, self.pen.serializer, most);
@@ -267,6 +266,7 @@ const fn announced_roles(has_dealer: bool) -> Roles {
     let broker = Roles::NONE.with(
         Role::Broker,
         Features::of(&[
+            Feature::SubscriberBlackwhiteListing,
             Feature::PublisherExclusion,
             Feature::PublisherIdentification,
             Feature::PatternBasedSubscription,

@@ -38,6 +38,7 @@
 //!
 //! | broker | tests |
 //! |---|---|
+//! | `subscriber_blackwhite_listing` | `pubsub.rs`: `advanced_subscriber_blackwhite_listing_…`; `wamp_pubsub/restricted.rs` |
 //! | `publisher_exclusion` | `wamp_pubsub/event.rs`: `a_publisher_gets_its_own_event_only_if_…` |
 //! | `publisher_identification` | `wamp_pubsub/publish.rs`: `publishers_are_disclosed_as_…`; `event.rs`: `who_published_…` |
 //! | `pattern_based_subscription` | `wamp_pubsub/subscribe.rs`: `patterns_are_joined_…`; `event.rs`: `patterns_say_the_topic_…` |

@@ -22,7 +22,6 @@ use super::access::Access;
 use super::auth::Method;
 use super::auth::cra::{self, Cra};
 use super::id::Id;
-use super::pubsub::Restricted;
 use super::rpc;
 use super::serializer::Limits;
 use super::uri::UriRules;
@@ -78,8 +77,6 @@ pub struct Realm {
     pub trusted: Vec<Text>,
     /// Whether a prefix may be subscribed to that ends before the second component.
     pub broad_prefixes: bool,
-    /// What becomes of events that are not for everybody.
-    pub restricted: Restricted,
     /// Bytes of a payload, as the body of a broker's message.
     pub body_size: usize,
 }
@@ -172,7 +169,6 @@ impl Realm {
             roles: BTreeMap::new(),
             trusted: Vec::new(),
             broad_prefixes: false,
-            restricted: Restricted::Refused,
             body_size: 16 << 20,
         }
     }

@@ -2,7 +2,8 @@
 //! role allows. What events look like is tested with the encoders.
 
 use protocols::broker::{
-    Address, BrokerError, BrokerErrorKind, Command, Event, Outcome, SubscriptionId, Token,
+    Address, BrokerError, BrokerErrorKind, Command, Event, ExchangeKind, Outcome, SubscriptionId,
+    Token,
 };
 use protocols::session::{CloseCause, Shared};
 use protocols::wamp::id::Id;
@@ -102,6 +103,51 @@ fn basic_publish_is_answered_if_it_asks_for_that_once_the_broker_has_it() {
         client.pair.event(Event::Confirmed { token, outcome: Outcome::Accepted });
         let Message::Published(second) = client.message() else { panic!("PUBLISHED") };
         assert_ne!(first.publication, second.publication);
+    });
+}
+
+#[test]
+fn advanced_subscriber_blackwhite_listing_keeps_events_for_some_from_the_topics_of_all() {
+    each(|mut client| {
+        client.hello("open", HelloDetails::default());
+        let roles = client.welcomed().details.roles.unwrap();
+        assert!(roles.has(Role::Broker, Feature::SubscriberBlackwhiteListing));
+        for request in 1..3 {
+            let options = PublishOptions {
+                acknowledge: Some(true),
+                eligible_authrole: Some(vec!["guest".into()]),
+                ..PublishOptions::default()
+            };
+            let (topic, payload) = ("com.app.news".into(), Payload::empty(client.serializer));
+            client.send(Publish { request: id(request), options, topic, payload });
+            if request == 1 {
+                let declared = client.pair.commands.pop_front();
+                let Some(Command::DeclareExchange { token, name, kind }) = declared else {
+                    panic!("{declared:?}")
+                };
+                assert_eq!((&*name, kind), ("wamp.restricted", ExchangeKind::Topic));
+                client.pair.event(Event::Declared { token });
+            }
+            let asked = client.pair.commands.pop_front();
+            let Some(Command::Publish { token, to, confirm: true, mandatory: false, .. }) = asked
+            else {
+                panic!("{asked:?}")
+            };
+            let (name, key) = ("wamp.restricted".into(), "com.app.news".into());
+            assert_eq!(to, Address::Exchange { name, key });
+            assert_eq!(client.messages(), []);
+            client.pair.event(Event::Confirmed { token, outcome: Outcome::Accepted });
+            let Message::Published(published) = client.message() else { panic!("PUBLISHED") };
+            assert_eq!(published.request, id(request));
+        }
+        publish(&mut client, 3, "com.app.news", None);
+        assert_eq!(published(&mut client).1, "com.app.news");
+        // Subscribers take from both, and each gets what is for it.
+        subscribe(&mut client, 4, "com.app.news");
+        let Some(Shared::Join { encoder, .. }) = client.pair.shared.pop_front() else {
+            panic!("a join")
+        };
+        assert!(encoder.takes_restricted() && encoder.is_choosy());
     });
 }
 

@@ -5,6 +5,7 @@
 mod event;
 mod properties;
 mod publish;
+mod restricted;
 mod subscribe;
 
 use std::sync::Arc;
@@ -22,13 +23,16 @@ use protocols::wamp::message::{
     Choice, MatchPolicy, Message, Publish, PublishOptions, Subscribe, SubscribeOptions, Unsubscribe,
 };
 use protocols::wamp::payload::Payload;
-use protocols::wamp::pubsub::{Access, Most, PubSub, Realm, Restricted, Trust};
+use protocols::wamp::pubsub::{Access, Most, PubSub, Realm, Trust};
 use protocols::wamp::realm::Principal;
 use protocols::wamp::refusal::{Reason, Refusal};
 use protocols::wamp::serializer::{Limits, Serializer};
 use protocols::wamp::uri::Pattern;
 
 const GATEWAY: &str = "gateway";
+
+/// The token of a declaration is this and the number of its request.
+const DECLARATION: u64 = 500;
 
 /// All that is not denied, either way.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +68,7 @@ fn id(value: u64) -> Id {
 
 fn realm() -> Realm {
     let trust = Trust { own: GATEWAY.into(), others: vec!["other-gateway".into()] };
-    Realm { restricted: Restricted::ToTopics, ..Realm::new("realm1", trust) }
+    Realm::new("realm1", trust)
 }
 
 fn principal(session: u64, authid: &str, authrole: &str) -> Principal {
@@ -137,7 +141,8 @@ impl Client {
         args: &str,
     ) -> Result<(), Refusal> {
         let request = self.request();
-        let names = (self.token(), 1000 + self.tokens);
+        let token = self.token();
+        let names = ([token, Token(DECLARATION + self.tokens)], 1000 + self.tokens);
         let json = Payload {
             serializer: Serializer::Json,
             args: Some(Bytes::copy_from_slice(args.as_bytes())),
@@ -172,12 +177,15 @@ impl Client {
 
     /// What was published last, as the broker delivers it.
     fn published(&mut self) -> Publication {
-        match self.actions.commands.pop() {
-            Some(Command::Publish { to: Address::Topic(routing_key), message, .. }) => {
-                Publication { exchange: "amq.topic".into(), routing_key, message }
-            }
-            other => panic!("a publish to a topic, not {other:?}"),
-        }
+        let Some(Command::Publish { to, message, .. }) = self.actions.commands.pop() else {
+            panic!("a publish")
+        };
+        let (exchange, routing_key) = match to {
+            Address::Topic(key) => ("amq.topic".into(), key),
+            Address::Exchange { name, key } => (name, key),
+            other => panic!("a topic, not {other:?}"),
+        };
+        Publication { exchange, routing_key, message }
     }
 }
 

@@ -8,7 +8,7 @@ use protocols::wamp::message::{
     Choice, MatchPolicy, Message, Publish, PublishOptions, Subscribe, SubscribeOptions,
 };
 use protocols::wamp::payload::Payload;
-use protocols::wamp::pubsub::{Access, Most, PubSub, Realm, Restricted, Trust};
+use protocols::wamp::pubsub::{Access, Most, PubSub, Realm, Trust};
 use protocols::wamp::realm::Principal;
 use protocols::wamp::serializer::{Limits, Serializer};
 use protocols::wamp::uri::Pattern;
@@ -40,7 +40,7 @@ struct Peer {
 impl Peer {
     async fn new(world: &World, serializer: Serializer, session: u64, authid: &str) -> Self {
         let trust = Trust { own: "ann".into(), others: Vec::new() };
-        let realm = Realm { restricted: Restricted::ToTopics, ..Realm::new("realm1", trust) };
+        let realm = Realm::new("realm1", trust);
         let principal = Principal {
             session: id(session),
             authid: authid.into(),
@@ -87,14 +87,21 @@ impl Peer {
         let options = PublishOptions { acknowledge: Some(true), ..options };
         let payload = Payload::of_text(self.serializer, topic);
         let publish = Publish { request: self.request(), options, topic: topic.into(), payload };
-        let names = (Token(self.requests), self.requests);
+        let names = ([Token(self.requests), Token(1_000 + self.requests)], self.requests);
         self.pubsub.on_publish(&publish, &Anything, names, &mut self.actions).unwrap();
         for command in self.actions.commands.drain(..) {
             self.link.submit(command);
         }
-        let event = poll_fn(|cx| self.link.poll_event(cx)).await;
-        let answers = self.pubsub.on_event(&event).unwrap();
-        assert!(matches!(answers[..], [Message::Published(_)]), "{answers:?}");
+        loop {
+            let event = poll_fn(|cx| self.link.poll_event(cx)).await;
+            let answers = self.pubsub.on_event(&event).unwrap();
+            match &answers[..] {
+                [Message::Published(_)] => return,
+                // That the exchange is there is not told.
+                [] => assert!(matches!(event, Event::Declared { .. }), "{event:?}"),
+                _ => panic!("{answers:?}"),
+            }
+        }
     }
 
     /// What comes to the peer next.

@@ -11,6 +11,8 @@
 //! - Topics that begin with `wamp` are the protocol's own: there, nothing counts that no gateway has
 //!   published.
 //! - What is for one user of STOMP alone is for no session of WAMP.
+//! - What comes by the exchange of restricted events, and no gateway has published, is for nobody: whom it
+//!   is for, only a gateway's word says.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use bytes::Bytes;
 use super::foreign;
 use super::headers;
 use super::realm::Realm;
-use crate::broker::{Publication, Value, user};
+use crate::broker::{Publication, Value, restricted, user};
 use crate::delivery::{DeliveryEncoder, FormatKey, SharedDelivery, Unwritable};
 use crate::session::FrameKind;
 use crate::text::Text;
@@ -84,8 +86,14 @@ impl DeliveryEncoder for EventEncoder {
         &self.key
     }
 
+    fn takes_restricted(&self) -> bool {
+        true
+    }
+
     fn fits(&self, publication: &Publication) -> bool {
-        user::is_for_all(publication) && self.topic(publication).is_some()
+        user::is_for_all(publication)
+            && (!restricted::is_restricted(publication) || self.realm.trust.holds(publication))
+            && self.topic(publication).is_some()
     }
 
     fn is_choosy(&self) -> bool {

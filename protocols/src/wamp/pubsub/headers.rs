@@ -17,8 +17,9 @@
 //!
 //! A list that is empty is there all the same: nobody is eligible by it.
 //!
-//! Whoever reads from the exchange sees all of this, STOMP clients too. So the user and the role are
-//! there only if they are disclosed; the session is there always, since its node may be any.
+//! Whoever reads from the topic exchange sees what goes there, STOMP clients too. So the user and the role
+//! are there only if they are disclosed; the session is there always, since its node may be any. What has
+//! lists of subscribers goes [elsewhere](crate::broker::restricted).
 
 use crate::broker::Value;
 use crate::text::Text;

@@ -15,8 +15,6 @@
 //! | §Error | [`refusal`](super::refusal) |
 //!
 //! # Deviations
-//! - What is for some subscribers only is refused, unless the realm says that nobody else reads where it
-//!   would go.
 //! - A prefix that ends before the second component is refused, unless the realm allows it.
 //! - A topic that is subscribed to has no more words than whoever distributes allows.
 //!
@@ -38,7 +36,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use event::EventEncoder;
-pub use realm::{Access, Most, Realm, Restricted, Trust};
+pub use realm::{Access, Most, Realm, Trust};
 use subscribe::Subscription;
 pub use subscribe::subscription_id;
 
@@ -47,6 +45,7 @@ use super::message::{Message, Published, RequestType, Unsubscribed};
 use super::realm::Principal;
 use super::refusal::{Reason, Refusal};
 use super::serializer::Serializer;
+use crate::broker::restricted::Declaration;
 use crate::broker::{BrokerError, Event, Outcome, Token};
 
 /// What a session has subscribed to, and what it waits for.
@@ -62,6 +61,8 @@ pub struct PubSub {
     asked: HashMap<Token, Asked>,
     /// SUBSCRIBEs that wait for a join that others wait for too.
     waiting: usize,
+    /// Where events go that are for some subscribers only.
+    restricted: Declaration,
 }
 
 /// What an answer is for.
@@ -72,7 +73,7 @@ enum Asked {
     /// UNSUBSCRIBE.
     Leave { request: Id },
     /// PUBLISH with `acknowledge`.
-    Publish { request: Id, publication: Id },
+    Publish { request: Id, publication: Id, is_restricted: bool },
 }
 
 impl PubSub {
@@ -84,7 +85,8 @@ impl PubSub {
         most: Most,
     ) -> Self {
         let (subscriptions, asked) = (BTreeMap::new(), HashMap::new());
-        Self { realm, principal, serializer, most, subscriptions, asked, waiting: 0 }
+        let restricted = Declaration::default();
+        Self { realm, principal, serializer, most, subscriptions, asked, waiting: 0, restricted }
     }
 
     /// Subscriptions of the session, those that are not answered included.
@@ -101,6 +103,9 @@ impl PubSub {
     /// A PUBLISH without `acknowledge` is not told of anything, its failure neither: that is none of
     /// these.
     pub fn on_event(&mut self, event: &Event) -> Option<Vec<Message>> {
+        if self.restricted.on_event(event) {
+            return Some(Vec::new());
+        }
         match event {
             Event::Subscribed { token } => match self.asked.remove(token)? {
                 Asked::Join { subscription } => Some(self.on_joined(subscription)),
@@ -114,14 +119,21 @@ impl PubSub {
                 other => self.misfit(*token, other),
             },
             Event::Confirmed { token, outcome } => match self.asked.remove(token)? {
-                Asked::Publish { request, publication } => {
-                    Some(self.on_confirmed(request, publication, *outcome))
+                asked @ Asked::Publish { request, publication, is_restricted } => {
+                    let judged = if is_restricted { self.restricted.judge(Ok(())) } else { Ok(()) };
+                    Some(match judged {
+                        Ok(()) => self.on_confirmed(request, publication, *outcome),
+                        Err(error) => self.on_failed(asked, &error),
+                    })
                 }
                 other => self.misfit(*token, other),
             },
             Event::Failed { token, error } => {
                 let asked = self.asked.remove(token)?;
-                Some(self.on_failed(asked, error))
+                let is_restricted = matches!(asked, Asked::Publish { is_restricted: true, .. });
+                let judged = is_restricted.then(|| self.restricted.judge(Err(error.clone())));
+                let judged = judged.and_then(Result::err);
+                Some(self.on_failed(asked, judged.as_ref().unwrap_or(error)))
             }
             Event::Canceled { subscription, error } => self.on_canceled(*subscription, error),
             Event::Down { error } => Some(self.on_down(error)),

@@ -1,11 +1,11 @@
 //! PUBLISH.
 //!
 //! *Spec.* WAMP §Publishing; §Acknowledge: a PUBLISH that does not ask for it is answered by nothing,
-//! whatever becomes of it; §Publisher Identification.
+//! whatever becomes of it; §Publisher Identification; §Subscriber Black- and Whitelisting.
 
-use super::realm::{Access, Restricted};
+use super::realm::Access;
 use super::{Asked, PubSub, foreign, headers};
-use crate::broker::{Address, Command, Message, Properties, Token, user};
+use crate::broker::{Address, Command, Message, Properties, Token, restricted, user};
 use crate::session::Actions;
 use crate::text::Text;
 use crate::violation::shown;
@@ -24,17 +24,19 @@ const MOST_HEADERS: usize = 64 << 10;
 
 impl PubSub {
     /// PUBLISH. The ID of the event is made of `random`, 53 bits or more. The broker's answer comes
-    /// for `token`; PUBLISHED comes of that [event](Self::on_event).
+    /// for `token`; PUBLISHED comes of that [event](Self::on_event). The other token is for the exchange of
+    /// restricted events, where that has to be asked for.
     ///
     /// *Errors.* Why it is refused, and whether the peer wants to know; nothing has been asked for then.
     pub fn on_publish(
         &mut self,
         publish: &Publish,
         access: &impl Access,
-        (token, random): (Token, u64),
+        ([token, exchange], random): ([Token; 2], u64),
         actions: &mut Actions,
     ) -> Result<(), Refusal> {
         let is_answered = publish.options.acknowledge == Some(true);
+        let is_restricted = headers::is_restricted(&publish.options);
         let publication = Id::from_bits(random);
         let checked = if is_answered && self.is_busy() {
             let sentence = "too many requests wait for the broker's answer";
@@ -42,13 +44,18 @@ impl PubSub {
         } else {
             self.event(publish, access, publication)
         };
-        let (to, message) = checked.map_err(|(reason, sentence)| {
+        let (key, message) = checked.map_err(|(reason, sentence)| {
             let of = (RequestType::PUBLISH, publish.request);
             Refusal { is_answered, ..Refusal::new(of, reason, sentence) }
         })?;
         if is_answered {
-            self.asked.insert(token, Asked::Publish { request: publish.request, publication });
+            let request = publish.request;
+            self.asked.insert(token, Asked::Publish { request, publication, is_restricted });
         }
+        if is_restricted {
+            actions.commands.extend(self.restricted.ask(exchange));
+        }
+        let to = address(key, is_restricted);
         actions.commands.push(Command::Publish {
             token,
             to,
@@ -60,13 +67,13 @@ impl PubSub {
         Ok(())
     }
 
-    /// The message for the broker, and where it goes.
+    /// The message for the broker, and its routing key.
     fn event(
         &self,
         publish: &Publish,
         access: &impl Access,
         publication: Id,
-    ) -> Result<(Address, Message), (Reason, String)> {
+    ) -> Result<(Text, Message), (Reason, String)> {
         let Publish { options, topic, payload, .. } = publish;
         let key = self.key(topic, access)?;
         if options.retain == Some(true) {
@@ -83,7 +90,6 @@ impl PubSub {
             Disclosure::Allow => wants_disclosure,
             Disclosure::Always => true,
         };
-        let to = self.address(key, headers::is_restricted(options))?;
         let headers = headers::write(topic, options, &self.principal, is_disclosed);
         let size = headers::size(&headers);
         if size > MOST_HEADERS {
@@ -106,7 +112,7 @@ impl PubSub {
             user_id: Some(self.realm.trust.own.clone()),
             ..Properties::default()
         };
-        Ok((to, Message { body, properties }))
+        Ok((key, Message { body, properties }))
     }
 
     /// The routing key of a topic that the session may publish to.
@@ -125,19 +131,14 @@ impl PubSub {
         }
         Ok(Text::from(&*key))
     }
+}
 
-    /// Where an event with this key goes.
-    ///
-    /// All go to the topic exchange, from which others read than gateways of WAMP: plain AMQP, and
-    /// sessions of STOMP. None of these knows who is eligible. An exchange that only gateways may read is
-    /// where events that are not for everybody belong; until the port has such an address, they are
-    /// refused unless the realm says that nobody else reads.
-    fn address(&self, key: Text, is_restricted: bool) -> Result<Address, (Reason, String)> {
-        if is_restricted && self.realm.restricted == Restricted::Refused {
-            let sentence = "events for some subscribers only are not allowed here: \
-                            publish without eligible… and exclude…";
-            return Err((Reason::OptionNotAllowed, sentence.to_owned()));
-        }
-        Ok(Address::Topic(key))
+/// Where an event with this key goes. From where topics live others read than gateways of WAMP: plain AMQP,
+/// and sessions of STOMP. None of these knows who is eligible.
+fn address(key: Text, is_restricted: bool) -> Address {
+    if is_restricted {
+        Address::Exchange { name: Text::from_static(restricted::EXCHANGE), key }
+    } else {
+        Address::Topic(key)
     }
 }

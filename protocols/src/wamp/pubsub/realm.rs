@@ -33,8 +33,6 @@ pub struct Realm {
     /// Whether a prefix may be subscribed to that ends before the second component: every message of
     /// the realm then comes to this node, to be matched there. Default false.
     pub broad_prefixes: bool,
-    /// What becomes of events that are not for everybody.
-    pub restricted: Restricted,
 }
 
 impl Realm {
@@ -47,7 +45,6 @@ impl Realm {
             limits: Limits::DEFAULT,
             body_size: 16 << 20,
             broad_prefixes: false,
-            restricted: Restricted::Refused,
         }
     }
 }
@@ -67,17 +64,6 @@ impl Trust {
         let user = publication.message.properties.user_id.as_ref();
         user.is_some_and(|user| *user == self.own || self.others.contains(user))
     }
-}
-
-/// What becomes of events that only some subscribers may get (WAMP §Subscriber Black- and
-/// Whitelisting).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Restricted {
-    /// They are refused: whoever else reads from the topic exchange would get them.
-    Refused,
-    /// They go where all others go. Only for a virtual host in which nobody but gateways of WAMP may
-    /// read from the topic exchange.
-    ToTopics,
 }
 
 /// What a session may do.

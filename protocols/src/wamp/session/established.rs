@@ -105,7 +105,8 @@ impl WampSession {
                 pubsub.on_unsubscribe(unsubscribe, token, actions).map(|()| None)
             }
             Message::Publish(publish) => {
-                let names = (token, self.publications.next());
+                self.last_token += 1;
+                let names = ([token, Token(self.last_token)], self.publications.next());
                 pubsub.on_publish(publish, rights, names, actions).map(|()| None)
             }
             _ => Ok(None),
