@@ -6,7 +6,7 @@
 use gateway::config::{Config, Secret, ServiceLogin, Verify};
 use integration_tests::{
     REALM, RawWs, Request, Serializer, StompClient, StompFrame, TestGateway, WampClient, WampError,
-    serve_wamp,
+    code, serve_wamp,
 };
 use rabbitmq_node::{Node, Permissions, Vhost};
 use serde_json::{Value, json};
@@ -293,4 +293,40 @@ async fn the_first_that_needs_the_exchange_of_restricted_events_has_to_be_able_t
         wamp_answer(&vhost, row, &able, &rights).await.unwrap();
         assert!(vhost.exchanges().await.contains(&"wamp.restricted".to_owned()));
     }
+}
+
+/// What the document would have the login of a realm be permitted.
+const EXAMPLE: [&str; 3] = [
+    r"^(wamp\.|stomp-subscription-gw-)",
+    r"^(wamp\.|stomp-subscription-gw-|amq\.default$|amq\.topic$)",
+    r"^(wamp\.|stomp-subscription-gw-|amq\.topic$)",
+];
+
+#[tokio::test]
+async fn what_the_document_has_a_realms_login_be_permitted_is_enough_for_all() {
+    let vhost = Node::shared().await.vhost().await;
+    let user = format!("{}-example", vhost.user());
+    vhost.set_passcode(&user, "secret").await;
+    let [configure, write, read] = EXAMPLE;
+    for pattern in EXAMPLE {
+        assert!(DOCUMENT.contains(&format!("'{pattern}'")), "{pattern}");
+    }
+    vhost.permit(&user, Permissions { configure, write, read }).await;
+    let login = json!({ "login": user, "passcode": "secret" });
+    let gateways =
+        [gateway_of_realm(&vhost, login.clone()).await, gateway_of_realm(&vhost, login).await];
+    let [near, far] = [0, 1].map(|at| gateways[at].ws_addr());
+    let mut near = WampClient::connect(near, Serializer::Json, REALM).await;
+    let mut far = WampClient::connect(far, Serializer::Json, REALM).await;
+    far.subscribe("a.b").await;
+    near.say("a.b", "for all").await;
+    let options = json!({ "eligible": [far.session()] });
+    near.publish_confirmed("a.b", options, json!(["for one"]), json!({})).await.unwrap();
+    far.expect_text("for all").await;
+    far.expect_text("for one").await;
+    far.register("a.c", json!({})).await.unwrap();
+    let call = near.request(code::CALL, json!([{}, "a.c", [1]])).await;
+    let invocation = far.invocation().await;
+    far.yields(&invocation, json!([2]), json!({})).await;
+    assert_eq!(near.result(call).await.unwrap().args, json!([2]));
 }

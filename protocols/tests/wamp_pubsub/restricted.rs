@@ -104,6 +104,32 @@ fn a_publisher_is_told_why_there_is_no_place_for_its_event() {
 }
 
 #[test]
+fn an_exchange_that_has_gone_is_asked_for_again_whoever_misses_it() {
+    let mut client = Client::new(Serializer::Json);
+    let silent = || PublishOptions { acknowledge: None, ..restricted() };
+    client.publish("a", silent()).unwrap();
+    client.on(&Event::Declared { token: Token(501) });
+    let failed = |token, text| {
+        let error = BrokerError::new(BrokerErrorKind::NotFound, text);
+        Event::Failed { token: Token(token), error }
+    };
+    client.publish("b", none()).unwrap();
+    assert_eq!(client.pubsub.on_event(&failed(2, "no exchange 'amq.topic'")), None);
+    client.publish("a", silent()).unwrap();
+    assert_eq!(client.pubsub.on_event(&failed(3, "no exchange 'wamp.restricted'")), None);
+    client.publish("a", silent()).unwrap();
+    let expected = [
+        "declare wamp.restricted as 501",
+        "wamp.restricted a",
+        "topic b",
+        "wamp.restricted a",
+        "declare wamp.restricted as 504",
+        "wamp.restricted a",
+    ];
+    assert_eq!(asked(&mut client), expected);
+}
+
+#[test]
 fn an_event_is_for_those_whom_all_lists_let_in() {
     let session = |session, authid: &str, authrole: &str| {
         Client::of(Serializer::Json, principal(session, authid, authrole), realm())

@@ -45,7 +45,7 @@ use super::message::{Message, Published, RequestType, Unsubscribed};
 use super::realm::Principal;
 use super::refusal::{Reason, Refusal};
 use super::serializer::Serializer;
-use crate::broker::restricted::Declaration;
+use crate::broker::restricted::{Declaration, EXCHANGE};
 use crate::broker::{BrokerError, Event, Outcome, Token};
 
 /// What a session has subscribed to, and what it waits for.
@@ -129,7 +129,13 @@ impl PubSub {
                 other => self.misfit(*token, other),
             },
             Event::Failed { token, error } => {
-                let asked = self.asked.remove(token)?;
+                let Some(asked) = self.asked.remove(token) else {
+                    // Nobody wants to know what became of it. If the exchange is gone, that is noted.
+                    if error.text.contains(EXCHANGE) {
+                        drop(self.restricted.judge(Err(error.clone())));
+                    }
+                    return None;
+                };
                 let is_restricted = matches!(asked, Asked::Publish { is_restricted: true, .. });
                 let judged = is_restricted.then(|| self.restricted.judge(Err(error.clone())));
                 let judged = judged.and_then(Result::err);
