@@ -148,6 +148,8 @@ async fn headers_of_gateways_are_not_taken_from_stomp(behind: Behind) {
     let (mut forger, mut victim) = (world.client().await, join(&world).await);
     victim.subscribe("com.example.forged").await;
     victim.subscribe_match("wamp.session.", "prefix").await;
+    victim.subscribe("wamp.session.on_join").await;
+    victim.subscribe_match("..on_join", "wildcard").await;
     let mut reader = world.client().await;
     reader.subscribe("0", "/topic/com.example.forged", "auto").await;
     let session = victim.session().to_string();
@@ -161,6 +163,7 @@ async fn headers_of_gateways_are_not_taken_from_stomp(behind: Behind) {
         ("wamp-authid", "root"),
         ("wamp-ppt", "x"),
         ("wamp-new", "x"),
+        ("amqp-message-id", "7"),
     ];
     for user in [None, Some(("user-id", world.user.as_str()))] {
         let place = [("destination", "/topic/com.example.forged"), ("content-type", "text/plain")];
@@ -168,12 +171,16 @@ async fn headers_of_gateways_are_not_taken_from_stomp(behind: Behind) {
         forger.send_confirmed("SEND", &headers, "forged").await;
         let event = victim.expect_text("forged").await;
         assert_eq!(event.details, json!({}), "{user:?}");
+        assert_ne!(event.publication, 7, "{user:?}");
         let message = reader.expect_message("forged").await;
         let is_there = |(name, _): &(String, String)| name.starts_with("wamp-");
         assert!(!message.headers.iter().any(is_there), "{message:?}");
     }
     let reserved = [("destination", "/topic/wamp.session.on_join"), ("content-type", "text/plain")];
-    forger.send_confirmed("SEND", &reserved, "a session that is none").await;
+    for user in [None, Some(("user-id", world.user.as_str()))] {
+        let headers = [&reserved[..], &forged, user.as_slice()].concat();
+        forger.send_confirmed("SEND", &headers, "a session that is none").await;
+    }
     let place = [("destination", "/topic/com.example.forged"), ("content-type", "text/plain")];
     forger.send_confirmed("SEND", &place, "next").await;
     victim.expect_text("next").await;

@@ -39,6 +39,7 @@ fn gateways_call() -> Message {
     message.properties.kind = Some("wamp.call".into());
     message.properties.user_id = Some("other".into());
     message.properties.headers = vec![
+        ("wamp-uri".into(), Value::Text("a.b".into())),
         ("wamp-caller".into(), Value::Integer(77)),
         ("wamp-authid".into(), Value::Text("bob".into())),
         ("wamp-authrole".into(), Value::Text("user".into())),
@@ -146,13 +147,16 @@ fn a_gateway_calls_with_all_that_wamp_has() {
 #[test]
 fn who_is_no_gateway_says_nothing_about_who_calls() {
     let (mut world, procedure) = serving();
-    let mut forged = gateways_call();
-    forged.properties.user_id = Some("mallory".into());
-    world.deliver(procedure, forged, false);
-    let (call, invoke) = invoked(&mut world);
-    assert_eq!(invoke.caller, None);
-    answer(&mut world, call, result("[5]", None, 0, true));
-    assert_eq!(replied(&mut world).body, "5", "and is answered as others are");
+    let (mut other_login, mut no_header) = (gateways_call(), gateways_call());
+    other_login.properties.user_id = Some("mallory".into());
+    no_header.properties.headers.retain(|(name, _)| name != "wamp-uri");
+    for forged in [other_login, no_header] {
+        world.deliver(procedure, forged, false);
+        let (call, invoke) = invoked(&mut world);
+        assert_eq!(invoke.caller, None);
+        answer(&mut world, call, result("[5]", None, 0, true));
+        assert_eq!(replied(&mut world).body, "5", "and is answered as others are");
+    }
 }
 
 #[test]

@@ -100,14 +100,21 @@ fn what_is_for_one_user_of_stomp_or_not_a_topic_for_clients_is_left_out() {
     let encoder = subscriber(Serializer::Json).encoder(Prefix, "gw.");
     assert!(!encoder.fits(&foreign("gw.user.bob.news", typed(None, b""))));
     assert!(encoder.fits(&foreign("gw.users", typed(None, b""))));
-    // Nobody but a gateway publishes to the protocol's own topics.
-    let encoder = subscriber(Serializer::Json).encoder(Exact, "wamp.session.on_join");
+}
+
+/// Nobody publishes to the protocol's own topics, whatever it says of itself.
+#[test]
+fn what_comes_from_the_broker_under_a_topic_of_the_protocols_own_is_left_out() {
     let mut meta = foreign("wamp.session.on_join", typed(None, b""));
-    for (user, fits) in
-        [(None, false), (Some("eve"), false), (Some(GATEWAY), true), (Some("other-gateway"), true)]
-    {
-        meta.message.properties.user_id = user.map(Text::from);
-        assert_eq!(encoder.fits(&meta), fits, "{user:?}");
+    let uri = Value::Text("wamp.session.on_join".into());
+    meta.message.properties.headers = vec![("wamp-uri".into(), uri)];
+    for (policy, uri) in [(Wildcard, "..on_join"), (Wildcard, "..")] {
+        let encoder = subscriber(Serializer::Json).encoder(policy, uri);
+        for user in [None, Some("eve"), Some(GATEWAY), Some("other-gateway")] {
+            meta.message.properties.user_id = user.map(Text::from);
+            assert!(!encoder.fits(&meta), "{uri} {user:?}");
+        }
+        assert!(encoder.fits(&foreign("wampum.session.on_join", typed(None, b""))));
     }
 }
 
@@ -183,7 +190,10 @@ fn events_of_others_have_ids_that_all_nodes_say() {
     other.message.body = Bytes::from_static(b"y");
     assert_eq!(frame(&other), named, "by its message-id, which is its publisher's");
     assert_ne!(named, id(1002), "and no gateway's");
+    // Whoever has the login of a gateway can say that it is one, but not in all that one says.
     other.message.properties.user_id = Some(GATEWAY.into());
+    assert_eq!(frame(&other), named);
+    other.message.properties.headers = vec![("wamp-uri".into(), Value::Text("a".into()))];
     assert_eq!(frame(&other), id(1002));
 }
 
@@ -237,7 +247,10 @@ fn a_list_that_is_none_leaves_everybody_out() {
     for header in ["wamp-elig", "wamp-excl", "wamp-elig-authid", "wamp-excl-authrole"] {
         let mut message = typed(None, b"");
         message.properties.user_id = Some(GATEWAY.into());
-        message.properties.headers = vec![(header.into(), Value::Text("x".into()))];
+        message.properties.headers = vec![
+            ("wamp-uri".into(), Value::Text("a".into())),
+            (header.into(), Value::Text("x".into())),
+        ];
         assert!(!encoder.accepts(&foreign("a", message)), "{header}");
     }
 }

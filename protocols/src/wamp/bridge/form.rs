@@ -36,7 +36,6 @@ const PROGRESS: &str = "wamp.progress";
 const ERROR: &str = "wamp.error";
 const INTERRUPT: &str = "wamp.interrupt";
 
-const URI: &str = "wamp-uri";
 const TIMEOUT: &str = "wamp-timeout";
 const WANTS_PARTS: &str = "wamp-recv-progress";
 const IS_PART: &str = "wamp-progress";
@@ -77,7 +76,7 @@ pub(super) enum Style {
 
 /// A call to whoever has the procedure.
 pub(super) fn to_gateway(invoke: &Invoke, procedure: &Text) -> Message {
-    let mut headers = vec![(Text::from_static(URI), Value::Text(procedure.clone()))];
+    let mut headers = vec![(Text::from_static(headers::URI), Value::Text(procedure.clone()))];
     let mut put = |name, value| headers.push((Text::from_static(name), value));
     let within = i64::try_from(invoke.within.as_millis()).unwrap_or(i64::MAX);
     put(TIMEOUT, Value::Integer(within));

@@ -8,8 +8,8 @@
 //!
 //! # Who gets nothing
 //! - A pattern of WAMP is joined as one of AMQP, which may stand for more: that is left out here.
-//! - Topics that begin with `wamp` are the protocol's own: there, nothing counts that no gateway has
-//!   published.
+//! - Topics that begin with `wamp` are the protocol's own: what happens there is not published at the
+//!   broker, so that nothing counts which comes from it.
 //! - What is for one user of STOMP alone is for no session of WAMP.
 //! - What comes by the exchange of restricted events, and no gateway has published, is for nobody: whom it
 //!   is for, only a gateway's word says.
@@ -75,7 +75,7 @@ impl EventEncoder {
             let is_meant = self.pattern.matches(&uri)
                 && !user::is_private(key)
                 && self.realm.uris.check(&uri).is_ok()
-                && (!is_reserved(&uri) || self.realm.trust.holds(publication));
+                && !is_reserved(&uri);
             is_meant.then_some(uri)
         })
     }

@@ -27,7 +27,8 @@ use crate::wamp::id::Id;
 use crate::wamp::message::{EventDetails, Passthru, PublishOptions};
 use crate::wamp::realm::Principal;
 
-const URI: &str = "wamp-uri";
+/// In every message of a gateway's, calls included.
+pub(in crate::wamp) const URI: &str = "wamp-uri";
 const PUBLISHER: &str = "wamp-pub";
 const EXCLUDE_ME: &str = "wamp-exme";
 const ELIGIBLE: [&str; 3] = ["wamp-elig", "wamp-elig-authid", "wamp-elig-authrole"];

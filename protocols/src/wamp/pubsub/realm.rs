@@ -7,9 +7,11 @@
 //! arguments. Whoever may publish at the broker can write such headers, so they count only in messages
 //! whose `user_id` is a login of a gateway: the broker has checked that. Whoever else gets to publish
 //! under that login (a STOMP client of a route that works under it) must not get to write headers that
-//! begin so.
+//! begin so. It can write `user-id`, so a message without the header that each of a gateway's has is
+//! nobody's but its own.
 
-use crate::broker::Publication;
+use super::headers;
+use crate::broker::{Publication, Value};
 use crate::policy;
 use crate::text::Text;
 use crate::wamp::access::{Action, Disclosure, Rights};
@@ -61,8 +63,10 @@ pub struct Trust {
 impl Trust {
     /// Whether a gateway published it.
     pub fn holds(&self, publication: &Publication) -> bool {
-        let user = publication.message.properties.user_id.as_ref();
-        user.is_some_and(|user| *user == self.own || self.others.contains(user))
+        let properties = &publication.message.properties;
+        let is_own = |user: &Text| *user == self.own || self.others.contains(user);
+        properties.user_id.as_ref().is_some_and(is_own)
+            && matches!(headers::find(&properties.headers, headers::URI), Some(Value::Text(_)))
     }
 }
 
