@@ -272,4 +272,6 @@ pub enum CloseCause {
     Broker,
     /// The server is shutting down.
     Drain,
+    /// Another session has ended it.
+    Killed,
 }

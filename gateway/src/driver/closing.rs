@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use protocols::broker::Event;
 use protocols::session::{Close, CloseCause};
+use protocols::violation::shown;
 use tracing::{info, warn};
 
 use super::Driver;
@@ -44,6 +45,10 @@ impl End {
             }
             Self::Closed(Close { cause: CloseCause::Peer, .. }) => {
                 info!(kind = "peer", "the client disconnected");
+            }
+            Self::Closed(Close { cause: CloseCause::Killed, reason, .. }) => {
+                let reason = shown(&reason);
+                info!(kind = "killed", "another session has ended this one: {reason:?}");
             }
             Self::PeerGone => info!(kind = "gone", "the client went away"),
             Self::Broken(error) => info!(kind = "broken", "the connection broke: {error}"),

@@ -39,8 +39,8 @@ impl<T: Transport> Driver<T> {
         for request in self.actions.peers.drain(..) {
             match (request, &mut self.seat) {
                 (Request::Enter { realm, at, principal }, seat @ None) => {
-                    let capacity = self.route.pending.bytes;
-                    *seat = Seat::enter(&self.route.realms, &realm, (at, principal), capacity);
+                    let pending = self.route.pending.clone();
+                    *seat = Seat::enter(&self.route.realms, &realm, (at, principal), pending);
                     // What comes to it has nobody to wake yet; the turn that follows looks.
                     cx.waker().wake_by_ref();
                     if seat.is_none() {

@@ -432,7 +432,7 @@ fn start(world: &Shared) -> (JoinHandle<End>, Drain) {
             },
         },
         hub: Hub::new(Arc::new(world.clone()), hub::Settings::FOR_TESTS),
-        realms: Arc::new(Realms::new(NodeId(1), [])),
+        realms: Arc::new(Realms::new(NodeId(1), &[0; 32], [])),
         pending: Pending { bytes: 1 << 20, overflow: Overflow::Disconnect },
     };
     let drain = Drain::new(Duration::ZERO);

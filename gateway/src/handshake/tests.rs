@@ -118,7 +118,7 @@ pub(crate) fn route(path: &str, protocols: &[&str]) -> Arc<Route> {
             },
         },
         hub: Hub::new(Arc::new(NoBroker), hub::Settings::FOR_TESTS),
-        realms: Arc::new(Realms::new(NodeId(1), [])),
+        realms: Arc::new(Realms::new(NodeId(1), &[0; 32], [])),
         pending: Pending { bytes: 1 << 20, overflow: Overflow::Disconnect },
     })
 }

@@ -106,7 +106,7 @@ impl Worker {
             authprovider: "broker",
         });
         let entrant = (settings.at, Arc::clone(&principal));
-        let seat = Seat::enter(realms, &realm, entrant, capacity)?;
+        let seat = Seat::enter_unseen(realms, &realm, entrant, capacity)?;
         let dealer = Arc::clone(realms.dealer(&realm)?);
         let callee = Callee {
             at: settings.at,

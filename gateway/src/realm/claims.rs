@@ -13,7 +13,7 @@ use protocols::wamp::message::InvokePolicy;
 use protocols::wamp::peers::Terms;
 use protocols::wamp::uri::Pattern;
 
-use super::dealer::Member;
+use super::member::Member;
 
 /// What is, or is to be, this node's.
 #[derive(Debug, Default)]

@@ -2,22 +2,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use broker_adapters::mailbox::{Mailbox, Taken};
+use broker_adapters::mailbox::Mailbox;
 use protocols::broker::{BrokerError, Token};
 use protocols::text::Text;
 use protocols::violation::shown;
 use protocols::wamp::bridge::Outcome;
 use protocols::wamp::id::Id;
 use protocols::wamp::message::{CancelMode, InvokePolicy, MatchPolicy};
+use protocols::wamp::meta::Directory;
 use protocols::wamp::peers::Notice;
 use protocols::wamp::realm::Principal;
 use protocols::wamp::reason;
 use protocols::wamp::registry::{
-    Callee, Delta, RegisterError, Registered, Registry, Removal, SessionAt, Timestamp,
+    Callee, Delta, NodeId, RegisterError, Registered, Registry, Removal, SessionAt, Timestamp,
 };
 use protocols::wamp::rpc::{Answer, Ask, CallId, ToCallee, ToCaller};
 use protocols::wamp::uri::Pattern;
@@ -25,6 +26,8 @@ use protocols::wamp::uri::Pattern;
 use super::Letter;
 use super::bridge::BRIDGE;
 use super::claims::{Claims, Errand, Registrant};
+use super::member::{Member, Wakers};
+use crate::hub::share::Pending;
 
 /// Said to a callee that has lost its registration.
 const REPLACED: &str = "another session of the same user has registered it";
@@ -40,60 +43,34 @@ const CALLEE_TOO_SLOW: &str = "the callee takes the parts of the call too slowly
 /// *Order of locks.* `master`, then `members`, then a mailbox. Nobody is woken under one.
 #[derive(Debug)]
 pub(crate) struct Dealer {
-    /// What is registered; changed by sessions of this node.
+    node: NodeId,
+    /// What is registered, and who is there; changed by sessions of this node.
     master: Mutex<Master>,
-    /// The same, for all to read.
+    /// What is registered, for all to read.
     snapshot: ArcSwap<Registry>,
     members: RwLock<HashMap<SessionAt, Arc<Member>>>,
 }
 
 #[derive(Debug)]
-struct Master {
-    registry: Registry,
+pub(super) struct Master {
+    pub(super) registry: Registry,
+    pub(super) directory: Directory,
     claims: Claims,
     /// What the bridge is asked for; `None` if there is none, and this node is by itself.
     errands: Option<Arc<Mailbox<Errand>>>,
 }
 
-/// A session in a realm, as others see it.
-#[derive(Debug)]
-pub(super) struct Member {
-    at: SessionAt,
-    principal: Arc<Principal>,
-    mailbox: Mailbox<Letter>,
-}
-
-/// Receivers to be woken once no lock is held.
-#[derive(Default)]
-struct Wakers(Vec<Waker>);
-
-impl Wakers {
-    fn wake(self) {
-        self.0.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Member {
-    pub(super) fn poll_take(
-        &self,
-        cx: &mut Context<'_>,
-        batch: &mut VecDeque<Letter>,
-    ) -> Poll<Taken> {
-        self.mailbox.poll_take(cx, batch)
-    }
-
-    /// What happens at most once for each thing that the session has asked for, or has registered.
-    fn tell(&self, notice: Notice) -> Option<Waker> {
-        self.mailbox.push(Letter::notice(notice))
-    }
-}
-
 impl Dealer {
-    pub(super) fn new(realm: Text) -> Self {
+    pub(super) fn new(node: NodeId, realm: Text, random: &[u8; 32]) -> Self {
+        let directory = Directory::new(&realm, random);
         let registry = Registry::new(realm);
         let snapshot = ArcSwap::from_pointee(registry.clone());
-        let master = Master { registry, claims: Claims::default(), errands: None };
-        Self { snapshot, master: Mutex::new(master), members: RwLock::default() }
+        let master = Master { registry, directory, claims: Claims::default(), errands: None };
+        Self { node, snapshot, master: Mutex::new(master), members: RwLock::default() }
+    }
+
+    pub(super) const fn node(&self) -> NodeId {
+        self.node
     }
 
     /// From here on there is a bridge: it is the callee of what nobody has registered here, and of these
@@ -122,19 +99,29 @@ impl Dealer {
     }
 
     /// `None`: a session of that name is in already. Names are random, so that this is not to be
-    /// expected.
+    /// expected. `is_seen`: others are told of it, and find it.
     pub(super) fn enter(
         &self,
-        at: SessionAt,
-        principal: Arc<Principal>,
-        capacity: usize,
+        (at, principal): (SessionAt, Arc<Principal>),
+        pending: Pending,
+        is_seen: bool,
     ) -> Option<Arc<Member>> {
-        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        if members.contains_key(&at) {
-            return None;
+        let member = Arc::new(Member::new(at, principal, pending));
+        let mut wakers = Wakers::default();
+        {
+            let mut master = self.master();
+            let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+            if members.contains_key(&at) {
+                return None;
+            }
+            members.insert(at, Arc::clone(&member));
+            drop(members);
+            if is_seen {
+                let told = master.directory.enter(&member.principal);
+                self.deliver(&mut master.directory, told, &mut wakers);
+            }
         }
-        let member = Arc::new(Member { at, principal, mailbox: Mailbox::new(capacity) });
-        members.insert(at, Arc::clone(&member));
+        wakers.wake();
         Some(member)
     }
 
@@ -171,17 +158,24 @@ impl Dealer {
         let callee = terms.of(member.at, now());
         let registry = &mut master.registry;
         let registered = registry.register(pattern, invoke, callee, force.then_some(&is_same_user));
-        let notice = match registered {
+        let (notice, deltas) = match registered {
             Ok(registered) => {
                 self.revoke(&registered.deltas, wakers);
-                let Registered { registration, load, .. } = registered;
-                Notice::Registered { token, registration, load }
+                let Registered { registration, load, deltas } = registered;
+                (Notice::Registered { token, registration, load }, deltas)
             }
-            Err(error) => Notice::NotRegistered { token, error },
+            Err(error) => (Notice::NotRegistered { token, error }, Vec::new()),
         };
         // Before anybody can find it: the callee hears of it before the first call.
         wakers.0.extend(member.tell(notice));
         self.publish(&master.registry);
+        self.announce(master, &deltas, wakers);
+    }
+
+    /// Tells those who have subscribed to that what has become of registrations.
+    fn announce(&self, master: &mut Master, deltas: &[Delta], wakers: &mut Wakers) {
+        let told = master.directory.registered(deltas);
+        self.deliver(&mut master.directory, told, wakers);
     }
 
     /// What became of a claim at the broker.
@@ -236,9 +230,11 @@ impl Dealer {
         master.claims.on_lost(uri);
         let pattern = Pattern { policy: MatchPolicy::Exact, uri: uri.clone() };
         let Some(registration) = master.registry.lookup(&pattern).cloned() else { return };
+        let mut deltas = Vec::new();
         for callee in registration.callees() {
             // It is one, or there would be nothing to lose.
-            let _ = master.registry.unregister(callee.at, registration.id());
+            let lost = master.registry.unregister(callee.at, registration.id());
+            deltas.extend(lost.unwrap_or_default());
             if let Some(member) = self.member(callee.at) {
                 let reason = Text::from(format!("the broker has taken it away: {}", error.text));
                 let notice = Notice::Revoked { registration: registration.id(), reason };
@@ -246,6 +242,7 @@ impl Dealer {
             }
         }
         self.publish(&master.registry);
+        self.announce(master, &deltas, wakers);
     }
 
     /// Tells those that are callees no more without having asked for that.
@@ -266,7 +263,8 @@ impl Dealer {
         {
             let mut master = self.master();
             let pattern = master.registry.get(registration).map(|it| it.pattern().clone());
-            let is_done = master.registry.unregister(member.at, registration).is_ok();
+            let outcome = master.registry.unregister(member.at, registration);
+            let is_done = outcome.is_ok();
             self.publish(&master.registry);
             let released = pattern.filter(|_| is_done).filter(|it| master.is_given_up(it));
             match released {
@@ -279,6 +277,7 @@ impl Dealer {
                 None if is_done => wakers.0.extend(member.tell(Notice::Unregistered { token })),
                 None => wakers.0.extend(member.tell(Notice::NotUnregistered { token })),
             }
+            self.announce(&mut master, &outcome.unwrap_or_default(), &mut wakers);
         }
         wakers.wake();
     }
@@ -336,9 +335,12 @@ impl Dealer {
                 .into_iter()
                 .filter_map(|id| Some(registry.get(id)?.pattern().clone()))
                 .collect();
-            if !registry.leave(member.at).is_empty() {
+            let deltas = registry.leave(member.at);
+            if !deltas.is_empty() {
                 self.publish(&master.registry);
             }
+            let told = master.directory.leave(member.at.session, &deltas);
+            self.deliver(&mut master.directory, told, &mut wakers);
             for pattern in patterns.iter().filter(|pattern| pattern.policy == MatchPolicy::Exact) {
                 if master.is_given_up(pattern) {
                     let errand = master.claims.release(&pattern.uri, None, Vec::new());
@@ -364,7 +366,7 @@ impl Dealer {
         }
     }
 
-    fn master(&self) -> MutexGuard<'_, Master> {
+    pub(super) fn master(&self) -> MutexGuard<'_, Master> {
         self.master.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -372,7 +374,7 @@ impl Dealer {
         self.snapshot.store(Arc::new(registry.clone()));
     }
 
-    fn member(&self, at: SessionAt) -> Option<Arc<Member>> {
+    pub(super) fn member(&self, at: SessionAt) -> Option<Arc<Member>> {
         let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
         members.get(&at).cloned()
     }
@@ -412,7 +414,7 @@ fn wake(waker: Option<Waker>) {
 }
 
 /// Milliseconds since 1970. A clock before that is wrong anyway.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -21,7 +21,7 @@ impl Letter {
 }
 
 impl Weight for Letter {
-    /// Its own bytes, and those of what peers say to each other: the rest is small.
+    /// Its own bytes, and those of what peers say to each other and of the realm: the rest is small.
     fn weight(&self) -> usize {
         let payload = match &self.notice {
             Notice::Ask(ask) => match &ask.ask {
@@ -33,6 +33,8 @@ impl Weight for Letter {
                 Answer::Result { payload, .. } | Answer::Error { payload, .. } => payload.size(),
                 Answer::Accepted | Answer::Unavailable { .. } | Answer::Canceled { .. } => 0,
             },
+            Notice::Answered { answer: Ok(answer), .. } => answer.size(),
+            Notice::Event { event, .. } => event.size(),
             _ => 0,
         };
         size_of::<Self>() + payload

@@ -6,16 +6,18 @@
 //! another, and so does its answer. A session's place in it is its [`Seat`].
 //!
 //! *Spec.* WAMP §Realms, Sessions and Transports; §Registering and Unregistering; §Calling and
-//! Invocations: what a dealer does that is no single session's business.
+//! Invocations: what a dealer does that is no single session's business; §Meta API.
 //!
 //! # Other nodes
-//! Nodes know nothing of each other. What nobody has registered here is called [over the
-//! broker](bridge), which also says which node has a procedure.
+//! Nodes know nothing of each other: the meta API is about the sessions of this one. What nobody has
+//! registered here is called [over the broker](bridge), which also says which node has a procedure.
 
 pub(crate) mod bridge;
 mod claims;
 mod dealer;
 mod letter;
+mod member;
+mod meta;
 mod seat;
 
 use std::collections::BTreeMap;
@@ -38,10 +40,15 @@ pub(crate) struct Realms {
 }
 
 impl Realms {
-    /// Those with these names. `node` is another one at each start of a process.
-    pub(crate) fn new(node: NodeId, names: impl IntoIterator<Item = Text>) -> Self {
+    /// Those with these names. `node` is another one at each start of a process, and `random` are bits
+    /// that nobody else knows.
+    pub(crate) fn new(
+        node: NodeId,
+        random: &[u8; 32],
+        names: impl IntoIterator<Item = Text>,
+    ) -> Self {
         let dealers = names.into_iter().map(|name| {
-            let dealer = Arc::new(Dealer::new(name.clone()));
+            let dealer = Arc::new(Dealer::new(node, name.clone(), random));
             (name, dealer)
         });
         Self { node, dealers: dealers.collect() }

@@ -9,8 +9,11 @@ use protocols::wamp::realm::Principal;
 use protocols::wamp::registry::SessionAt;
 
 use super::claims::Registrant;
-use super::dealer::{Dealer, Member};
+use super::dealer::Dealer;
+use super::member::Member;
 use super::{Letter, Realms};
+use crate::hub::outbox::Overflow;
+use crate::hub::share::Pending;
 
 /// A session in a realm: what it asks for is carried out here, and what comes to it waits here.
 ///
@@ -27,15 +30,35 @@ pub(crate) struct Seat {
 impl Seat {
     /// The session is in. `None`: there is no such realm, or there is a session of that name.
     ///
-    /// `capacity` is what may wait for it, in bytes.
+    /// `pending` is what may wait for it.
     pub(crate) fn enter(
         realms: &Realms,
         realm: &str,
-        (at, principal): (SessionAt, Arc<Principal>),
-        capacity: usize,
+        entrant: (SessionAt, Arc<Principal>),
+        pending: Pending,
+    ) -> Option<Self> {
+        Self::take(realms, realm, entrant, (pending, true))
+    }
+
+    /// As [`enter`](Self::enter), for what is no client's session: others call it, but do not see it.
+    pub(crate) fn enter_unseen(
+        realms: &Realms,
+        realm: &str,
+        entrant: (SessionAt, Arc<Principal>),
+        bytes: usize,
+    ) -> Option<Self> {
+        let pending = Pending { bytes, overflow: Overflow::Disconnect };
+        Self::take(realms, realm, entrant, (pending, false))
+    }
+
+    fn take(
+        realms: &Realms,
+        realm: &str,
+        entrant: (SessionAt, Arc<Principal>),
+        (pending, is_seen): (Pending, bool),
     ) -> Option<Self> {
         let dealer = Arc::clone(realms.dealer(realm)?);
-        let member = dealer.enter(at, principal, capacity)?;
+        let member = dealer.enter(entrant, pending, is_seen)?;
         Some(Self { dealer, member, batch: VecDeque::new(), has_left: false })
     }
 
@@ -53,6 +76,11 @@ impl Seat {
             Request::Unregister { token, registration } => {
                 dealer.unregister(member, token, registration);
             }
+            Request::Subscribed { subscription, pattern } => {
+                dealer.subscribed(member, subscription, pattern);
+            }
+            Request::Unsubscribed { subscription } => dealer.unsubscribed(member, subscription),
+            Request::Consult { request, query } => dealer.consult(member, request, query),
             Request::Ask(ask) => dealer.ask(member, ask),
             Request::Answer(answer) => dealer.answer(member, answer),
             Request::Leave => self.leave(),

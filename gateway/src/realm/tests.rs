@@ -1,5 +1,7 @@
 //! Seats: what one session asks for, and what the others hear of it.
 
+mod meta;
+
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use protocols::wamp::serializer::Serializer;
 use protocols::wamp::uri::Pattern;
 
 use super::{Realms, Seat};
+use crate::hub::outbox::Overflow;
+use crate::hub::share::Pending;
 
 const NODE: NodeId = NodeId(7);
 
@@ -27,14 +31,14 @@ const NODE: NodeId = NodeId(7);
 const CAPACITY: usize = 4_096;
 
 fn realms() -> Realms {
-    Realms::new(NODE, [Text::from_static("realm1"), Text::from_static("other")])
+    Realms::new(NODE, &[0; 32], [Text::from_static("realm1"), Text::from_static("other")])
 }
 
 fn at(session: u64) -> SessionAt {
     SessionAt { node: NODE, session: Id::new(session).unwrap() }
 }
 
-fn enter_as(realms: &Realms, session: u64, authid: &'static str) -> Option<Seat> {
+fn entrant(session: u64, authid: &'static str) -> (SessionAt, Arc<Principal>) {
     let principal = Principal {
         session: at(session).session,
         authid: Text::from_static(authid),
@@ -42,7 +46,12 @@ fn enter_as(realms: &Realms, session: u64, authid: &'static str) -> Option<Seat>
         authmethod: "ticket",
         authprovider: "static",
     };
-    Seat::enter(realms, "realm1", (at(session), Arc::new(principal)), CAPACITY)
+    (at(session), Arc::new(principal))
+}
+
+fn enter_as(realms: &Realms, session: u64, authid: &'static str) -> Option<Seat> {
+    let pending = Pending { bytes: CAPACITY, overflow: Overflow::Disconnect };
+    Seat::enter(realms, "realm1", entrant(session, authid), pending)
 }
 
 fn enter(realms: &Realms, session: u64) -> Seat {

@@ -39,7 +39,9 @@ pub(super) struct Served {
 /// *Errors.* There is nothing random to make users up with, or to name the node by.
 pub(super) fn realms(config: &Config) -> Result<Realms, StartError> {
     let mut random = [0; 40];
+    let mut publications = [0; 32];
     getrandom::fill(&mut random).map_err(StartError::Random)?;
+    getrandom::fill(&mut publications).map_err(StartError::Random)?;
     let (key, node) = random.split_at(32);
     let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     let key = Secret::new(&key);
@@ -49,7 +51,7 @@ pub(super) fn realms(config: &Config) -> Result<Realms, StartError> {
         let settings: BTreeMap<_, _> = realms
             .map(|(name, realm)| (Text::from(name.as_str()), realm.meaning(name, &key)))
             .collect();
-        let common = Arc::new(realm::Realms::new(node, settings.keys().cloned()));
+        let common = Arc::new(realm::Realms::new(node, &publications, settings.keys().cloned()));
         Served { settings, common }
     };
     Ok(config.broker.keys().map(|broker| (broker.clone(), served(broker))).collect())

@@ -11,6 +11,7 @@
 mod calls;
 mod elsewhere;
 mod logins;
+mod meta;
 mod nodes;
 mod pubsub;
 mod restricted;

@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use crate::{Behind, join, join_by, scenarios};
 
 /// Features that every client can count on.
-const ANNOUNCED: [(&str, &str); 12] = [
+const ANNOUNCED: [(&str, &str); 16] = [
     ("broker", "subscriber_blackwhite_listing"),
     ("broker", "publisher_exclusion"),
     ("broker", "publisher_identification"),
     ("broker", "pattern_based_subscription"),
     ("broker", "subscription_revocation"),
+    ("broker", "session_meta_api"),
+    ("broker", "subscription_meta_api"),
     ("dealer", "progressive_call_results"),
     ("dealer", "call_canceling"),
     ("dealer", "call_timeout"),
@@ -21,6 +23,8 @@ const ANNOUNCED: [(&str, &str); 12] = [
     ("dealer", "pattern_based_registration"),
     ("dealer", "shared_registration"),
     ("dealer", "registration_revocation"),
+    ("dealer", "session_meta_api"),
+    ("dealer", "registration_meta_api"),
 ];
 
 /// What would be refused, or has no effect.

@@ -96,8 +96,9 @@ async fn a_prefix_of_one_component_is_refused_unless_allowed(behind: Behind) {
     }
     let world = behind.realm(json!({ "broad_prefixes": true })).await;
     let (mut client, mut publisher) = (join(&world).await, join(&world).await);
-    let all = client.subscribe_match("", "prefix").await;
     let some = client.subscribe_match("com", "prefix").await;
+    // Last: who subscribes is told to this one.
+    let all = client.subscribe_match("", "prefix").await;
     publisher.say("org.x", "one").await;
     assert_eq!(client.expect_text("one").await.subscription, all);
     publisher.say("community", "two").await;

@@ -263,17 +263,21 @@ impl Candidate {
 
 /// The roles that the router has, with the features of each.
 const fn announced_roles(has_dealer: bool) -> Roles {
-    let broker = Roles::NONE.with(
-        Role::Broker,
-        Features::of(&[
-            Feature::SubscriberBlackwhiteListing,
-            Feature::PublisherExclusion,
-            Feature::PublisherIdentification,
-            Feature::PatternBasedSubscription,
-            Feature::SubscriptionRevocation,
-        ]),
-    );
-    if has_dealer { broker.with(Role::Dealer, dealer::FEATURES) } else { broker }
+    const BROKER: Features = Features::of(&[
+        Feature::SubscriberBlackwhiteListing,
+        Feature::PublisherExclusion,
+        Feature::PublisherIdentification,
+        Feature::PatternBasedSubscription,
+        Feature::SubscriptionRevocation,
+    ]);
+    // The procedures of these are the dealer's to answer.
+    const META: Features =
+        Features::of(&[Feature::SessionMetaApi, Feature::SubscriptionMetaApi]).and(BROKER);
+    if has_dealer {
+        Roles::NONE.with(Role::Broker, META).with(Role::Dealer, dealer::FEATURES)
+    } else {
+        Roles::NONE.with(Role::Broker, BROKER)
+    }
 }
 
 /// The methods that are known here, each once, in the client's order.

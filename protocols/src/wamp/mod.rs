@@ -18,7 +18,7 @@
 //! | §Registering and Unregistering, §Registration Revocation | `dealer/register.rs`, [`registry`] |
 //! | §Pattern-based Registrations (which one a call is for) | [`registry::Registry::best_match`] |
 //! | §Shared Registration (which callee gets a call) | [`registry::Registration::pick`] |
-//! | §Registration Meta API (what is asked, what is announced) | [`registry`] |
+//! | §Session Meta API, §Registration Meta API, §Subscription Meta API | [`meta`], `dealer/meta.rs`, `pubsub/meta.rs` |
 //! | §Sessions, §Protocol Errors (what may come when) | `session/` |
 //! | §Session Establishment, §Authentication Methods | `handshake.rs`, [`auth`] |
 //! | §Realms, §Authorization | [`realm`], [`access`] |
@@ -30,7 +30,7 @@
 //! | §Progressive Call Results, §Progressive Call Invocations | [`rpc::calls`], [`rpc::invocations`] |
 //! | §Caller Identification | [`access::Disclosure`], [`rpc::Invoke::caller`] |
 //! | §Call Rerouting | [`rpc::Calls::on_answer`] |
-//! | §Meta API (else), §Event History, §Testament | not yet |
+//! | §Event History, §Testament | not yet |
 //!
 //! # What is announced
 //! In `WELCOME.Details.roles`, and which tests show that it is so: of the names in
@@ -43,6 +43,8 @@
 //! | `publisher_identification` | `wamp_pubsub/publish.rs`: `publishers_are_disclosed_as_…`; `event.rs`: `who_published_…` |
 //! | `pattern_based_subscription` | `wamp_pubsub/subscribe.rs`: `patterns_are_joined_…`; `event.rs`: `patterns_say_the_topic_…` |
 //! | `subscription_revocation` | `pubsub.rs`: `advanced_a_subscription_that_has_ended_by_itself_…` |
+//! | `session_meta_api`, where there is a dealer | `dealer/meta.rs`: `advanced_session_meta_api_…` |
+//! | `subscription_meta_api`, where there is a dealer | `dealer/meta.rs`: `advanced_subscription_meta_api_…` |
 //!
 //! | dealer | tests: `dealer/`, and beneath |
 //! |---|---|
@@ -55,6 +57,8 @@
 //! | `pattern_based_registration` | `register.rs`: `advanced_pattern_based_registration_…`; `wamp_registry/matching.rs` |
 //! | `shared_registration` | `register.rs`: `advanced_shared_registration_…`; `registry/pick.rs` |
 //! | `registration_revocation` | `revoke.rs` |
+//! | `registration_meta_api` | `meta.rs`: `advanced_registration_meta_api_…`; `wamp_registry/meta.rs` |
+//! | `session_meta_api` | `meta.rs`: `advanced_session_meta_api_…` |
 //!
 //! # What is not touched
 //! What peers say to each other passes through as the bytes that came: arguments are recognized,
@@ -70,9 +74,11 @@ pub mod error;
 mod handshake;
 pub mod id;
 pub mod message;
+pub mod meta;
 pub mod payload;
 pub mod peers;
 mod pen;
+mod publications;
 pub mod pubsub;
 pub mod rawsocket;
 pub mod realm;
@@ -82,6 +88,7 @@ pub mod registry;
 pub mod rpc;
 pub mod serializer;
 mod session;
+mod timestamp;
 pub mod transcode;
 pub mod uri;
 

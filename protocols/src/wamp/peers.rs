@@ -1,7 +1,8 @@
 //! The port to the other sessions of a realm: what a session asks of whoever carries things between
 //! them, and what comes to it from there. Plain data.
 //!
-//! *Spec.* WAMP §Registering and Unregistering, §Calling and Invocations, §Registration Revocation.
+//! *Spec.* WAMP §Registering and Unregistering, §Calling and Invocations, §Registration Revocation;
+//! §Meta API.
 //!
 //! # What is owed to a session
 //! - Its requests are carried out in their order, and each [`Register`](Request::Register) and
@@ -10,6 +11,8 @@
 //!   [`Realms::registry`] only once [`Notice::Registered`] is on its way: the callee hears of it before
 //!   the first [`Notice::Ask`] that is about it. In the same way [`Notice::Revoked`] comes in the order
 //!   in which it happened among the answers to what the session has asked.
+//! - What happens in the realm, and what becomes of a [query](Request::Consult), is as a
+//!   [`Directory`](super::meta::Directory) has it.
 //! - What one session sends to another comes in the order in which it was sent. See
 //!   [`exchange`](super::rpc::exchange) for what may be lost, and what may not come twice.
 //! - After [`Request::Leave`] nothing comes any more, and what had come, but was not handed to the
@@ -21,6 +24,7 @@ use std::sync::Arc;
 
 use super::id::Id;
 use super::message::{Features, InvokePolicy};
+use super::meta::{Answer as MetaAnswer, Cause, Event, Farewell, Query};
 use super::realm::Principal;
 use super::registry::{Callee, Load, NodeId, RegisterError, Registry, SessionAt, Timestamp};
 use super::rpc::{CallId, Gone, ToCallee, ToCaller};
@@ -86,6 +90,26 @@ pub enum Request {
         token: Token,
         /// What of.
         registration: Id,
+    },
+    /// It has subscribed, and has not been before.
+    Subscribed {
+        /// The ID of the subscription.
+        subscription: Id,
+        /// What to.
+        pattern: Pattern,
+    },
+    /// It subscribes no more.
+    Unsubscribed {
+        /// What to.
+        subscription: Id,
+    },
+    /// It has called one of the protocol's own procedures, which it may. Answered by
+    /// [`Notice::Answered`].
+    Consult {
+        /// The ID of the CALL.
+        request: Id,
+        /// What it asks.
+        query: Query,
     },
     /// To the session of a callee.
     Ask(ToCallee),
@@ -154,6 +178,29 @@ pub enum Notice {
         /// Why, as a sentence.
         reason: Text,
     },
+    /// What comes of a query.
+    Answered {
+        /// The ID of the CALL.
+        request: Id,
+        /// The result, or why there is none.
+        answer: Result<MetaAnswer, Cause>,
+    },
+    /// Something happens that the session has subscribed to.
+    Event {
+        /// As what.
+        subscription: Id,
+        /// What it is called: the same for all who are told.
+        publication: Id,
+        /// What.
+        event: Arc<Event>,
+    },
+    /// Nothing more of what happens comes on this subscription: the session takes it too slowly.
+    TooSlow {
+        /// Which.
+        subscription: Id,
+    },
+    /// Another session ends this one.
+    Killed(Farewell),
     /// The session of a caller asks for something.
     Ask(ToCallee),
     /// The session of a callee says something.

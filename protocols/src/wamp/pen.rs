@@ -28,6 +28,16 @@ impl Pen {
         actions.frames.push(OutFrame::new(self.kind(), bytes));
     }
 
+    /// As [`write`](Self::write), or not at all, if the peer does not take so much: of what happens, this is
+    /// left out.
+    pub(super) fn write_event(&self, event: Message, actions: &mut Actions) {
+        let bytes = event.encode(self.serializer, &self.limits);
+        let bytes = bytes.expect("nothing in it must be transcoded");
+        if bytes.len() <= self.most {
+            actions.frames.push(OutFrame::new(self.kind(), bytes));
+        }
+    }
+
     /// Bytes that arguments may have, so that the message around them is one that the peer takes.
     pub(super) fn most_arguments(&self) -> usize {
         self.most - ENVELOPE.min(self.most / 4)

@@ -36,6 +36,8 @@ pub const DISCLOSE_ME_DISALLOWED: &str = "wamp.error.option_disallowed.disclose_
 pub const NO_SUCH_SUBSCRIPTION: &str = "wamp.error.no_such_subscription";
 /// There is no such registration, or the client has none such.
 pub const NO_SUCH_REGISTRATION: &str = "wamp.error.no_such_registration";
+/// There is no such session in the realm.
+pub const NO_SUCH_SESSION: &str = "wamp.error.no_such_session";
 /// Nothing is registered that the call could be for.
 pub const NO_SUCH_PROCEDURE: &str = "wamp.error.no_such_procedure";
 /// Somebody has registered it already.
@@ -54,5 +56,7 @@ pub const UNAVAILABLE: &str = "wamp.error.unavailable";
 pub const FEATURE_NOT_SUPPORTED: &str = "wamp.error.feature_not_supported";
 /// The answer to GOODBYE.
 pub const GOODBYE_AND_OUT: &str = "wamp.close.goodbye_and_out";
+/// Another session has ended this one, and said no other reason.
+pub const KILLED: &str = "wamp.close.killed";
 /// The router goes away.
 pub const SYSTEM_SHUTDOWN: &str = "wamp.close.system_shutdown";

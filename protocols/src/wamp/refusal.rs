@@ -45,6 +45,8 @@ pub enum Reason {
     NoSuchSubscription,
     /// There is no such registration.
     NoSuchRegistration,
+    /// There is no such session, or it is the caller's own.
+    NoSuchSession,
     /// Nothing is registered that the call could be for.
     NoSuchProcedure,
     /// Somebody has registered it already.
@@ -78,6 +80,7 @@ impl Reason {
             Self::NotAuthorized => reason::NOT_AUTHORIZED,
             Self::NoSuchSubscription => reason::NO_SUCH_SUBSCRIPTION,
             Self::NoSuchRegistration => reason::NO_SUCH_REGISTRATION,
+            Self::NoSuchSession => reason::NO_SUCH_SESSION,
             Self::NoSuchProcedure => reason::NO_SUCH_PROCEDURE,
             Self::ProcedureAlreadyExists => reason::PROCEDURE_ALREADY_EXISTS,
             Self::NoAvailableCallee => reason::NO_AVAILABLE_CALLEE,

@@ -143,6 +143,12 @@ impl Pattern {
         }
     }
 
+    /// Whether it stands for nothing but URIs that are the protocol's own.
+    pub fn is_reserved(&self) -> bool {
+        // A prefix of one component is that of others, too.
+        is_reserved(&self.uri) && (self.policy != MatchPolicy::Prefix || self.uri.contains('.'))
+    }
+
     /// Whether it stands for URIs that are the protocol's own, among others.
     pub fn may_be_reserved(&self) -> bool {
         match self.policy {
@@ -296,6 +302,19 @@ mod tests {
         }
         for (policy, uri) in [(Prefix, "wampum"), (Prefix, "com"), (Wildcard, "com.")] {
             assert!(!pattern(policy, uri).may_be_reserved(), "{uri}");
+            assert!(!pattern(policy, uri).is_reserved(), "{uri}");
+        }
+        for (policy, uri, is_wholly) in [
+            (Exact, "wamp", true),
+            (Exact, "wamp.session.on_join", true),
+            (Prefix, "wamp.", true),
+            (Prefix, "wamp.s", true),
+            (Wildcard, "wamp..on_join", true),
+            (Prefix, "wamp", false),
+            (Prefix, "", false),
+            (Wildcard, "..on_join", false),
+        ] {
+            assert_eq!(pattern(policy, uri).is_reserved(), is_wholly, "{uri}");
         }
     }
 

@@ -637,6 +637,7 @@ impl World {
             CloseCause::LoginRefused => "LoginRefused",
             CloseCause::Broker => "Broker",
             CloseCause::Drain => "Drain",
+            CloseCause::Killed => "Killed",
         }
         .to_owned()
     }

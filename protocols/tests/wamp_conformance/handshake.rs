@@ -7,11 +7,11 @@ use protocols::auth::{AuthRequest, DenialKind};
 use protocols::policy::{Limits, Policy};
 use protocols::session::{CloseCause, CloseCode, Established, FrameKind};
 use protocols::violation::Violation;
-use protocols::wamp::message::Welcome;
 use protocols::wamp::message::{
     Call, CallOptions, Hello, HelloDetails, Message, Published, RequestType, Role, Roles,
     Subscribe, SubscribeOptions,
 };
+use protocols::wamp::message::{Feature, Welcome};
 use protocols::wamp::payload::Payload;
 use protocols::wamp::serializer::Serializer;
 use protocols::wamp::{Settings, Wamp, id::Id};
@@ -47,6 +47,8 @@ fn basic_hello_is_answered_by_welcome_once_the_broker_lets_the_gateway_in() {
         let roles = details.roles.unwrap();
         assert!(roles.features(Role::Broker).is_some(), "a broker");
         assert_eq!(roles.features(Role::Dealer), None, "no roles but those that exist");
+        let has_meta = |feature| roles.has(Role::Broker, feature);
+        assert!(!has_meta(Feature::SessionMetaApi) && !has_meta(Feature::SubscriptionMetaApi));
         let expected = Established { probe: Duration::from_secs(30) };
         assert_eq!(client.pair.established, Some(expected));
         assert_eq!(client.pair.next_timeout(), None);

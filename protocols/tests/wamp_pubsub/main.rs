@@ -122,7 +122,7 @@ impl Client {
         self.subscribe_with(topic, SubscribeOptions { match_policy, ..Default::default() })
     }
 
-    fn unsubscribe(&mut self, subscription: Id) -> Result<(), Refusal> {
+    fn unsubscribe(&mut self, subscription: Id) -> Result<Option<Message>, Refusal> {
         let request = self.request();
         let token = self.token();
         let unsubscribe = Unsubscribe { request, subscription };

@@ -1,13 +1,14 @@
 //! Who gets an event, for generated subscriptions, subscribers and lists: as a naive model of the
 //! specification says, sentence by sentence. And that every request is answered.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use protocols::broker::{BrokerError, BrokerErrorKind, Outcome};
+use protocols::wamp::peers::Request;
 use protocols::wamp::pubsub::subscription_id;
 
 use super::*;
@@ -114,7 +115,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let topics = || select(vec!["a", "b", "c", "d", "a..b"]);
+    let topics = || select(vec!["a", "b", "c", "d", "a..b", "wamp.x"]);
     let step = prop_oneof![
         3 => topics().prop_map(Step::Subscribe),
         2 => topics().prop_map(Step::Unsubscribe),
@@ -141,7 +142,7 @@ impl Run {
         };
         let outcome = match step {
             Step::Subscribe(topic) => self.client.subscribe(MatchPolicy::Exact, topic),
-            Step::Unsubscribe(topic) => self.client.unsubscribe(of_topic(topic)).map(|()| None),
+            Step::Unsubscribe(topic) => self.client.unsubscribe(of_topic(topic)),
             Step::Publish { acknowledge } => {
                 let acknowledge = Some(acknowledge);
                 let options = PublishOptions { acknowledge, ..PublishOptions::default() };
@@ -261,7 +262,7 @@ proptest! {
         }
     }
 
-    /// But for a PUBLISH that wants no answer.
+    /// But for a PUBLISH that wants no answer. And the realm knows what is subscribed to.
     #[test]
     fn every_request_is_answered_once_whatever_happens(steps in steps()) {
         let mut run = Run {
@@ -284,7 +285,21 @@ proptest! {
         }
         run.answers.sort_unstable();
         prop_assert_eq!(run.answers, expected);
-        prop_assert_eq!(run.client.pubsub.subscriptions(), run.joined.len());
+        let mut known = BTreeSet::new();
+        for request in run.client.pubsub.take_requests() {
+            match request {
+                Request::Subscribed { subscription, pattern } => {
+                    prop_assert_eq!(subscription, subscription_id("realm1", &pattern));
+                    prop_assert!(known.insert(subscription));
+                }
+                Request::Unsubscribed { subscription } => prop_assert!(known.remove(&subscription)),
+                other => panic!("{other:?}"),
+            }
+        }
+        prop_assert_eq!(run.client.pubsub.subscriptions(), known.len());
+        let own = Pattern { policy: MatchPolicy::Exact, uri: "wamp.x".into() };
+        known.remove(&subscription_id("realm1", &own));
+        prop_assert_eq!(run.joined.len(), known.len());
         // Nothing is held to be waiting any more.
         for _ in 0..4 {
             let options = PublishOptions { acknowledge: Some(true), ..PublishOptions::default() };

@@ -49,7 +49,7 @@ fn who_subscribes_again_gets_the_same_id_and_one_unsubscribe_ends_it() {
     assert_eq!(in_json(&answer), format!("[33,3,{id}]"));
     assert_eq!(client.pubsub.subscriptions(), 1);
 
-    assert_eq!(client.unsubscribe(id), Ok(()));
+    assert_eq!(client.unsubscribe(id), Ok(None));
     let Some(Shared::Leave { token, subscription }) = client.actions.shared.pop() else {
         panic!("it leaves");
     };

@@ -15,12 +15,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::Method;
-use super::timestamp::iso_8601;
 use crate::auth::Secret;
 use crate::text::Text;
 use crate::wamp::message::ChallengeExtra;
 use crate::wamp::realm::Principal;
 use crate::wamp::serializer::{Serializer, Writer};
+use crate::wamp::timestamp::iso_8601;
 
 /// What a user shares with a realm.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,6 @@
 
 pub mod cra;
 pub(super) mod ticket;
-mod timestamp;
 
 /// A method of authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use super::Dealer;
+use super::{Cause, Dealer};
 use crate::text::Text;
 use crate::violation::shown;
 use crate::wamp::access::Rights;
@@ -19,9 +19,6 @@ use crate::wamp::pen::Pen;
 use crate::wamp::refusal::Reason;
 use crate::wamp::rpc::{Answer, Ask, ToCallee, ToCaller};
 use crate::wamp::transcode::TranscodeError;
-
-/// Why something does not fit, also as a sentence.
-type Cause = (Reason, String);
 
 impl Dealer {
     /// The session of a caller asks for something.

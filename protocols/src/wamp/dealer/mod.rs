@@ -9,6 +9,7 @@
 //! |---|---|
 //! | §Registering and Unregistering, §Registration Revocation | `register.rs` |
 //! | §Calling and Invocations, and all that follows from it | here, [`rpc`](super::rpc) |
+//! | §Session Meta API, §Registration Meta API, §Subscription Meta API: the calls | `meta.rs` |
 //! | §Binary support in JSON: arguments of other sessions | `fit.rs` |
 //!
 //! # Choices that the specification leaves open
@@ -18,6 +19,7 @@
 
 mod dice;
 mod fit;
+mod meta;
 mod register;
 
 use std::collections::HashMap;
@@ -35,9 +37,10 @@ use super::peers::{Notice, Realms, Request};
 use super::pen::Pen;
 use super::realm::{Principal, Settings};
 use super::reason;
+use super::refusal::Reason;
 use super::registry::{Registry, SessionAt};
 use super::rpc::{Calls, Invocations, Routing, RpcViolation, calls, invocations};
-use super::uri::UriRules;
+use super::uri::{UriRules, is_reserved};
 use crate::broker::Token;
 use crate::session::Actions;
 use crate::text::Text;
@@ -53,7 +56,12 @@ pub(super) const FEATURES: Features = Features::of(&[
     Feature::PatternBasedRegistration,
     Feature::SharedRegistration,
     Feature::RegistrationRevocation,
+    Feature::RegistrationMetaApi,
+    Feature::SessionMetaApi,
 ]);
+
+/// Why something is refused, also as a sentence.
+type Cause = (Reason, String);
 
 /// What a session has registered, calls, and runs for others.
 #[derive(Debug)]
@@ -145,6 +153,11 @@ impl Dealer {
         rights: &Rights,
         actions: &mut Actions,
     ) -> Result<(), RpcViolation> {
+        let is_in_parts = place == RequestPlace::Before || call.options.progress == Some(true);
+        if is_reserved(&call.procedure) && !is_in_parts {
+            self.on_meta_call(&call, rights, actions);
+            return Ok(());
+        }
         let outcome = self.with_routing(rights, |calls, routing, output| {
             calls.on_call(now, place, call, routing, output)
         });
@@ -208,6 +221,9 @@ impl Dealer {
             | Notice::Unregistered { .. }
             | Notice::NotUnregistered { .. }
             | Notice::Revoked { .. } => self.on_registration(notice, actions),
+            Notice::Answered { request, answer } => self.on_answered(request, answer, actions),
+            // The session itself sees to them.
+            Notice::Event { .. } | Notice::TooSlow { .. } | Notice::Killed(_) => {}
             Notice::Ask(ask) => self.on_ask(now, ask),
             Notice::Answer(answer) => self.on_answer(now, answer, rights),
             Notice::AskUndelivered(call) => self.with_routing(rights, |calls, routing, output| {

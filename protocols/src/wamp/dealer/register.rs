@@ -10,7 +10,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{Asked, Dealer};
+use super::{Asked, Cause, Dealer};
 use crate::broker::Token;
 use crate::session::Actions;
 use crate::text::Text;
@@ -26,9 +26,6 @@ use crate::wamp::pubsub::Access;
 use crate::wamp::refusal::{Reason, Refusal};
 use crate::wamp::rpc::Limit;
 use crate::wamp::uri::{Pattern, is_reserved};
-
-/// Why something is refused, also as a sentence.
-type Cause = (Reason, String);
 
 impl Dealer {
     /// REGISTER. REGISTERED comes of a [notice](Self::on_registration).
@@ -181,7 +178,7 @@ impl Dealer {
         self.refuse(RequestType::UNREGISTER, request, cause, actions);
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &self,
         request_type: RequestType,
         request: Id,

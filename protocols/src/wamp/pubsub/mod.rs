@@ -12,6 +12,7 @@
 //! | §Publishing, §Acknowledge, §Publisher Identification | `publish.rs` |
 //! | §Subscriber Black- and Whitelisting, §Publisher Exclusion, §Payload Passthru Mode | `headers.rs` |
 //! | §Event | `event.rs`, `foreign.rs` |
+//! | §Meta API: what happens in the realm | `meta.rs` |
 //! | §Error | [`refusal`](super::refusal) |
 //!
 //! # Deviations
@@ -21,13 +22,13 @@
 //! # What is not done
 //! - Nothing is retained: `retain` is refused, and to `get_retained` nothing comes first.
 //! - Subscriptions are not sharded: `nkey` is refused. `rkey` says nothing where there are no shards.
-//! - No meta events of subscriptions.
 //! - Whether the peer has the role of a subscriber or publisher, and whether its requests are counted
 //!   right, is the session's business.
 
 mod event;
 pub(in crate::wamp) mod foreign;
 pub(in crate::wamp) mod headers;
+mod meta;
 mod publish;
 mod realm;
 mod subscribe;
@@ -42,6 +43,7 @@ pub use subscribe::subscription_id;
 
 use super::id::Id;
 use super::message::{Message, Published, RequestType, Unsubscribed};
+use super::peers::Request;
 use super::realm::Principal;
 use super::refusal::{Reason, Refusal};
 use super::serializer::Serializer;
@@ -63,6 +65,8 @@ pub struct PubSub {
     waiting: usize,
     /// Where events go that are for some subscribers only.
     restricted: Declaration,
+    /// What the realm has not been told of the subscriptions.
+    requests: Vec<Request>,
 }
 
 /// What an answer is for.
@@ -85,8 +89,18 @@ impl PubSub {
         most: Most,
     ) -> Self {
         let (subscriptions, asked) = (BTreeMap::new(), HashMap::new());
-        let restricted = Declaration::default();
-        Self { realm, principal, serializer, most, subscriptions, asked, waiting: 0, restricted }
+        let (waiting, restricted, requests) = (0, Declaration::default(), Vec::new());
+        Self {
+            realm,
+            principal,
+            serializer,
+            most,
+            subscriptions,
+            asked,
+            waiting,
+            restricted,
+            requests,
+        }
     }
 
     /// Subscriptions of the session, those that are not answered included.

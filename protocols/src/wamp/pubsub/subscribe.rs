@@ -3,6 +3,9 @@
 //! *Spec.* WAMP §Subscribing and Unsubscribing: a session that subscribes again to the same gets the same
 //! ID, and one copy of each event; one UNSUBSCRIBE ends it. §Pattern-based Subscription. §Subscription
 //! Revocation.
+//!
+//! What is subscribed to of the protocol's own topics alone is not joined anywhere: it comes from the
+//! [realm](crate::wamp::peers) on this node.
 
 use std::mem;
 use std::sync::Arc;
@@ -24,16 +27,31 @@ use crate::wamp::message::{
     Choice, MatchPolicy, Message, RequestType, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
     UnsubscribedDetails,
 };
+use crate::wamp::peers::Request;
 use crate::wamp::refusal::{Reason, Refusal};
 use crate::wamp::uri::Pattern;
 
 /// A subscription of the session.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pattern: Pattern,
-    /// What it is called where it is joined.
-    joined_as: SubscriptionId,
+    pub(super) pattern: Pattern,
+    pub(super) place: Place,
     state: State,
+}
+
+/// Where the events of a subscription come from, besides what happens in the realm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// From where it is joined, and called so.
+    Shared(SubscriptionId),
+    /// From nowhere: it means topics of the protocol's own alone.
+    Realm,
+}
+
+impl Subscription {
+    pub(super) const fn is_active(&self) -> bool {
+        matches!(self.state, State::Active)
+    }
 }
 
 #[derive(Debug)]
@@ -102,6 +120,12 @@ impl PubSub {
             let sentence = format!("a session may have {} subscriptions", self.most.subscriptions);
             return Err(refuse((Reason::Unavailable, sentence)));
         }
+        if pattern.is_reserved() {
+            self.requests.push(Request::Subscribed { subscription: id, pattern: pattern.clone() });
+            let known = Subscription { pattern, place: Place::Realm, state: State::Active };
+            self.subscriptions.insert(id, known);
+            return Ok(Some(Subscribed { request, subscription: id }.into()));
+        }
         if is_busy {
             return Err(busy());
         }
@@ -112,7 +136,8 @@ impl PubSub {
             (id, pattern.clone()),
         ));
         let state = State::Joining(SmallVec::from_buf([request]));
-        self.subscriptions.insert(id, Subscription { pattern, joined_as, state });
+        let place = Place::Shared(joined_as);
+        self.subscriptions.insert(id, Subscription { pattern, place, state });
         self.asked.insert(token, Asked::Join { subscription: id });
         actions.shared.push(Shared::Join { token, subscription: joined_as, topic, encoder });
         Ok(None)
@@ -158,8 +183,8 @@ impl PubSub {
         Ok((pattern, topic))
     }
 
-    /// UNSUBSCRIBE. UNSUBSCRIBED comes of an [event](Self::on_event), and no EVENT of the subscription
-    /// after this call.
+    /// UNSUBSCRIBE. UNSUBSCRIBED, if it can be said at once; otherwise it comes of an
+    /// [event](Self::on_event). No EVENT of the subscription comes after this call.
     ///
     /// *Errors.* The peer has no such subscription: an ID that it was not told counts as none.
     pub fn on_unsubscribe(
@@ -167,21 +192,38 @@ impl PubSub {
         unsubscribe: &Unsubscribe,
         token: Token,
         actions: &mut Actions,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Message>, Refusal> {
         let Unsubscribe { request, subscription } = *unsubscribe;
         let refuse = |reason, sentence: String| {
             Refusal::new((RequestType::UNSUBSCRIBE, request), reason, sentence)
         };
-        let known = self.subscriptions.get(&subscription);
-        let Some(known) = known.filter(|known| matches!(known.state, State::Active)) else {
+        let is_active = self.subscriptions.get(&subscription).is_some_and(Subscription::is_active);
+        let Some(known) = is_active.then(|| self.forget(subscription)).flatten() else {
             let sentence = format!("there is no subscription with the ID {subscription}");
             return Err(refuse(Reason::NoSuchSubscription, sentence));
         };
-        let joined_as = known.joined_as;
-        self.subscriptions.remove(&subscription);
+        let Place::Shared(joined_as) = known.place else {
+            return Ok(Some(Unsubscribed { request: Some(request), details: None }.into()));
+        };
         self.asked.insert(token, Asked::Leave { request });
         actions.shared.push(Shared::Leave { token, subscription: joined_as });
-        Ok(())
+        Ok(None)
+    }
+
+    /// A subscription that the realm knows is over.
+    pub(super) fn forget(&mut self, subscription: Id) -> Option<Subscription> {
+        let known = self.subscriptions.remove(&subscription)?;
+        self.requests.push(Request::Unsubscribed { subscription });
+        Some(known)
+    }
+
+    /// UNSUBSCRIBED, of what has ended by itself.
+    pub(super) fn ended(subscription: Id, reason: Reason) -> Message {
+        let details = UnsubscribedDetails {
+            subscription: Some(subscription),
+            reason: Some(Text::from_static(reason.uri())),
+        };
+        Unsubscribed { request: None, details: Some(details) }.into()
     }
 
     /// SUBSCRIBED, for every SUBSCRIBE that waits for it.
@@ -193,6 +235,8 @@ impl PubSub {
             return Vec::new();
         };
         self.waiting -= requests.len() - 1;
+        let pattern = subscription.pattern.clone();
+        self.requests.push(Request::Subscribed { subscription: id, pattern });
         let subscribed = |request| Subscribed { request, subscription: id }.into();
         requests.into_iter().map(subscribed).collect()
     }
@@ -215,21 +259,17 @@ impl PubSub {
         error: &BrokerError,
     ) -> Option<Vec<Message>> {
         let mut all = self.subscriptions.iter();
-        let (id, known) = all.find(|(_, known)| known.joined_as == joined_as)?;
+        let (id, known) = all.find(|(_, known)| known.place == Place::Shared(joined_as))?;
         let id = *id;
         // If it has no answer yet, the SUBSCRIBEs are refused when that comes.
         if let State::Joining(_) = known.state {
             return Some(Vec::new());
         }
-        self.subscriptions.remove(&id);
+        self.forget(id);
         let reason = match error.kind {
             BrokerErrorKind::AccessRefused => Reason::NotAuthorized,
             _ => Reason::Unavailable,
         };
-        let details = UnsubscribedDetails {
-            subscription: Some(id),
-            reason: Some(Text::from_static(reason.uri())),
-        };
-        Some(vec![Unsubscribed { request: None, details: Some(details) }.into()])
+        Some(vec![Self::ended(id, reason)])
     }
 }

@@ -45,6 +45,15 @@ impl Writer {
         }
     }
 
+    pub(in crate::wamp) fn null(&mut self) {
+        let null: &[u8] = match self.serializer {
+            Serializer::Json => b"null",
+            Serializer::MsgPack => b"\xc0",
+            Serializer::Cbor => b"\xf6",
+        };
+        self.raw().extend_from_slice(null);
+    }
+
     pub(in crate::wamp) fn unsigned(&mut self, value: u64) {
         let serializer = self.serializer;
         let out = self.raw();

@@ -8,7 +8,7 @@ use crate::broker::{SubscriptionId, Token};
 use crate::session::Actions;
 use crate::violation::Violation;
 use crate::wamp::handshake::Member;
-use crate::wamp::id::RequestPlace;
+use crate::wamp::id::{Id, RequestPlace};
 use crate::wamp::message::{
     Error, Message, Publish, Register, RequestType, Subscribe, Unregister, Unsubscribe,
 };
@@ -78,12 +78,30 @@ impl WampSession {
     pub(super) fn on_notice(&mut self, notice: Notice, actions: &mut Actions) {
         let now = self.now;
         let Phase::Established { member } = &mut self.phase else { return };
-        let Member { dealer: Some(dealer), rights, .. } = &mut **member else { return };
-        match &notice {
-            Notice::Revoked { registration, reason } if dealer.would_wait(*registration) => {
-                self.lose_registration(reason, actions);
+        let Member { dealer: Some(dealer), rights, pubsub } = &mut **member else { return };
+        match notice {
+            Notice::Revoked { registration, reason } if dealer.would_wait(registration) => {
+                self.lose_registration(&reason, actions);
             }
+            Notice::Event { subscription, publication, event } => {
+                if let Some(event) = pubsub.on_meta_event(subscription, publication, &event) {
+                    self.pen.write_event(event, actions);
+                }
+            }
+            Notice::TooSlow { subscription } => self.on_too_slow(subscription, actions),
+            Notice::Killed(farewell) => self.on_killed(farewell, actions),
             _ => dealer.on_notice(now, notice, rights, actions),
+        }
+    }
+
+    /// What happens in the realm comes no more on a subscription.
+    fn on_too_slow(&mut self, subscription: Id, actions: &mut Actions) {
+        let token = self.next_token();
+        let Phase::Established { member } = &mut self.phase else { return };
+        let ended = member.pubsub.on_too_slow(subscription, token, actions);
+        self.report(actions);
+        if let Some(message) = ended {
+            self.say_or_end(message, actions);
         }
     }
 
@@ -101,9 +119,7 @@ impl WampSession {
                 let names = (token, SubscriptionId(self.last_subscription));
                 pubsub.on_subscribe(subscribe, rights, names, actions)
             }
-            Message::Unsubscribe(unsubscribe) => {
-                pubsub.on_unsubscribe(unsubscribe, token, actions).map(|()| None)
-            }
+            Message::Unsubscribe(unsubscribe) => pubsub.on_unsubscribe(unsubscribe, token, actions),
             Message::Publish(publish) => {
                 self.last_token += 1;
                 let names = ([token, Token(self.last_token)], self.publications.next());
@@ -118,6 +134,7 @@ impl WampSession {
         if let Some(answer) = answer {
             self.send(answer, actions);
         }
+        self.report(actions);
     }
 
     fn next_token(&mut self) -> Token {

@@ -3,15 +3,16 @@
 //! *Spec.* WAMP §Session Closing, §ABORT, §Protocol Errors. GOODBYE is answered by GOODBYE, and ABORT by
 //! nothing; a violation is an ABORT. Left open there: where the broker is lost, or the server shuts
 //! down, the session ends with a GOODBYE, and the connection once the client has answered, or at
-//! `limits.leave_timeout`.
+//! `limits.leave_timeout`. In the same way a session ends that another one kills (§Session Meta API).
 
-use super::{Phase, WampSession, because};
+use super::{Phase, WampSession};
 use crate::broker::BrokerError;
 use crate::session::{Actions, Close, CloseCause, CloseCode, Shared};
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 use crate::wamp::handshake::Refusal;
 use crate::wamp::message::{Abort, CloseDetails, Goodbye, Message};
+use crate::wamp::meta::Farewell;
 use crate::wamp::payload::Payload;
 use crate::wamp::reason;
 
@@ -19,9 +20,9 @@ use crate::wamp::reason;
 #[derive(Debug)]
 pub(super) struct End {
     /// The URI.
-    reason: &'static str,
-    /// What was wrong, and what would be right.
-    sentence: Text,
+    reason: Text,
+    /// What was wrong, and what would be right. Not there only if one who kills says nothing.
+    sentence: Option<Text>,
     code: CloseCode,
     cause: CloseCause,
 }
@@ -56,9 +57,11 @@ impl WampSession {
 
     /// The server shuts down.
     pub(super) fn on_drain(&mut self, actions: &mut Actions) {
-        let (reason, sentence) = (reason::SYSTEM_SHUTDOWN, Text::from_static(SHUTTING_DOWN));
-        let (code, cause) = (CloseCode::GoingAway, CloseCause::Drain);
-        let end = End { reason, sentence, code, cause };
+        let end = End::new(
+            reason::SYSTEM_SHUTDOWN,
+            Text::from_static(SHUTTING_DOWN),
+            (CloseCode::GoingAway, CloseCause::Drain),
+        );
         match self.phase {
             Phase::Established { .. } => self.leave(end, actions),
             Phase::Opening { .. } | Phase::Challenged { .. } | Phase::Authenticating { .. } => {
@@ -70,25 +73,24 @@ impl WampSession {
 
     /// The broker is gone, and with it all that the session had there.
     pub(super) fn lose_broker(&mut self, error: &BrokerError, actions: &mut Actions) {
-        let end = End {
-            reason: error.kind.wamp_reason(),
-            sentence: error.text.clone(),
-            code: error.kind.report().code,
-            cause: CloseCause::Broker,
-        };
-        self.leave(end, actions);
+        let code = error.kind.report().code;
+        let why = (code, CloseCause::Broker);
+        self.leave(End::new(error.kind.wamp_reason(), error.text.clone(), why), actions);
+    }
+
+    /// Another session ends this one.
+    pub(super) fn on_killed(&mut self, farewell: Farewell, actions: &mut Actions) {
+        let Farewell { reason, message: sentence } = farewell;
+        let (code, cause) = (CloseCode::Policy, CloseCause::Killed);
+        self.leave(End { reason, sentence, code, cause }, actions);
     }
 
     /// The broker has ended a subscription, and the client would not understand if it was told that alone.
     pub(super) fn lose_subscription(&mut self, why: Option<Text>, actions: &mut Actions) {
-        let end = End {
-            reason: reason::UNAVAILABLE,
-            sentence: why
-                .unwrap_or_else(|| Text::from_static("the broker has ended a subscription")),
-            code: CloseCode::TryAgainLater,
-            cause: CloseCause::Broker,
-        };
-        self.leave(end, actions);
+        let sentence =
+            why.unwrap_or_else(|| Text::from_static("the broker has ended a subscription"));
+        let why = (CloseCode::TryAgainLater, CloseCause::Broker);
+        self.leave(End::new(reason::UNAVAILABLE, sentence, why), actions);
     }
 
     /// The realm has taken away what the session had registered, and the client would not understand if
@@ -99,13 +101,8 @@ impl WampSession {
             "a registration of this session was taken away ({why}); a callee that announces \
              registration_revocation is told that alone"
         );
-        let end = End {
-            reason: reason::UNAVAILABLE,
-            sentence: Text::from(sentence),
-            code: CloseCode::Policy,
-            cause: CloseCause::Broker,
-        };
-        self.leave(end, actions);
+        let why = (CloseCode::Policy, CloseCause::Broker);
+        self.leave(End::new(reason::UNAVAILABLE, Text::from(sentence), why), actions);
     }
 
     /// What concerns other sessions. What is shared does not pass through here: nothing of it may come
@@ -132,8 +129,7 @@ impl WampSession {
             Phase::Leaving { .. } => self.say_farewell(actions),
             _ => {
                 let payload = Payload::empty(self.pen.serializer);
-                let (details, reason) = (because(end.sentence.clone()), end.reason);
-                let reason = Text::from_static(reason);
+                let (details, reason) = (end.details(), end.reason.clone());
                 self.send(Abort { details, reason, payload }, actions);
                 self.close(end.into(), actions);
             }
@@ -142,9 +138,8 @@ impl WampSession {
 
     /// GOODBYE; the close follows its answer.
     fn leave(&mut self, end: End, actions: &mut Actions) {
-        let details = because(end.sentence.clone());
         self.leave_others(actions);
-        self.send(Goodbye { details, reason: Text::from_static(end.reason) }, actions);
+        self.send(Goodbye { details: end.details(), reason: end.reason.clone() }, actions);
         let deadline = self.now + self.policy.limits.leave_timeout;
         self.phase = Phase::Leaving { deadline, close: end.into() };
     }
@@ -164,26 +159,36 @@ impl WampSession {
     }
 }
 
+impl End {
+    fn new(reason: &'static str, sentence: Text, (code, cause): (CloseCode, CloseCause)) -> Self {
+        Self { reason: Text::from_static(reason), sentence: Some(sentence), code, cause }
+    }
+
+    fn details(&self) -> CloseDetails {
+        CloseDetails { message: self.sentence.clone() }
+    }
+}
+
 impl From<End> for Close {
     fn from(End { reason, sentence, code, cause }: End) -> Self {
-        Self { code, reason: Text::from(format!("{reason}: {sentence}")), cause }
+        let reason = match sentence {
+            Some(sentence) => Text::from(format!("{reason}: {sentence}")),
+            None => reason,
+        };
+        Self { code, reason, cause }
     }
 }
 
 /// The client is not let in.
 impl From<Refusal> for End {
     fn from(Refusal { reason, sentence, code }: Refusal) -> Self {
-        Self { reason, sentence, code, cause: CloseCause::LoginRefused }
+        Self::new(reason, sentence, (code, CloseCause::LoginRefused))
     }
 }
 
 impl From<Violation> for End {
     fn from(violation: Violation) -> Self {
-        Self {
-            reason: violation.wamp_reason(),
-            sentence: Text::from(violation.to_string()),
-            code: violation.report().code,
-            cause: CloseCause::Violation(violation),
-        }
+        let (reason, sentence) = (violation.wamp_reason(), Text::from(violation.to_string()));
+        Self::new(reason, sentence, (violation.report().code, CloseCause::Violation(violation)))
     }
 }

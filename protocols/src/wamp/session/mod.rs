@@ -20,24 +20,22 @@
 mod established;
 mod leave;
 mod opening;
-mod publications;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::publications::Publications;
 use super::handshake::{Acceptor, Candidate, Challenged, Member};
 use super::id::RequestOrder;
-use super::message::{CloseDetails, Feature, Message, Role, Roles, Unsubscribed};
+use super::message::{Feature, Message, Role, Roles, Unsubscribed};
 use super::peers::Notice;
 use super::pen::Pen;
+use super::publications::Publications;
 use super::serializer::Serializer;
 use crate::auth::AuthReply;
 use crate::broker::Event;
 use crate::policy::Policy;
 use crate::registry::SessionSetup;
 use crate::session::{Actions, Close, Session, Unit};
-use crate::text::Text;
 use crate::violation::Violation;
 
 /// One WAMP session.
@@ -101,15 +99,12 @@ impl Session for WampSession {
     fn handle_event(&mut self, now: Instant, event: Event, actions: &mut Actions) {
         self.now = now;
         let Phase::Established { member } = &mut self.phase else { return };
-        for message in member.pubsub.on_event(&event).unwrap_or_default() {
-            // Without a request it tells of a subscription that has ended by itself.
-            if let Message::Unsubscribed(Unsubscribed { request: None, details }) = &message
-                && !self.roles.has(Role::Subscriber, Feature::SubscriptionRevocation)
-            {
-                let why = details.as_ref().and_then(|details| details.reason.clone());
-                return self.lose_subscription(why, actions);
+        let messages = member.pubsub.on_event(&event).unwrap_or_default();
+        self.report(actions);
+        for message in messages {
+            if !self.say_or_end(message, actions) {
+                return;
             }
-            self.send(message, actions);
         }
         if let Event::Down { error } = event {
             self.lose_broker(&error, actions);
@@ -231,6 +226,31 @@ impl WampSession {
             .map_err(|error| Violation::BadMessage(error.to_string()))
     }
 
+    /// Sends what was said of subscriptions, or says goodbye if the client would not understand it. True if
+    /// the session goes on.
+    fn say_or_end(&mut self, message: Message, actions: &mut Actions) -> bool {
+        // Without a request it tells of a subscription that has ended by itself.
+        if let Message::Unsubscribed(Unsubscribed { request: None, details }) = &message
+            && !self.roles.has(Role::Subscriber, Feature::SubscriptionRevocation)
+        {
+            let why = details.as_ref().and_then(|details| details.reason.clone());
+            self.lose_subscription(why, actions);
+            return false;
+        }
+        self.send(message, actions);
+        true
+    }
+
+    /// Tells the realm what has become of subscriptions.
+    fn report(&mut self, actions: &mut Actions) {
+        if let Phase::Established { member } = &mut self.phase {
+            let requests = member.pubsub.take_requests();
+            if member.dealer.is_some() {
+                actions.peers.extend(requests);
+            }
+        }
+    }
+
     fn send(&self, message: impl Into<Message>, actions: &mut Actions) {
         self.pen.write(message, actions);
     }
@@ -238,9 +258,4 @@ impl WampSession {
 
 fn unexpected(message: &Message, phase: &'static str, expected: &'static str) -> Violation {
     Violation::UnexpectedMessage { message: message.message_type().as_str(), phase, expected }
-}
-
-/// `Details` with a sentence in it.
-fn because(sentence: impl Into<Text>) -> CloseDetails {
-    CloseDetails { message: Some(sentence.into()) }
 }

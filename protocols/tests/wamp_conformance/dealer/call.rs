@@ -22,7 +22,7 @@ fn basic_the_dealer_is_announced_where_there_is_one_with_what_it_can_do() {
     let pair = Pair::open_as(&Wamp, name, policy(), |setup| setup.realms = realms);
     let mut client = Client { pair, serializer: Serializer::Json };
     client.hello("open", HelloDetails::default());
-    let dealer = client.welcomed().details.roles.unwrap().features(Role::Dealer).unwrap();
+    let roles = client.welcomed().details.roles.unwrap();
     let expected = Features::of(&[
         Feature::ProgressiveCallResults,
         Feature::ProgressiveCallInvocations,
@@ -33,8 +33,12 @@ fn basic_the_dealer_is_announced_where_there_is_one_with_what_it_can_do() {
         Feature::PatternBasedRegistration,
         Feature::SharedRegistration,
         Feature::RegistrationRevocation,
+        Feature::RegistrationMetaApi,
+        Feature::SessionMetaApi,
     ]);
-    assert_eq!(dealer, expected);
+    assert_eq!(roles.features(Role::Dealer), Some(expected));
+    assert!(roles.has(Role::Broker, Feature::SessionMetaApi));
+    assert!(roles.has(Role::Broker, Feature::SubscriptionMetaApi));
     world.settle();
 }
 
@@ -94,7 +98,7 @@ fn basic_what_cannot_be_called_is_an_error_with_the_reason() {
     World::each(|mut world| {
         for (uri, reason) in [
             ("a.c", "no_such_procedure"),
-            ("wamp.session.count", "no_such_procedure"),
+            ("wamp.session.nonsense", "no_such_procedure"),
             ("a..b", "invalid_uri"),
             ("secret.plans", "not_authorized"),
         ] {

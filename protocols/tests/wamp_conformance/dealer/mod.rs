@@ -4,6 +4,7 @@
 mod call;
 mod cancel;
 mod leave;
+mod meta;
 mod parts;
 mod payload;
 mod realm;
@@ -22,6 +23,7 @@ use protocols::wamp::message::{
     Interrupt, Invocation, Message, Register, RegisterOptions, RequestType, Role, Roles,
     Unregister, Yield, YieldOptions,
 };
+use protocols::wamp::meta::Directory;
 use protocols::wamp::payload::Payload;
 use protocols::wamp::peers::{Notice, Realms};
 use protocols::wamp::realm::Principal;
@@ -41,6 +43,7 @@ const CALLER: usize = 1;
 /// Clients, and what is between their sessions.
 struct World {
     registered: Arc<Registered>,
+    directory: Directory,
     policy: Policy,
     players: Vec<Player>,
     /// Who is in, and who that is.
@@ -75,6 +78,7 @@ impl World {
     fn with(policy: Policy) -> Self {
         Self {
             registered: Arc::new(Registered::new()),
+            directory: Directory::new("open", &[3; 32]),
             policy,
             players: Vec::new(),
             inside: BTreeMap::new(),
@@ -140,7 +144,8 @@ impl World {
         });
         let mut client = Client { pair, serializer };
         let features = Features::of(features);
-        let roles = Roles::default().with(Role::Caller, features).with(Role::Callee, features);
+        let roles = [Role::Caller, Role::Callee, Role::Subscriber];
+        let roles = roles.into_iter().fold(Roles::NONE, |roles, role| roles.with(role, features));
         let details = HelloDetails { roles: Some(roles), ..HelloDetails::default() };
         client.send(Hello { realm: "open".into(), details });
         client.welcomed();

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use protocols::text::Text;
+use protocols::wamp::meta::Told;
 use protocols::wamp::peers::{Notice, Realms, Request};
 use protocols::wamp::realm::Principal;
 use protocols::wamp::registry::{Callee, Delta, NodeId, Registry, Removal, SessionAt, Timestamp};
@@ -46,11 +47,15 @@ impl World {
         match (request, from) {
             (Request::Enter { realm, at, principal }, None) => {
                 assert_eq!((realm.as_str(), principal.session), ("open", at.session));
+                let told = self.directory.enter(&principal);
                 self.inside.insert(at, (who, principal));
+                self.deliver(told);
             }
             (Request::Leave, Some((at, _))) => {
-                self.change(|registry| registry.leave(at));
+                let deltas = self.change(|registry| registry.leave(at));
                 self.inside.remove(&at);
+                let told = self.directory.leave(at.session, &deltas);
+                self.deliver(told);
                 assert!(self.client(who).pair.peers.is_empty(), "the last request");
             }
             (Request::Ask(ask), Some((at, _))) => {
@@ -64,6 +69,21 @@ impl World {
                 Some(caller) => self.notice(caller, Notice::Answer(answer)),
                 None => self.notice(who, Notice::AnswerUndelivered(answer.call)),
             },
+            (Request::Subscribed { subscription, pattern }, Some((at, _))) => {
+                self.time += 1;
+                let (what, now) = ((subscription, pattern), Timestamp(self.time));
+                let told = self.directory.subscribe(at.session, what, now);
+                self.deliver(told);
+            }
+            (Request::Unsubscribed { subscription }, Some((at, _))) => {
+                let told = self.directory.unsubscribe(at.session, subscription);
+                self.deliver(told);
+            }
+            (Request::Consult { request, query }, Some((at, _))) => {
+                let registry = self.registered.registry("open").unwrap();
+                let told = self.directory.consult(at.session, (request, query), &registry);
+                self.deliver(told);
+            }
             (request, Some(from)) => self.carry_registration(who, request, from),
             (request, None) => panic!("before ENTER, or after LEAVE: {request:?}"),
         }
@@ -77,6 +97,7 @@ impl World {
     ) {
         self.time += 1;
         let now = Timestamp(self.time);
+        let mut deltas = Vec::new();
         let notice = match request {
             Request::Register { token, pattern, invoke, callee, force } => {
                 let users = self.inside.clone();
@@ -92,6 +113,7 @@ impl World {
                 match outcome {
                     Ok(outcome) => {
                         self.revoke(&outcome.deltas);
+                        deltas = outcome.deltas;
                         let registration = outcome.registration;
                         Notice::Registered { token, registration, load: outcome.load }
                     }
@@ -100,13 +122,26 @@ impl World {
             }
             Request::Unregister { token, registration } => {
                 match self.change(|registry| registry.unregister(at, registration)) {
-                    Ok(_) => Notice::Unregistered { token },
+                    Ok(removed) => {
+                        deltas = removed;
+                        Notice::Unregistered { token }
+                    }
                     Err(_) => Notice::NotUnregistered { token },
                 }
             }
             other => panic!("{other:?}"),
         };
         self.notice(who, notice);
+        let told = self.directory.registered(&deltas);
+        self.deliver(told);
+    }
+
+    fn deliver(&mut self, told: Vec<Told>) {
+        for (session, notice) in told {
+            let who = self.inside.iter().find(|(at, _)| at.session == session);
+            let who = who.expect("nobody else is told").1.0;
+            self.notice(who, notice);
+        }
     }
 
     fn revoke(&mut self, deltas: &[Delta]) {

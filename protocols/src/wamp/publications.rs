@@ -5,10 +5,10 @@
 
 use sha2::{Digest, Sha256};
 
-/// Draws the IDs of one session's publications from its random bits.
+/// Draws the IDs of the publications of a session, or of a realm's own, from random bits.
 #[derive(Debug)]
 pub(super) struct Publications {
-    /// Made of the session's random bits, which are used for other things too.
+    /// Made of those random bits, which are used for other things too.
     key: [u8; 32],
     count: u64,
 }

@@ -1,4 +1,4 @@
-//! A time of day as ISO 8601 has it: what a challenge says of when it was made.
+//! A time of day as ISO 8601 has it: when a challenge was made, or a registration.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// The calendar is counted in eras of 400 years that begin with a March, so that a leap day is the last
 /// of its year.
-pub(super) fn iso_8601(since_1970: Duration) -> String {
+pub(in crate::wamp) fn iso_8601(since_1970: Duration) -> String {
     const DAYS_OF_ERA: u64 = 146_097;
     let seconds = since_1970.as_secs();
     // From 0000-03-01 on.
