@@ -166,6 +166,10 @@ class Peer:
             result = types.CallResult(*([] if result is None else [result]))
         return told({"args": result.results, "kwargs": result.kwresults or {}, "error": None})
 
+    async def ended(self, name):
+        # Without having said goodbye first.
+        return await self.sessions.pop(name).left
+
     async def leave(self, name):
         session = self.sessions.pop(name)
         session.leave()

@@ -194,6 +194,11 @@ impl Client {
         self.order("call", call).await
     }
 
+    /// Waits for the router's goodbye: its reason. For autobahn for Python.
+    pub(crate) async fn ended(self) -> Value {
+        self.order("ended", json!({})).await
+    }
+
     /// Says goodbye, which the router must answer.
     pub(crate) async fn leave(self) {
         let reason = self.order("leave", json!({})).await;

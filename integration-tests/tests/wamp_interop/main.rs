@@ -288,6 +288,51 @@ async fn logins_are_proved() {
     stage.end().await;
 }
 
+/// Each asks who is there, and ends another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn autobahn_for_python_uses_the_meta_api() {
+    let world = World::embedded_with(|config| serve_wamp(config, json!({}))).await;
+    let stage = Stage::of(&[Library::AutobahnPython], world);
+    let (url, none) = (stage.url(), json!({}));
+    let mut watchers = stage.outsiders("watcher");
+    let mut victims = stage.outsiders("victim");
+    // The serializers differ.
+    victims.rotate_right(1);
+    for (watcher, victim) in watchers.drain(..).zip(victims) {
+        let own = watcher.join(&url, json!(null)).await.unwrap();
+        watcher.subscribe("wamp.session.on_join", "exact").await;
+        watcher.subscribe("wamp.session.on_leave", "exact").await;
+        let session = victim.join(&url, json!(null)).await.unwrap();
+        let details = watcher.next().await["args"][0].clone();
+        assert_eq!(details["session"], session, "{}", watcher.name);
+
+        let ask = async |procedure: &str, args: Value| {
+            let result = watcher.call(procedure, &args, &none).await;
+            assert_eq!(result["error"], Value::Null, "{procedure}: {result}");
+            result["args"][0].clone()
+        };
+        assert_eq!(ask("wamp.session.count", json!([])).await, 2);
+        let mut listed = ask("wamp.session.list", json!([])).await;
+        let listed = listed.as_array_mut().unwrap();
+        assert!(listed.len() == 2 && listed.contains(&own) && listed.contains(&session));
+        assert_eq!(ask("wamp.session.get", json!([session])).await, details);
+        let lookup = json!(["wamp.session.on_join"]);
+        let subscription = ask("wamp.subscription.lookup", lookup).await;
+        let subscribers = ask("wamp.subscription.list_subscribers", json!([subscription])).await;
+        assert_eq!(subscribers, json!([own]));
+
+        let why = json!({ "reason": "com.example.over", "message": "it is late" });
+        let killed = watcher.call("wamp.session.kill", &json!([session]), &why).await;
+        assert_eq!((&killed["error"], &killed["args"]), (&Value::Null, &json!([])));
+        assert_eq!(victim.ended().await, "com.example.over");
+        assert_eq!(watcher.next().await["args"][0], session);
+        let again = watcher.call("wamp.session.kill", &json!([session]), &none).await;
+        assert_eq!(again["error"], "wamp.error.no_such_session");
+        watcher.leave().await;
+    }
+    stage.end().await;
+}
+
 /// Beside clients on WebSocket; one publication is larger than what is read at a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn autobahn_for_python_speaks_rawsocket() {
