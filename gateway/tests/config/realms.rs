@@ -124,6 +124,10 @@ fn a_procedure_that_a_worker_answers_is_named_once_and_leads_somewhere() {
     );
     let refused = routes(&route("a", "a b", "q")).unwrap_err();
     assert!(refused.starts_with("gateway.toml:6: realm.r.rpc.a.uri: the URI \"a b\""), "{refused}");
+    assert_eq!(
+        routes(&route("a", "wamp.session.count", "q")).unwrap_err(),
+        "gateway.toml:6: realm.r.rpc.a.uri: URIs that begin with \"wamp.\" are the protocol's own"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocols::wamp::message::MatchPolicy;
-use protocols::wamp::uri::UriRules;
+use protocols::wamp::uri::{UriRules, is_reserved};
 
 use super::broker::Login;
 use super::{Check, named};
@@ -95,6 +95,9 @@ impl<'a> Check<'a> {
             let at = at.concat(&["rpc", name]);
             if let Err(why) = UriRules::default().check(&route.uri) {
                 self.add(at.join("uri"), Problem::Unusable(why.to_string()));
+            } else if is_reserved(&route.uri) {
+                let why = "URIs that begin with \"wamp.\" are the protocol's own";
+                self.add(at.join("uri"), Problem::Unusable(why.to_owned()));
             } else if uris[..index].contains(&route.uri.as_str()) {
                 self.add(at.join("uri"), Problem::Repeated(route.uri.clone()));
             }

@@ -32,6 +32,7 @@
 //!   there, or is there no more.
 //! - A pattern for topics of both kinds gets what happens, too.
 //! - A procedure of a configured route is a registration whose only callee is no session to be found.
+//! - Who kills all others, and has subscribed to that, is told that they leave.
 //! - Arguments beyond those that a procedure has are ignored.
 //! - `transport` is not said of a session.
 //!
