@@ -262,7 +262,8 @@ impl Dealer {
         let mut wakers = Wakers::default();
         {
             let mut master = self.master();
-            let pattern = master.registry.get(registration).map(|it| it.pattern().clone());
+            let pattern = master.registry.get_of(member.at, registration);
+            let pattern = pattern.map(|it| it.pattern().clone());
             let outcome = master.registry.unregister(member.at, registration);
             let is_done = outcome.is_ok();
             self.publish(&master.registry);
@@ -333,7 +334,7 @@ impl Dealer {
             let ids: Vec<_> = registry.of_session(member.at).collect();
             let patterns: Vec<_> = ids
                 .into_iter()
-                .filter_map(|id| Some(registry.get(id)?.pattern().clone()))
+                .filter_map(|id| Some(registry.get_of(member.at, id)?.pattern().clone()))
                 .collect();
             let deltas = registry.leave(member.at);
             if !deltas.is_empty() {

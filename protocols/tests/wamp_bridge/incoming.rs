@@ -179,7 +179,10 @@ fn interrupt(mode: &'static str) -> Message {
     let mut message = call(None, "");
     message.properties.kind = Some("wamp.interrupt".into());
     message.properties.user_id = Some("other".into());
-    message.properties.headers = vec![("wamp-mode".into(), Value::Text(mode.into()))];
+    message.properties.headers = vec![
+        ("wamp-uri".into(), Value::Text("here.a".into())),
+        ("wamp-mode".into(), Value::Text(mode.into())),
+    ];
     message
 }
 

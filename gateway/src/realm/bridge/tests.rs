@@ -16,6 +16,8 @@ use protocols::wamp::serializer::{Limits, Serializer};
 use protocols::wamp::uri::UriRules;
 
 use super::*;
+use crate::hub::outbox::Overflow;
+use crate::hub::share::Pending;
 
 const NODE: NodeId = NodeId(7);
 
@@ -110,7 +112,7 @@ fn principal(session: u64) -> Arc<Principal> {
 
 /// A bridge with a link on which all is answered, and a session that calls over it.
 async fn bridged() -> (Shared, Seat) {
-    let realms = Arc::new(Realms::new(NODE, [Text::from_static("realm1")]));
+    let realms = Arc::new(Realms::new(NODE, &[7; 32], [Text::from_static("realm1")]));
     let world = Shared::default();
     let credentials =
         Credentials { login: Text::from_static("gateway"), passcode: Secret::new("secret") };
@@ -139,7 +141,8 @@ async fn bridged() -> (Shared, Seat) {
     };
     let events: VecDeque<_> = world.lock().submitted.drain(..).map(|it| answers(&it)).collect();
     world.change(|world| world.events = events).await;
-    let caller = Seat::enter(&realms, "realm1", (at(2), principal(2)), 1 << 20).unwrap();
+    let pending = Pending { bytes: 1 << 20, overflow: Overflow::Disconnect };
+    let caller = Seat::enter(&realms, "realm1", (at(2), principal(2)), pending).unwrap();
     (world, caller)
 }
 

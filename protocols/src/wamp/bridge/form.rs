@@ -5,7 +5,7 @@
 //! | `wamp.call` | a call | header `wamp-uri` the procedure, `wamp-timeout` milliseconds, `wamp-recv-progress`, `wamp-caller`, `wamp-authid`, `wamp-authrole` who calls if that is disclosed, `wamp-ppt` |
 //! | `wamp.result`, `wamp.progress` | the result, or a part of it | |
 //! | `wamp.error` | an error | header `wamp-error` its URI |
-//! | `wamp.interrupt` | that a call is canceled | header `wamp-mode` how |
+//! | `wamp.interrupt` | that a call is canceled | header `wamp-uri` the procedure, `wamp-mode` how |
 //!
 //! Between gateways the body is the list of both kinds of arguments, as in an event. To others it is what
 //! the `content-type` of their call, or the route to them, says; [`foreign`] says what theirs is here.
@@ -119,9 +119,12 @@ pub(super) fn to_worker(
 }
 
 /// That a call is canceled, to whichever gateway has the callee. `about` names the call.
-pub(super) fn interrupt(mode: CancelMode, mut about: Message) -> Message {
+pub(super) fn interrupt(mode: CancelMode, procedure: &Text, mut about: Message) -> Message {
     about.properties.kind = Some(Text::from_static(INTERRUPT));
-    about.properties.headers = vec![(Text::from_static(MODE), Value::Text(mode.as_str().into()))];
+    about.properties.headers = vec![
+        (Text::from_static(headers::URI), Value::Text(procedure.clone())),
+        (Text::from_static(MODE), Value::Text(mode.as_str().into())),
+    ];
     about
 }
 

@@ -115,10 +115,9 @@ impl Outgoing {
         names: &mut Names,
         output: &mut Output,
     ) {
-        let Some(Pending { call, is_routed, results, .. }) = self.pending.get(&number) else {
-            return;
-        };
-        let (call, is_routed, results) = (*call, *is_routed, *results);
+        let Some(pending) = self.pending.get(&number) else { return };
+        let Pending { call, is_routed, results, .. } = *pending;
+        let procedure = pending.procedure.clone();
         if is_routed || mode != CancelMode::Kill {
             self.take(number);
         }
@@ -129,13 +128,19 @@ impl Outgoing {
         // The gateway of the callee knows when that is, unless it has heard of the callee later.
         let is_known = reason == Reason::Timeout.uri() && results == 0;
         if !(is_routed || is_known || mode == CancelMode::Skip) {
-            self.say_interrupt(number, mode, names, output);
+            self.say_interrupt((number, &procedure), mode, names, output);
         }
     }
 
     /// To whichever gateway has the callee.
-    fn say_interrupt(&self, number: u64, mode: CancelMode, names: &mut Names, output: &mut Output) {
-        let message = form::interrupt(mode, self.own(number, Message::default()));
+    fn say_interrupt(
+        &self,
+        (number, procedure): (u64, &Text),
+        mode: CancelMode,
+        names: &mut Names,
+        output: &mut Output,
+    ) {
+        let message = form::interrupt(mode, procedure, self.own(number, Message::default()));
         output.commands.push(Command::Publish {
             token: names.token(),
             to: Address::Exchange {
@@ -354,7 +359,7 @@ impl Outgoing {
                 continue;
             };
             if results > 0 && !is_routed {
-                self.say_interrupt(number, CancelMode::KillNoWait, names, output);
+                self.say_interrupt((number, &procedure), CancelMode::KillNoWait, names, output);
             }
             let sentence = format!("{procedure:?} has not answered in time");
             fail(call, Reason::Timeout, &sentence, output);
