@@ -13,14 +13,14 @@ use protocols::policy::Policy;
 use protocols::session::{FrameKind, Shared, Unit};
 use protocols::violation::Violation;
 use protocols::wamp::Wamp;
-use protocols::wamp::message::{Message, MessageType, RequestType};
+use protocols::wamp::message::{Message, RequestType};
 use protocols::wamp::peers::{Notice, Realms, Request};
 use protocols::wamp::serializer::{Limits, Serializer};
 use protocols::{Actions, Session, SessionSetup, Subprotocol};
 
 /// What a client may say, for operands to choose from, in JSON: `#` is its next request, `@` the last
 /// one, `!` its last invocation, `$` its last registration, `%` its last subscription.
-pub(super) const PHRASES: [&str; 40] = [
+pub(super) const PHRASES: [&str; 44] = [
     r#"[1,"r",{"roles":{"publisher":{},"subscriber":{},"caller":{},"callee":{}}}]"#,
     r#"[1,"r",{"roles":{"caller":{"features":{"call_canceling":true,"progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true}},"callee":{"features":{"call_canceling":true,"progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"call_reroute":true,"registration_revocation":true}},"publisher":{},"subscriber":{}}}]"#,
     r#"[1,"nowhere",{"roles":{"caller":{}}}]"#,
@@ -61,6 +61,10 @@ pub(super) const PHRASES: [&str; 40] = [
     r##"[64,#,{},"wamp.mine"]"##,
     r#"[48,7,{},"a.b"]"#,
     r#"[99,1]"#,
+    r##"[32,#,{"match":"prefix"},"wamp."]"##,
+    r##"[48,#,{},"wamp.session.kill_all",[],{"reason":"com.app.out"}]"##,
+    r##"[48,#,{},"wamp.subscription.match",["a.b"]]"##,
+    r##"[48,#,{},"wamp.registration.list"]"##,
 ];
 
 pub(super) struct Side {
@@ -77,6 +81,8 @@ pub(super) struct Side {
     latest: [u64; 4],
     /// Requests that are not answered, and what they are.
     asked: BTreeMap<u64, RequestType>,
+    /// What it was ever subscribed to.
+    subscriptions: BTreeSet<u64>,
     /// Invocations that the client has not answered.
     running: BTreeSet<u64>,
     tokens: BTreeSet<Token>,
@@ -137,6 +143,7 @@ impl Side {
             is_leaving: false,
             latest: [0; 4],
             asked: BTreeMap::new(),
+            subscriptions: BTreeSet::new(),
             running: BTreeSet::new(),
             tokens: BTreeSet::new(),
             waiting: Vec::new(),
@@ -331,6 +338,7 @@ impl Side {
             Message::Published(it) => self.answered(it.request.get(), RequestType::PUBLISH),
             Message::Subscribed(it) => {
                 *subscription = it.subscription.get();
+                self.subscriptions.insert(*subscription);
                 self.answered(it.request.get(), RequestType::SUBSCRIBE);
             }
             Message::Registered(it) => {
@@ -367,11 +375,11 @@ impl Side {
             Message::Interrupt(it) => {
                 assert!(self.running.contains(&it.request.get()), "{message:?}");
             }
-            other => {
-                let kind = other.message_type();
-                assert_eq!(kind, MessageType::Event, "a message of a client");
-                panic!("events do not pass through the session");
+            // What the broker has does not pass through the session; what the realm has does.
+            Message::Event(it) => {
+                assert!(self.subscriptions.contains(&it.subscription.get()), "{message:?}");
             }
+            other => panic!("a message of a client: {other:?}"),
         }
     }
 

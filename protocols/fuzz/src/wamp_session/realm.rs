@@ -1,9 +1,10 @@
-//! What is between two sessions: one node, whose realm `r` both may join.
+//! What is between two sessions: one node, whose realm `r` both may join, and who is told of what in it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use protocols::wamp::meta::{Directory, Told};
 use protocols::wamp::peers::{Notice, Realms, Request};
 use protocols::wamp::realm::Principal;
 use protocols::wamp::registry::{Callee, Delta, NodeId, Registry, Removal, SessionAt, Timestamp};
@@ -30,6 +31,7 @@ impl Realms for Registered {
 pub(super) struct Between {
     registered: Arc<Registered>,
     inside: BTreeMap<SessionAt, (usize, Arc<Principal>)>,
+    directory: Directory,
     time: u64,
 }
 
@@ -37,7 +39,8 @@ impl Between {
     pub(super) fn new() -> Self {
         let registry = Arc::new(Registry::new("r".into()));
         let registered = Arc::new(Registered(Mutex::new(registry)));
-        Self { registered, inside: BTreeMap::new(), time: 0 }
+        let (inside, directory) = (BTreeMap::new(), Directory::new("r", &[7; 32]));
+        Self { registered, inside, directory, time: 0 }
     }
 
     pub(super) fn realms(&self) -> Arc<dyn Realms> {
@@ -57,13 +60,17 @@ impl Between {
         match request {
             Request::Enter { realm, at, principal } => {
                 assert_eq!((&*realm, principal.session), ("r", at.session));
+                let told = self.directory.enter(&principal);
                 let before = self.inside.insert(at, (who, principal));
                 assert!(before.is_none(), "a session enters once");
+                self.tell(told, &mut notices);
             }
             Request::Leave => {
                 let at = self.at(who);
-                self.change(|registry| registry.leave(at));
+                let deltas = self.change(|registry| registry.leave(at));
                 self.inside.remove(&at);
+                let told = self.directory.leave(at.session, &deltas);
+                self.tell(told, &mut notices);
             }
             Request::Ask(ask) => {
                 let may_be_told = !matches!(ask.ask, Ask::Interrupt { .. });
@@ -81,6 +88,22 @@ impl Between {
                     None => notices.push((who, Notice::AnswerUndelivered(call))),
                 }
             }
+            Request::Subscribed { subscription, pattern } => {
+                self.time += 1;
+                let (what, now) = ((subscription, pattern), Timestamp(self.time));
+                let told = self.directory.subscribe(self.at(who).session, what, now);
+                self.tell(told, &mut notices);
+            }
+            Request::Unsubscribed { subscription } => {
+                let told = self.directory.unsubscribe(self.at(who).session, subscription);
+                self.tell(told, &mut notices);
+            }
+            Request::Consult { request, query } => {
+                let registry = self.registered.registry("r").expect("that realm");
+                let session = self.at(who).session;
+                let told = self.directory.consult(session, (request, query), &registry);
+                self.tell(told, &mut notices);
+            }
             other => self.register(who, other, &mut notices),
         }
         for (to, notice) in notices {
@@ -91,9 +114,17 @@ impl Between {
         }
     }
 
+    fn tell(&self, told: Vec<Told>, notices: &mut Vec<(usize, Notice)>) {
+        for (session, notice) in told {
+            let who = self.inside.iter().find(|(at, _)| at.session == session);
+            notices.push((who.expect("nobody else is told").1.0, notice));
+        }
+    }
+
     fn register(&mut self, who: usize, request: Request, notices: &mut Vec<(usize, Notice)>) {
         self.time += 1;
         let (at, now) = (self.at(who), Timestamp(self.time));
+        let mut deltas = Vec::new();
         let notice = match request {
             Request::Register { token, pattern, invoke, callee, force } => {
                 let is_anybody = |_: &Callee| true;
@@ -103,6 +134,7 @@ impl Between {
                 match done {
                     Ok(done) => {
                         self.revoke(&done.deltas, notices);
+                        deltas = done.deltas;
                         Notice::Registered {
                             token,
                             registration: done.registration,
@@ -114,13 +146,18 @@ impl Between {
             }
             Request::Unregister { token, registration } => {
                 match self.change(|registry| registry.unregister(at, registration)) {
-                    Ok(_) => Notice::Unregistered { token },
+                    Ok(removed) => {
+                        deltas = removed;
+                        Notice::Unregistered { token }
+                    }
                     Err(_) => Notice::NotUnregistered { token },
                 }
             }
             other => panic!("{other:?}"),
         };
         notices.push((who, notice));
+        let told = self.directory.registered(&deltas);
+        self.tell(told, notices);
     }
 
     fn revoke(&self, deltas: &[Delta], notices: &mut Vec<(usize, Notice)>) {

@@ -1,6 +1,6 @@
 //! SUBSCRIBE to a procedure: an offer to answer its calls; and the exchange that calls go by.
 //!
-//! *Spec.* [`procedure`](crate::stomp::procedure). The RECEIPT says that the procedure is registered, and
+//! *Spec.* [`procedure`]. The RECEIPT says that the procedure is registered, and
 //! that of UNSUBSCRIBE that it is not any more. Each call is a MESSAGE, acknowledged as any other.
 
 use crate::broker::{Command, ExchangeKind, QueueOptions, procedure as at_broker};

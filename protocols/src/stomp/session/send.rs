@@ -1,7 +1,7 @@
 //! SEND.
 //!
 //! `reply-to:/temp-queue/<name>` is RabbitMQ's: the reply comes back without a SUBSCRIBE. SEND to a
-//! `/rpc/` is a call, see [`procedure`](crate::stomp::procedure).
+//! `/rpc/` is a call, see [`procedure`].
 //!
 //! *Spec.* STOMP 1.2 §SEND, §RECEIPT. With a `receipt` the broker is asked to confirm, and the
 //! RECEIPT says that it has taken the message; without one nothing is reported, and nothing kept, but
