@@ -2,7 +2,8 @@
 the gateway. Arguments: an AMQP URL; or a WebSocket URL, login, passcode and virtual host.
 
 Orders come in line by line, as JSON, and what came of each goes out in one line; it ends with the
-input. A topic is a routing key of the topic exchange. Bodies are in base64.
+input. A topic is a routing key of the topic exchange. Bodies are in base64. Among headers `type` and
+`user-id` are the properties that are called so, as in STOMP.
 """
 
 import base64
@@ -24,16 +25,36 @@ class Stomp:
 
     def __init__(self, login, passcode, vhost):
         # In binary messages no body is taken for text.
-        self.client = Client(login, passcode, vhost=vhost, binary=True).logged_in()
+        soft = {"soft-errors": "true"}
+        self.client = Client(login, passcode, vhost=vhost, binary=True, headers=soft).logged_in()
 
     def subscribe(self, topic):
         self.client.subscribe(f"/topic/{topic}")
 
     def publish(self, topic, content_type, body, headers):
         receipt = str(uuid.uuid4())
-        typed = {"content-type": content_type} if content_type else {}
-        self.client.send(f"/topic/{topic}", body, receipt=receipt, **typed, **headers)
+        self.send(f"/topic/{topic}", content_type, body, {**headers, "receipt": receipt})
         self.client.confirmed(receipt)
+
+    def send(self, destination, content_type, body, headers):
+        typed = {"content-type": content_type} if content_type else {}
+        self.client.send(destination, body, **typed, **headers)
+
+    def offer(self, procedure):
+        self.client.subscribe(f"/rpc/{procedure}")
+
+    def call(self, procedure, correlation_id, content_type, body, headers):
+        answers = {"reply-to": "/temp-queue/answers", "correlation-id": correlation_id}
+        self.send(f"/rpc/{procedure}", content_type, body, {**headers, **answers})
+
+    def is_unroutable(self, procedure):
+        self.call(procedure, "unroutable", None, b"", {})
+        # With soft errors it goes on after one; but there may be an answer.
+        return self.client.messages.get(timeout=CEILING).headers.get("code") == "unroutable"
+
+    def answer(self, call, content_type, body, headers):
+        correlated = {"correlation-id": call["correlation-id"]}
+        self.send(call["reply-to"], content_type, body, {**headers, **correlated})
 
     def next(self):
         frame = self.client.messages.get(timeout=CEILING)
@@ -53,15 +74,42 @@ class Pika:
         self.queue = self.channel.queue_declare("", exclusive=True).method.queue
 
     def subscribe(self, topic):
-        self.channel.queue_bind(self.queue, "amq.topic", topic)
+        self.bind("amq.topic", topic)
 
     def publish(self, topic, content_type, body, headers):
-        # Among the properties, as it is in STOMP.
-        user_id = headers.pop("user-id", None)
-        properties = pika.BasicProperties(
-            content_type=content_type, headers=headers, user_id=user_id
-        )
-        self.channel.basic_publish("amq.topic", topic, body, properties)
+        self.send("amq.topic", topic, body, content_type, headers)
+
+    def send(self, exchange, key, body, content_type, headers, mandatory=False, **properties):
+        named = {"type": headers.pop("type", None), "user_id": headers.pop("user-id", None)}
+        properties = pika.BasicProperties(content_type, headers=headers, **named, **properties)
+        self.channel.basic_publish(exchange, key, body, properties, mandatory)
+
+    def serve(self, queue):
+        """Consumes this queue instead of its own."""
+        self.queue = self.channel.queue_declare(queue, exclusive=True).method.queue
+
+    def bind(self, exchange, key):
+        self.channel.queue_bind(self.queue, exchange, key)
+
+    def offer(self, procedure):
+        self.channel.exchange_declare("wamp.rpc", "direct", durable=True)
+        self.bind("wamp.rpc", procedure)
+
+    def call(self, procedure, correlation_id, content_type, body, headers, **more):
+        answers = {"reply_to": self.queue, "correlation_id": correlation_id, **more}
+        self.send("wamp.rpc", procedure, body, content_type, headers, mandatory=True, **answers)
+
+    def is_unroutable(self, procedure):
+        try:
+            self.call(procedure, "unroutable", None, b"", {})
+        except pika.exceptions.UnroutableError:
+            return True
+        self.next()
+        return False
+
+    def answer(self, call, content_type, body, headers):
+        correlated = {"correlation_id": call["correlation-id"]}
+        self.send("", call["reply-to"], body, content_type, headers, **correlated)
 
     def next(self):
         for method, properties, body in self.channel.consume(
@@ -72,7 +120,9 @@ class Pika:
             break
         # Numbers are told as the texts that STOMP has for them.
         headers = {name: str(value) for name, value in (properties.headers or {}).items()}
-        return properties.content_type, body, {**headers, "type": properties.type}
+        headers |= {"type": properties.type, "reply-to": properties.reply_to}
+        headers["correlation-id"] = properties.correlation_id
+        return properties.content_type, body, headers
 
     def leave(self):
         self.connection.close()
@@ -90,10 +140,31 @@ class Orders:
     def publish(self, topic, body, content_type=None, headers=None):
         self.neighbour.publish(topic, content_type, base64.b64decode(body), headers or {})
 
+    def serve(self, queue):
+        self.neighbour.serve(queue)
+
+    def bind(self, exchange, key):
+        self.neighbour.bind(exchange, key)
+
+    def offer(self, procedure):
+        self.neighbour.offer(procedure)
+
+    def call(self, procedure, body, correlation_id, content_type=None, headers=None, **more):
+        body = base64.b64decode(body)
+        self.neighbour.call(procedure, correlation_id, content_type, body, headers or {}, **more)
+
+    def is_unroutable(self, procedure):
+        return self.neighbour.is_unroutable(procedure)
+
+    def answer(self, body, content_type=None, headers=None):
+        """To what came last."""
+        body = base64.b64decode(body)
+        self.neighbour.answer(self.last, content_type, body, headers or {})
+
     def next(self):
-        content_type, body, headers = self.neighbour.next()
+        content_type, body, self.last = self.neighbour.next()
         body = base64.b64encode(body).decode()
-        return {"content_type": content_type, "body": body, "headers": headers}
+        return {"content_type": content_type, "body": body, "headers": self.last}
 
     def leave(self):
         self.neighbour.leave()

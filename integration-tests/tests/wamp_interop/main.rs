@@ -7,8 +7,11 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod calls;
 mod clients;
 mod neighbours;
+mod pika;
+mod procedures;
 mod program;
 
 use clients::{Library, Stage, all_leave};
@@ -161,48 +164,6 @@ async fn in_order(stage: Stage) {
     }
     all_leave(publishers.into_iter().chain(subscribers)).await;
     stage.end().await;
-}
-
-/// Each client calls what each has registered.
-async fn each_calls_each(stage: Stage) {
-    let (callers, callees) = (stage.clients("caller").await, stage.clients("callee").await);
-    let (args, kwargs) = arguments();
-    let refused = json!({ "refused_as": "com.example.refused", "größe": [1] });
-    for (number, callee) in callees.iter().enumerate() {
-        let procedure = format!("interop.echo.a{number}");
-        callee.register(&procedure).await;
-        for caller in &callers {
-            let pair = format!("{} to {}", caller.name, callee.name);
-            let result = caller.call(&procedure, &args, &kwargs).await;
-            let expected = json!({ "args": args, "kwargs": kwargs, "error": null });
-            assert_eq!(result, expected, "{pair}");
-            let result = caller.call(&procedure, &json!(["why"]), &refused).await;
-            let expected =
-                json!({ "args": ["why"], "kwargs": refused, "error": "com.example.refused" });
-            assert_eq!(result, expected, "{pair}");
-        }
-    }
-    for caller in &callers {
-        let result = caller.call("interop.nobody", &json!([]), &json!({})).await;
-        assert_eq!(result["error"], "wamp.error.no_such_procedure", "{}", caller.name);
-    }
-    all_leave(callees).await;
-    for (number, caller) in callers.iter().enumerate() {
-        let result = caller.call(&format!("interop.echo.a{number}"), &args, &kwargs).await;
-        assert_eq!(result["error"], "wamp.error.no_such_procedure", "{}", caller.name);
-    }
-    all_leave(callers).await;
-    stage.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_calls_each_on_the_embedded_broker() {
-    each_calls_each(on_embedded().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_calls_each_on_rabbitmq() {
-    each_calls_each(on_rabbitmq().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

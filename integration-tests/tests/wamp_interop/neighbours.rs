@@ -12,28 +12,28 @@ use crate::program::{Program, binary};
 use crate::{arguments, on_embedded, on_rabbitmq};
 
 /// A neighbour.
-struct Neighbour(Program);
+pub(crate) struct Neighbour(Program);
 
 /// A message as it comes to one.
-struct Arrived {
-    content_type: Value,
-    body: Vec<u8>,
-    headers: Value,
+pub(crate) struct Arrived {
+    pub(crate) content_type: Value,
+    pub(crate) body: Vec<u8>,
+    pub(crate) headers: Value,
 }
 
 impl Neighbour {
     /// stomp.py, at the gateway.
-    fn stomp(stage: &Stage) -> Self {
+    pub(crate) fn stomp(stage: &Stage) -> Self {
         let World { vhost, user, passcode, .. } = &stage.world;
         Self::start(&[&stage.url(), user, passcode, vhost])
     }
 
     /// pika, at the RabbitMQ behind it.
-    fn pika(world: &World) -> Self {
+    pub(crate) fn pika(world: &World) -> Self {
         Self::pika_as(world, &world.user, &world.passcode)
     }
 
-    fn pika_as(world: &World, login: &str, passcode: &str) -> Self {
+    pub(crate) fn pika_as(world: &World, login: &str, passcode: &str) -> Self {
         let address = world.rabbitmq.as_ref().expect("it is before a RabbitMQ").amqp_addr();
         let vhost = &world.vhost;
         Self::start(&[&format!("amqp://{login}:{passcode}@{address}/{vhost}")])
@@ -65,14 +65,45 @@ impl Neighbour {
         body: &[u8],
         headers: Value,
     ) {
-        let body = BASE64.encode(body);
-        let message = json!({
-            "topic": topic, "content_type": content_type, "body": body, "headers": headers,
-        });
+        let mut message = message(content_type, body, headers);
+        message["topic"] = json!(topic);
         self.order("publish", message).await;
     }
 
-    async fn next(&mut self) -> Arrived {
+    /// Consumes this queue of RabbitMQ instead of its own.
+    pub(crate) async fn serve(&mut self, queue: &str) {
+        self.order("serve", json!({ "queue": queue })).await;
+    }
+
+    /// Binds the queue that it consumes.
+    pub(crate) async fn bind(&mut self, exchange: &str, key: &str) {
+        self.order("bind", json!({ "exchange": exchange, "key": key })).await;
+    }
+
+    /// Has calls of this procedure come to it.
+    pub(crate) async fn offer(&mut self, procedure: &str) {
+        self.order("offer", json!({ "procedure": procedure })).await;
+    }
+
+    /// Calls a procedure; `more` are keys of the order besides. The answer comes next, with `correlation_id`.
+    pub(crate) async fn call(&mut self, procedure: &str, correlation_id: &str, mut more: Value) {
+        more["procedure"] = json!(procedure);
+        more["correlation_id"] = json!(correlation_id);
+        self.order("call", more).await;
+    }
+
+    /// Calls a procedure; whether nobody could take the call.
+    pub(crate) async fn is_unroutable(&mut self, procedure: &str) -> bool {
+        let unroutable = self.order("is_unroutable", json!({ "procedure": procedure })).await;
+        unroutable.as_bool().expect("a yes or a no")
+    }
+
+    /// Answers the call that came last with this message.
+    pub(crate) async fn answer(&mut self, message: Value) {
+        self.order("answer", message).await;
+    }
+
+    pub(crate) async fn next(&mut self) -> Arrived {
         let mut message = self.order("next", json!({})).await;
         let body = BASE64.decode(message["body"].as_str().unwrap().as_bytes()).unwrap();
         let [content_type, headers] =
@@ -80,10 +111,15 @@ impl Neighbour {
         Arrived { content_type, body, headers }
     }
 
-    async fn leave(mut self) {
+    pub(crate) async fn leave(mut self) {
         self.order("leave", json!({})).await;
         self.0.end().await;
     }
+}
+
+/// A message in an order.
+pub(crate) fn message(content_type: Option<&str>, body: &[u8], headers: Value) -> Value {
+    json!({ "content_type": content_type, "body": BASE64.encode(body), "headers": headers })
 }
 
 /// What each client of WAMP publishes comes to the neighbour as `[args, kwargs]`, in the serializer that
@@ -107,7 +143,7 @@ async fn hears_them(stage: Stage, mut neighbour: Neighbour) {
 }
 
 /// Binary data of orders as that of the test's own client.
-fn as_values(value: &Value) -> Value {
+pub(crate) fn as_values(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(as_values).collect(),
         Value::Object(entries) => match entries.get("$binary") {
@@ -194,18 +230,25 @@ async fn wamp_hears_pika() {
     is_heard_by_them(stage, neighbour).await;
 }
 
+/// What gateways prove themselves with that have a login of their own.
+pub(crate) const PASSCODE: &str = "theirs";
+
+/// Before a RabbitMQ at which the realm has a login that no client has; with that login.
+pub(crate) async fn gateways_have_a_login() -> (World, String) {
+    let host = Node::shared().await.vhost().await;
+    let gateways = format!("{}-gateways", host.user());
+    host.set_passcode(&gateways, PASSCODE).await;
+    host.permit(&gateways, Permissions::ALL).await;
+    let realm = json!({ "login": gateways, "passcode": PASSCODE });
+    let settings = TestGateway::rabbitmq(&host).config(|config| serve_wamp(config, realm));
+    (World::rabbitmq_at(settings.start().await, host), gateways)
+}
+
 /// Headers by which gateways tell each other who has published, and who may get it, count only in what a
 /// gateway's login has published. RabbitMQ sees to it that the user is the right one.
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_of_gateways_count_only_under_their_login() {
-    let host = Node::shared().await.vhost().await;
-    let gateways = format!("{}-gateways", host.user());
-    host.set_passcode(&gateways, "theirs").await;
-    host.permit(&gateways, Permissions::ALL).await;
-    let realm = json!({ "login": gateways, "passcode": "theirs" });
-    let settings = TestGateway::rabbitmq(&host).config(|config| serve_wamp(config, realm));
-    let world = World::rabbitmq_at(settings.start().await, host);
-
+    let (world, gateways) = gateways_have_a_login().await;
     let mut client = WampClient::connect(world.ws_addr(), Serializer::Json, REALM).await;
     client.subscribe("interop.forged").await;
     let forged = json!({
@@ -228,7 +271,7 @@ async fn headers_of_gateways_count_only_under_their_login() {
     }
     pika.leave().await;
 
-    let mut gateway = Neighbour::pika_as(&world, &gateways, "theirs");
+    let mut gateway = Neighbour::pika_as(&world, &gateways, PASSCODE);
     let mut headers = forged;
     headers["user-id"] = json!(gateways);
     let text = Some("text/plain");
