@@ -2,12 +2,15 @@
 //! and is registered once.
 
 use gateway::config::Broker;
-use integration_tests::{REALM, Serializer, TestGateway, WampClient, World, code, serve_wamp};
+use integration_tests::{
+    REALM, Request, Serializer, StompClient, TestGateway, WampClient, World, code, serve_wamp,
+};
 use rabbitmq_node::{Cut, Proxy};
 use serde_json::json;
 
-use crate::Behind;
 use crate::calls::{orphan, take_back};
+use crate::stomp::{call_each_other, is_of_one};
+use crate::{Behind, join};
 
 /// How often two gateways are asked for one procedure at the same time.
 const RACES: usize = 1_000;
@@ -299,4 +302,24 @@ async fn registration_id(client: &mut WampClient) -> u64 {
     client.yields(&invocation, json!([]), json!({})).await;
     client.result(call).await.unwrap();
     invocation.registration
+}
+
+/// A STOMP client of the other gateway that goes on after errors.
+async fn stomp_at(world: &World, other: &TestGateway) -> StompClient {
+    let headers = [("accept-version", "1.2"), ("soft-errors", "true")];
+    world.log_in_at(other.ws_addr(), &Request::upgrade("/ws"), &headers).await.0
+}
+
+#[tokio::test]
+async fn a_stomp_client_and_a_session_at_the_other_gateway_call_each_other() {
+    let (world, other) = two().await;
+    let mut stomp = stomp_at(&world, &other).await;
+    call_each_other(&mut stomp, &mut join(&world).await).await;
+}
+
+#[tokio::test]
+async fn a_procedure_is_of_stomp_or_of_wamp_at_the_other_gateway() {
+    let (world, other) = two().await;
+    let mut stomp = stomp_at(&world, &other).await;
+    is_of_one(&mut stomp, &mut join(&world).await).await;
 }
