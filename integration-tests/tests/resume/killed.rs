@@ -2,29 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::sync::Arc;
 
-use integration_tests::{Incoming, StompFrame, World, within};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use integration_tests::{GatewayProcess, Incoming, StompFrame, World, within};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{connect_to, publish};
-
-/// A gateway in a process of its own, and the address at which it listens.
-async fn start_process(amqp: SocketAddr) -> (Child, SocketAddr) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_gateway_process"))
-        .arg(format!("amqp://{amqp}"))
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let line = within("the gateway's address", lines.next_line()).await.unwrap();
-    (process, line.expect("the gateway starts").parse().unwrap())
-}
 
 const SUBSCRIBERS: usize = 100;
 
@@ -119,7 +103,9 @@ async fn publish_until_killed(world: Arc<World>, address: SocketAddr) -> Vec<Str
 async fn a_gateway_that_is_killed_costs_who_resumes_at_another_nothing() {
     let world = Arc::new(World::rabbitmq().await);
     let amqp = world.rabbitmq.as_ref().unwrap().amqp_addr();
-    let (mut process, first) = start_process(amqp).await;
+    let program = env!("CARGO_BIN_EXE_gateway_process");
+    let mut process = GatewayProcess::start(program, &[&format!("amqp://{amqp}")]).await;
+    let first = process.ws_addr();
     let second = world.ws_addr();
     let ready = watch::Sender::new(0);
     let mut following = JoinSet::new();
@@ -140,7 +126,7 @@ async fn a_gateway_that_is_killed_costs_who_resumes_at_another_nothing() {
     let mut receipted = Vec::new();
     for number in 1..=3 * MESSAGES {
         if number == MESSAGES {
-            process.start_kill().unwrap();
+            process.start_kill();
         }
         if number == 2 * MESSAGES {
             is_ready(2 * SUBSCRIBERS).await.unwrap();
