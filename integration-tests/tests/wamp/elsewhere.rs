@@ -1,25 +1,20 @@
 //! Two gateways in front of one RabbitMQ: a procedure that is registered at one is called at the other,
 //! and is registered once.
 
-use gateway::config::Broker;
-use integration_tests::{
-    REALM, Request, Serializer, StompClient, TestGateway, WampClient, World, code, serve_wamp,
-};
-use rabbitmq_node::{Cut, Proxy};
+use integration_tests::{REALM, Serializer, TestGateway, WampClient, World, code, serve_wamp};
 use serde_json::json;
 
-use crate::calls::{orphan, take_back};
-use crate::stomp::{call_each_other, is_of_one};
-use crate::{Behind, join};
+use crate::Behind;
 
 /// How often two gateways are asked for one procedure at the same time.
 const RACES: usize = 1_000;
 
-async fn join_at(gateway: &TestGateway, serializer: Serializer) -> WampClient {
+pub(crate) async fn join_at(gateway: &TestGateway, serializer: Serializer) -> WampClient {
     WampClient::connect(gateway.ws_addr(), serializer, REALM).await
 }
 
-async fn two() -> (World, TestGateway) {
+/// Two gateways before one RabbitMQ.
+pub(crate) async fn two() -> (World, TestGateway) {
     let world = Behind::RabbitMq.world().await;
     let vhost = world.rabbitmq.as_ref().unwrap();
     let other = TestGateway::rabbitmq(vhost).config(|config| serve_wamp(config, json!({})));
@@ -27,7 +22,7 @@ async fn two() -> (World, TestGateway) {
     (world, other)
 }
 
-async fn unregister(client: &mut WampClient, registration: u64) {
+pub(crate) async fn unregister(client: &mut WampClient, registration: u64) {
     let request = client.request(code::UNREGISTER, json!([registration])).await;
     client.answer((code::UNREGISTER, request), code::UNREGISTERED).await.unwrap();
 }
@@ -94,22 +89,6 @@ async fn results_in_parts_come_in_order_from_the_other_gateway() {
         assert_eq!(result.result().args, json!([part]));
     }
     assert_eq!(caller.result(call).await.unwrap().args, json!(["done"]));
-}
-
-#[tokio::test]
-async fn a_call_is_taken_back_from_the_other_gateway() {
-    let (world, other) = two().await;
-    let callee = join_at(&world.gateway, Serializer::Json).await;
-    take_back(callee, join_at(&other, Serializer::Cbor).await).await;
-}
-
-#[tokio::test]
-async fn the_callee_of_a_caller_that_is_gone_from_the_other_gateway_is_interrupted() {
-    let (world, other) = two().await;
-    let callee = join_at(&world.gateway, Serializer::Json).await;
-    let callers =
-        [join_at(&other, Serializer::Json).await, join_at(&other, Serializer::MsgPack).await];
-    orphan(callee, callers).await;
 }
 
 #[tokio::test]
@@ -196,94 +175,6 @@ async fn of_two_gateways_that_are_asked_for_a_procedure_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_callee_that_is_cut_off_ends_its_calls_from_the_other_gateway() {
-    let (world, other) = two().await;
-    let mut callee = join_at(&world.gateway, Serializer::Json).await;
-    let mut caller = join_at(&other, Serializer::Json).await;
-    register(&mut callee, "com.example.slow").await;
-    let mut calls = Vec::new();
-    for _ in 0..100 {
-        calls.push(caller.request(code::CALL, json!([{}, "com.example.slow"])).await);
-        callee.invocation().await;
-    }
-    callee.cut();
-    for call in calls {
-        assert_eq!(caller.result(call).await.unwrap_err().uri, "wamp.error.canceled");
-    }
-    let mut next = join_at(&other, Serializer::Json).await;
-    // The broker may not know yet that it is free.
-    let mut registered = next.register("com.example.slow", json!({})).await;
-    while registered.is_err() {
-        registered = next.register("com.example.slow", json!({})).await;
-    }
-}
-
-#[tokio::test]
-async fn the_calls_of_a_gateway_that_stops_are_canceled_at_once() {
-    let (world, other) = two().await;
-    let mut callee = join_at(&other, Serializer::Json).await;
-    let mut caller = join_at(&world.gateway, Serializer::Json).await;
-    register(&mut callee, "com.example.slow").await;
-    let mut calls = Vec::new();
-    for _ in 0..100 {
-        calls.push(caller.request(code::CALL, json!([{}, "com.example.slow"])).await);
-        callee.invocation().await;
-    }
-    let stopped = tokio::spawn(other.stop());
-    for call in calls {
-        // And not when their time is up.
-        assert_eq!(caller.result(call).await.unwrap_err().uri, "wamp.error.canceled");
-    }
-    drop(callee);
-    stopped.await.unwrap();
-}
-
-/// The broker may keep the queues for a connection that it does not know to be lost.
-#[tokio::test]
-async fn what_is_registered_outlasts_the_connection_to_the_broker() {
-    let world = Behind::RabbitMq.world().await;
-    let vhost = world.rabbitmq.as_ref().unwrap();
-    let proxy = Proxy::start(vhost.amqp_addr()).await;
-    let other = TestGateway::rabbitmq(vhost).config(|config| {
-        serve_wamp(config, json!({}));
-        let Some(Broker::Rabbitmq(rabbitmq)) = config.broker.get_mut("main") else {
-            panic!("a RabbitMQ")
-        };
-        rabbitmq.url = vec![format!("amqp://{}", proxy.addr()).parse().unwrap()];
-    });
-    let other = other.start().await;
-    let mut callee = join_at(&other, Serializer::Json).await;
-    let procedures: Vec<_> = (0..20).map(|number| format!("com.example.p{number}")).collect();
-    for procedure in &procedures {
-        register(&mut callee, procedure).await;
-    }
-    let callee = tokio::spawn(async move {
-        // Whatever else comes ends the test: that it is registered no more, above all.
-        loop {
-            let invocation = callee.invocation().await;
-            callee.yields(&invocation, json!([]), json!({})).await;
-        }
-    });
-    let mut caller = join_at(&world.gateway, Serializer::Json).await;
-    for how in [Cut::Reset, Cut::Close, Cut::Reset] {
-        proxy.cut(how).await;
-        for procedure in &procedures {
-            loop {
-                let call = json!([{ "timeout": 500 }, procedure]);
-                let call = caller.request(code::CALL, call).await;
-                let Err(error) = caller.result(call).await else { break };
-                // Its queue is there no more, or has gone with the call.
-                let expected = ["wamp.error.no_such_procedure", "wamp.error.timeout"];
-                assert!(expected.contains(&error.uri.as_str()), "{error:?}");
-                assert!(!callee.is_finished());
-            }
-        }
-    }
-    assert!(!callee.is_finished());
-    callee.abort();
-}
-
-#[tokio::test]
 async fn what_a_gateway_had_is_free_once_it_has_stopped() {
     let (world, other) = two().await;
     let mut far = join_at(&other, Serializer::Json).await;
@@ -302,24 +193,4 @@ async fn registration_id(client: &mut WampClient) -> u64 {
     client.yields(&invocation, json!([]), json!({})).await;
     client.result(call).await.unwrap();
     invocation.registration
-}
-
-/// A STOMP client of the other gateway that goes on after errors.
-async fn stomp_at(world: &World, other: &TestGateway) -> StompClient {
-    let headers = [("accept-version", "1.2"), ("soft-errors", "true")];
-    world.log_in_at(other.ws_addr(), &Request::upgrade("/ws"), &headers).await.0
-}
-
-#[tokio::test]
-async fn a_stomp_client_and_a_session_at_the_other_gateway_call_each_other() {
-    let (world, other) = two().await;
-    let mut stomp = stomp_at(&world, &other).await;
-    call_each_other(&mut stomp, &mut join(&world).await).await;
-}
-
-#[tokio::test]
-async fn a_procedure_is_of_stomp_or_of_wamp_at_the_other_gateway() {
-    let (world, other) = two().await;
-    let mut stomp = stomp_at(&world, &other).await;
-    is_of_one(&mut stomp, &mut join(&world).await).await;
 }

@@ -11,12 +11,15 @@
 mod calls;
 mod elsewhere;
 mod logins;
+mod lost;
+mod many;
 mod meta;
 mod nodes;
 mod pubsub;
 mod restricted;
 mod sessions;
 mod stomp;
+mod stomp_calls;
 mod topics;
 
 use gateway::config::Config;
