@@ -2,9 +2,11 @@
 //! and is registered once.
 
 use integration_tests::{REALM, Serializer, TestGateway, WampClient, World, code, serve_wamp};
+use rabbitmq_node::{Vhost, eventually};
 use serde_json::json;
 
 use crate::Behind;
+use crate::calls::{orphan, take_back};
 
 /// How often two gateways are asked for one procedure at the same time.
 const RACES: usize = 1_000;
@@ -89,6 +91,22 @@ async fn results_in_parts_come_in_order_from_the_other_gateway() {
         assert_eq!(result.result().args, json!([part]));
     }
     assert_eq!(caller.result(call).await.unwrap().args, json!(["done"]));
+}
+
+#[tokio::test]
+async fn a_call_is_taken_back_from_the_other_gateway() {
+    let (world, other) = two().await;
+    let callee = join_at(&world.gateway, Serializer::Json).await;
+    take_back(callee, join_at(&other, Serializer::Cbor).await).await;
+}
+
+#[tokio::test]
+async fn the_callee_of_a_caller_that_is_gone_from_the_other_gateway_is_interrupted() {
+    let (world, other) = two().await;
+    let callee = join_at(&world.gateway, Serializer::Json).await;
+    let callers =
+        [join_at(&other, Serializer::Json).await, join_at(&other, Serializer::MsgPack).await];
+    orphan(callee, callers).await;
 }
 
 #[tokio::test]
@@ -193,4 +211,50 @@ async fn registration_id(client: &mut WampClient) -> u64 {
     client.yields(&invocation, json!([]), json!({})).await;
     client.result(call).await.unwrap();
     invocation.registration
+}
+
+/// Ends the connections of the gateways to the broker, which are so many: each has one for what comes, and one
+/// for what leaves as soon as something has.
+pub(crate) async fn cut_connections(vhost: &Vhost, count: usize) {
+    let connections = eventually("the connections", async || {
+        let connections = vhost.connections().await;
+        (connections.len() == count).then_some(connections)
+    });
+    for connection in connections.await {
+        vhost.close_connection(&connection.name).await;
+    }
+}
+
+/// Nobody else has come to have it by then.
+#[tokio::test]
+async fn what_is_registered_stays_so_over_a_lost_connection_to_the_broker() {
+    let (world, other) = two().await;
+    let vhost = world.rabbitmq.as_ref().unwrap();
+    let mut callee = join_at(&other, Serializer::Json).await;
+    let procedures: Vec<_> = (0..20).map(|number| format!("com.example.kept{number}")).collect();
+    for (number, procedure) in procedures.iter().enumerate() {
+        let invoke = if number < 10 { "single" } else { "roundrobin" };
+        callee.register(procedure, json!({ "invoke": invoke })).await.unwrap();
+    }
+    // It is told nothing but calls: it has lost no registration.
+    let serving = tokio::spawn(async move {
+        loop {
+            let invocation = callee.invocation().await;
+            callee.yields(&invocation, json!([]), json!({})).await;
+        }
+    });
+    let mut caller = join_at(&world.gateway, Serializer::Json).await;
+    for procedure in &procedures {
+        caller.call(procedure, json!([]), json!({})).await.unwrap();
+    }
+    cut_connections(vhost, 4).await;
+    for procedure in &procedures {
+        // Until then nobody has it, or the broker is not there.
+        eventually("the registration at the other gateway", async || {
+            assert!(!serving.is_finished(), "the callee was told something else");
+            caller.call(procedure, json!([]), json!({})).await.ok()
+        })
+        .await;
+    }
+    serving.abort();
 }
