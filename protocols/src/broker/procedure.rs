@@ -19,8 +19,15 @@ use crate::text::Text;
 /// Where calls are published.
 pub const EXCHANGE: &str = "wamp.rpc";
 
+/// The exchange through which all gateways hear that calls are canceled: which of them has the callee is not
+/// known.
+pub const INTERRUPT_EXCHANGE: &str = "wamp.interrupt";
+
 /// The longest URI, in bytes.
 pub const LONGEST_URI: usize = 200;
+
+/// Begins the names of queues of procedures.
+const QUEUES: &str = "wamp.proc.";
 
 /// Begins the name of the queue of an offer.
 const QUEUE: &str = "wamp.proc.e.";
@@ -61,6 +68,11 @@ pub fn uri_of(key: &str) -> Option<Cow<'_, str>> {
 /// The queue of an offer of the procedure with this key.
 pub fn queue(key: &str) -> Text {
     Text::from([QUEUE, key].concat())
+}
+
+/// Whether a queue is one of a procedure, by its name.
+pub fn is_queue(name: &str) -> bool {
+    name.starts_with(QUEUES)
 }
 
 /// Whether the procedure with this key is WAMP's own.

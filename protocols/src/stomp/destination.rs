@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::broker::{Address, procedure, user};
-use crate::stomp::restricted;
+use crate::stomp::gateways;
 use crate::text::Text;
 use crate::violation::{Violation, shown};
 
@@ -44,7 +44,7 @@ const TOPIC_EXCHANGE: &str = "amq.topic";
 ///
 /// *Errors.* [`Violation::UnknownDestination`] for an unknown prefix,
 /// [`Violation::InvalidDestination`] for a known one with a remainder that cannot be used,
-/// [`Violation::DestinationRefused`] for what is [no client's](restricted).
+/// [`Violation::DestinationRefused`] for what is [no client's](gateways).
 /// *Cost.* No copy, unless something is percent-encoded.
 pub(super) fn parse(destination: &Text, escapes: Escapes) -> Result<Address, Violation> {
     let parts = |kind| Parts { destination, kind, escapes };
@@ -230,7 +230,7 @@ impl Parts<'_> {
             return Err(self.invalid("it has two parts at most; write %2F for a slash in a key"));
         }
         let (name, key) = (self.decoded(name)?, self.decoded(key)?);
-        restricted::check_exchange(self.destination, &name)?;
+        gateways::check_exchange(self.destination, &name)?;
         Ok(Address::Exchange { name, key })
     }
 
@@ -416,8 +416,9 @@ mod tests {
     }
 
     #[test]
-    fn the_exchange_of_restricted_events_is_no_clients() {
+    fn the_exchanges_of_gateways_are_no_clients() {
         for destination in [
+            "/exchange/wamp.interrupt",
             "/exchange/wamp.restricted",
             "/exchange/wamp.restricted/a.#",
             "/exchange/wamp%2erestricted/a",

@@ -13,7 +13,7 @@ use crate::stomp::acks::{AckMode, Holder};
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::subscription::ConsumerName;
 use crate::stomp::transaction::{Held, Send};
-use crate::stomp::{destination, procedure, properties, queue, restricted, user};
+use crate::stomp::{destination, gateways, procedure, properties, queue, user};
 use crate::text::Text;
 use crate::violation::Violation;
 
@@ -44,6 +44,7 @@ impl StompSession {
         };
         let is_allowed = self.policy.stomp.may_send_to_users(&self.user);
         user::check_send(destination, &to, is_allowed)?;
+        gateways::check_send(destination, &to)?;
         let mut message =
             Message { body: frame.body().clone(), properties: properties::read(&frame)? };
         let queue = match self.declared.get(&to) {
@@ -52,7 +53,7 @@ impl StompSession {
         };
         if let Some(queue) = &queue {
             user::check_dead_letters(destination, &to, queue, is_allowed)?;
-            restricted::check_dead_letters(destination, queue)?;
+            gateways::check_dead_letters(destination, queue)?;
         }
         let transaction = frame.get("transaction");
         let receipt = match transaction {

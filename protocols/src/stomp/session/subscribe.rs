@@ -12,10 +12,10 @@ use crate::stomp::acks::AckMode;
 use crate::stomp::client_frame::ClientFrame;
 use crate::stomp::compat::{Switch, UNBOUNDED_PREFETCH};
 use crate::stomp::destination::TEMP_QUEUE;
+use crate::stomp::gateways;
 use crate::stomp::output::ERRORS;
 use crate::stomp::procedure;
 use crate::stomp::queue::{self, QUEUE_NAME};
-use crate::stomp::restricted;
 use crate::stomp::resume;
 use crate::stomp::shared::{self, SharedEncoder};
 use crate::stomp::subscription::{ConsumerName, Outlasting};
@@ -66,7 +66,8 @@ impl StompSession {
         queue.name = queue::name(frame, &from, &self.user, compat)?;
         let may_send = self.policy.stomp.may_send_to_users(&self.user);
         user::check_dead_letters(destination, &from, &queue, may_send)?;
-        restricted::check_dead_letters(destination, &queue)?;
+        gateways::check_subscribe(destination, &from, &queue)?;
+        gateways::check_dead_letters(destination, &queue)?;
         let arguments = queue::of_consumer(frame)?;
         if self.resumable.is_some() && mode == AckMode::Auto && !self.can_confirm {
             let expected = "client or client-individual, in a session with `resume` on plain TCP: \

@@ -55,10 +55,6 @@ use claims::Claims;
 use incoming::Incoming;
 use outgoing::Outgoing;
 
-/// The exchange through which all gateways hear that calls are canceled: which of them has the callee is not
-/// known.
-pub const INTERRUPT_EXCHANGE: &str = "wamp.interrupt";
-
 /// Calls from elsewhere that are on their way to callees of one procedure, and answers of callees
 /// elsewhere: deliveries outstanding at a time.
 const PREFETCH: u16 = 1_000;
@@ -181,7 +177,7 @@ impl Bridge {
     /// There is a link to the broker, a new one. What is claimed is claimed anew once the bridge is open.
     pub fn on_link(&mut self, output: &mut Output) {
         self.opening.clear();
-        let interrupts = Text::from_static(INTERRUPT_EXCHANGE);
+        let interrupts = Text::from_static(procedure::INTERRUPT_EXCHANGE);
         for (name, kind) in [
             (Text::from_static(procedure::EXCHANGE), ExchangeKind::Direct),
             (interrupts.clone(), ExchangeKind::Fanout),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::form::{self, Form};
-use super::{INTERRUPT_EXCHANGE, Names, Output, Settings};
+use super::{Names, Output, Settings};
 use crate::broker::{
     Address, BrokerError, Command, Message, Outcome, Publication, Token, procedure,
 };
@@ -144,7 +144,7 @@ impl Outgoing {
         output.commands.push(Command::Publish {
             token: names.token(),
             to: Address::Exchange {
-                name: Text::from_static(INTERRUPT_EXCHANGE),
+                name: Text::from_static(procedure::INTERRUPT_EXCHANGE),
                 key: Text::default(),
             },
             message,
