@@ -9,10 +9,15 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
+use integration_tests::{Serializer, code};
+use serde_json::Value;
+
 use crate::fault::Fault;
 use crate::flags::Server;
-use crate::stomp::{self, Frame};
-use crate::websocket::{self, Kind, Piece};
+use crate::speech::{Answer, Incoming, Speech};
+use crate::stomp;
+use crate::wamp;
+use crate::websocket::{self, Piece};
 
 /// Bytes of the longest frame from the server; also what one read can bring.
 pub(crate) const LARGEST_FRAME: usize = 256 << 10;
@@ -32,11 +37,9 @@ impl Scratch {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    kind: Kind,
+    speech: Speech,
     /// The begin of a WebSocket frame that is not whole yet.
     unframed: Vec<u8>,
-    /// The begin of a STOMP frame that is not whole yet.
-    unread: Vec<u8>,
     /// Encoded and not yet written. Bounded by the window of messages, and by the prefetch of
     /// acknowledgements.
     output: Vec<u8>,
@@ -58,21 +61,39 @@ impl Connection {
         let prepared =
             stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(patience)));
         prepared.map_err(Fault::system(address))?;
+        let serializer = server.serializer();
+        let subprotocol = serializer.map_or("v12.stomp", Serializer::subprotocol);
         let mut connection = Self {
             stream,
-            kind: server.frames,
+            speech: match serializer {
+                None => Speech::Stomp(server.frames, Vec::new()),
+                Some(serializer) => Speech::Wamp(serializer, Vec::new()),
+            },
             unframed: Vec::new(),
-            unread: Vec::new(),
-            output: websocket::opening(address, &server.url.path),
+            output: websocket::opening(address, &server.url.path, subprotocol),
             written: 0,
         };
         connection.upgrade()?;
-        let head = format!(
-            "CONNECT\naccept-version:1.2\nhost:{}\nlogin:{}\npasscode:{}\nheart-beat:0,0",
-            server.vhost, server.login, server.passcode
-        );
-        connection.converse(&head, "CONNECTED", scratch, |_| {})?;
+        let answer = if serializer.is_some() {
+            connection.queue_message(&wamp::hello(&server.realm));
+            Answer::Message(code::WELCOME, "WELCOME")
+        } else {
+            connection.queue_frame(&format!(
+                "CONNECT\naccept-version:1.2\nhost:{}\nlogin:{}\npasscode:{}\nheart-beat:0,0",
+                server.vhost, server.login, server.passcode
+            ));
+            Answer::Frame("CONNECTED")
+        };
+        connection.converse(answer, scratch, |_| {})?;
         Ok(connection)
+    }
+
+    /// What WAMP is spoken in, unless STOMP is.
+    pub(crate) const fn serializer(&self) -> Option<Serializer> {
+        match self.speech {
+            Speech::Stomp(..) => None,
+            Speech::Wamp(serializer, _) => Some(serializer),
+        }
     }
 
     /// The descriptor, to be polled.
@@ -104,55 +125,91 @@ impl Connection {
         }
     }
 
-    /// Sends a frame without a body and waits for the frame with the verb `answer`. Whatever else
+    /// Sends what is queued and waits for the answer to it; returns the IDs that it has. Whatever else
     /// comes until then, or right behind it, goes to `stray`.
     ///
-    /// *Errors.* An ERROR frame; an end; silence.
+    /// *Errors.* An ERROR; an end; silence.
     pub(crate) fn converse(
         &mut self,
-        head: &str,
-        answer: &'static str,
+        answer: Answer,
         scratch: &mut Scratch,
-        mut stray: impl FnMut(&Frame<'_>),
-    ) -> Result<(), Fault> {
-        self.queue_frame(head);
+        mut stray: impl FnMut(&Incoming<'_>),
+    ) -> Result<[u64; 2], Fault> {
         self.flush()?;
-        let mut answered = false;
-        while !answered {
-            let received = self.receive(scratch, |frame| {
-                if !answered && frame.verb == answer.as_bytes() {
-                    answered = true;
-                } else {
-                    stray(frame);
+        let mut ids = None;
+        loop {
+            let received = self.receive(scratch, |incoming| {
+                match incoming {
+                    Incoming::Wamp(message) if ids.is_none() && answer.is(incoming) => {
+                        ids = Some(message.ids);
+                    }
+                    Incoming::Stomp(_) if ids.is_none() && answer.is(incoming) => {
+                        ids = Some([0; 2]);
+                    }
+                    _ => stray(incoming),
                 }
                 Ok(())
-            })?;
+            });
+            let received = match (received, ids) {
+                // A server may hang up right behind the answer to a goodbye.
+                (Err(Fault::Ended(_)), Some(ids)) => return Ok(ids),
+                (received, _) => received?,
+            };
             if received.is_none() {
-                return Err(Fault::Silent(answer));
+                return Err(Fault::Silent(answer.name()));
             }
             self.flush()?;
+            if let Some(ids) = ids {
+                return Ok(ids);
+            }
         }
-        Ok(())
     }
 
-    /// Queues a frame without a body.
+    /// Ends the session. With STOMP nothing is waited for: RabbitMQ's Web-STOMP hangs up without sending
+    /// the receipt of a DISCONNECT.
+    ///
+    /// *Errors.* As [`converse`](Self::converse).
+    pub(crate) fn goodbye(
+        &mut self,
+        scratch: &mut Scratch,
+        stray: impl FnMut(&Incoming<'_>),
+    ) -> Result<(), Fault> {
+        if self.serializer().is_none() {
+            self.queue_frame("DISCONNECT");
+            return self.flush();
+        }
+        self.queue_message(&wamp::goodbye());
+        self.converse(Answer::Message(code::GOODBYE, "GOODBYE"), scratch, stray).map(drop)
+    }
+
+    /// Queues a frame of STOMP without a body.
     pub(crate) fn queue_frame(&mut self, head: &str) {
-        self.output.extend(websocket::message(self.kind, &stomp::frame(head, b"")));
+        if let Speech::Stomp(kind, _) = self.speech {
+            self.output.extend(websocket::message(kind, &stomp::frame(head, b"")));
+        }
     }
 
-    /// Where frames that are encoded already are queued.
+    /// Queues a message of WAMP.
+    pub(crate) fn queue_message(&mut self, message: &Value) {
+        if let Speech::Wamp(serializer, _) = self.speech {
+            let bytes = serializer.encode(message);
+            self.output.extend(websocket::message(wamp::kind(serializer), &bytes));
+        }
+    }
+
+    /// Where what is encoded already is queued.
     pub(crate) const fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
 
-    /// Reads once, and hands over each frame that is whole. Answers pings. `Some(true)` if there
+    /// Reads once, and hands over each frame or message that is whole. Answers pings. `Some(true)` if there
     /// may be more to read, `None` if there was nothing.
     ///
-    /// *Errors.* An ERROR frame, an end, a broken specification, or what `take` says.
+    /// *Errors.* An ERROR, an end, a broken specification, or what `take` says.
     pub(crate) fn receive(
         &mut self,
         scratch: &mut Scratch,
-        mut take: impl FnMut(&Frame<'_>) -> Result<(), Fault>,
+        mut take: impl FnMut(&Incoming<'_>) -> Result<(), Fault>,
     ) -> Result<Option<bool>, Fault> {
         let kept = self.unframed.len();
         let room = LARGEST_FRAME - kept;
@@ -171,7 +228,7 @@ impl Connection {
         while let Some((piece, length)) = websocket::next_piece(rest)? {
             rest = &rest[length..];
             match piece {
-                Piece::Data(data) => understand(&mut self.unread, data, &mut take)?,
+                Piece::Data(data, is_last) => self.speech.understand(data, is_last, &mut take)?,
                 Piece::Ping(payload) => self.output.extend(websocket::pong(payload)),
                 Piece::Pong => {}
                 Piece::Close(payload) => return Err(Fault::Ended(close_reason(payload))),
@@ -200,43 +257,6 @@ impl Connection {
     }
 }
 
-/// Goes on in the STOMP stream. A frame that is whole in `data` is not copied.
-fn understand(
-    unread: &mut Vec<u8>,
-    data: &[u8],
-    take: &mut impl FnMut(&Frame<'_>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    if unread.is_empty() {
-        let used = frames(data, take)?;
-        unread.extend_from_slice(&data[used..]);
-    } else {
-        unread.extend_from_slice(data);
-        let used = frames(unread, take)?;
-        unread.drain(..used);
-    }
-    if unread.len() > LARGEST_FRAME {
-        return Err(Fault::Violation("a STOMP frame is too long"));
-    }
-    Ok(())
-}
-
-/// Hands over each whole frame; returns how many bytes they take, and the heart-beats behind them.
-fn frames(
-    bytes: &[u8],
-    take: &mut impl FnMut(&Frame<'_>) -> Result<(), Fault>,
-) -> Result<usize, Fault> {
-    let mut used = 0;
-    while let Some((frame, length)) = stomp::next_frame(&bytes[used..])? {
-        used += length;
-        if frame.verb == b"ERROR" {
-            let body = String::from_utf8_lossy(frame.body);
-            return Err(Fault::Refused(format!("{}: {body}", frame.shown(b"message"))));
-        }
-        take(&frame)?;
-    }
-    Ok(used + bytes[used..].iter().take_while(|byte| **byte == b'\n').count())
-}
-
 /// Code and reason of a close frame, for people.
 fn close_reason(payload: &[u8]) -> String {
     match payload.split_first_chunk() {
@@ -253,34 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_the_same_wherever_the_stream_is_cut() {
-        let stream = [
-            stomp::frame("MESSAGE\ncontent-length:3", b"a\0b"),
-            b"\n\n".to_vec(),
-            stomp::frame("RECEIPT\nreceipt-id:1", b""),
-            stomp::frame("MESSAGE", b"last"),
-        ]
-        .concat();
-        for size in 1..=stream.len() {
-            let mut unread = Vec::new();
-            let mut bodies = Vec::new();
-            for part in stream.chunks(size) {
-                let mut take = |frame: &Frame<'_>| {
-                    bodies.push(frame.body.to_vec());
-                    Ok(())
-                };
-                understand(&mut unread, part, &mut take).unwrap();
-            }
-            assert_eq!(bodies, [&b"a\0b"[..], b"", b"last"], "in parts of {size}");
-            assert!(unread.is_empty());
-        }
-    }
-
-    #[test]
-    fn an_error_frame_ends_the_run_in_its_own_words() {
-        let bytes = stomp::frame("ERROR\nmessage:Access refused", b"for 'x'");
-        let fault = understand(&mut Vec::new(), &bytes, &mut |_| Ok(())).unwrap_err();
-        assert_eq!(fault.to_string(), "ERROR from the server: Access refused: for 'x'");
+    fn a_close_frame_says_why() {
         assert_eq!(close_reason(&[3, 0xE8, b'o', b'k']), " with 1000 ok");
     }
 }

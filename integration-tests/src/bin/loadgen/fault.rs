@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::stomp::Frame;
+use crate::speech::Incoming;
 
 /// Why a run could not go on, as a sentence.
 #[derive(Debug, thiserror::Error)]
@@ -18,11 +18,14 @@ pub(crate) enum Fault {
     /// The opening handshake of the WebSocket was refused.
     #[error("the WebSocket was refused: {0}")]
     NotUpgraded(String),
+    /// A process to be watched is not there.
+    #[error("there is no process {0}")]
+    NoProcess(u32),
     /// The server broke a specification.
     #[error("{0}")]
     Violation(&'static str),
-    /// The server sent an ERROR frame.
-    #[error("ERROR from the server: {0}")]
+    /// The server sent an ERROR frame, or a message that says no.
+    #[error("from the server: {0}")]
     Refused(String),
     /// The server ended the connection.
     #[error("the server ended the connection{0}")]
@@ -30,12 +33,12 @@ pub(crate) enum Fault {
     /// An answer did not come in time.
     #[error("no {0} came in time")]
     Silent(&'static str),
-    /// A frame came that has no place in the conversation.
+    /// A frame or message came that has no place in the conversation.
     #[error("{expected} was expected, and {verb} came")]
     Unexpected {
         /// What should have come.
         expected: &'static str,
-        /// The verb of what came.
+        /// The verb, or the code, of what came.
         verb: String,
     },
 }
@@ -46,8 +49,8 @@ impl Fault {
         |source| Self::System { what: what.into(), source }
     }
 
-    /// A frame came where one of the verb `expected` has its place.
-    pub(crate) fn unexpected(expected: &'static str, frame: &Frame<'_>) -> Self {
-        Self::Unexpected { expected, verb: String::from_utf8_lossy(frame.verb).into_owned() }
+    /// Something came where only what is `expected` has its place.
+    pub(crate) fn unexpected(expected: &'static str, incoming: &Incoming<'_>) -> Self {
+        Self::Unexpected { expected, verb: incoming.verb() }
     }
 }

@@ -7,12 +7,15 @@ use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, ValueEnum};
 
+use integration_tests::Serializer;
+
 use crate::connection::LARGEST_FRAME;
 use crate::sequence::SHORTEST_BODY;
 use crate::usage::Watched;
 use crate::websocket::Kind;
 
-/// Load on a server that speaks STOMP 1.2 over WebSocket: the gateway, or RabbitMQ's Web-STOMP.
+/// Load on a server that speaks STOMP 1.2 or WAMP v2 over WebSocket: the gateway, RabbitMQ's
+/// Web-STOMP, Crossbar.io.
 ///
 /// Prints one line of JSON. The exit code is 0 if every message came once, in order and unchanged,
 /// 1 if not, 2 if the flags are wrong.
@@ -39,7 +42,8 @@ pub(crate) struct Flags {
     #[arg(long, value_parser = plain)]
     pub(crate) name: Option<String>,
 
-    /// A process whose processor time is wanted. Can be repeated.
+    /// A process whose processor time and memory are wanted, and those of the ones that it has started.
+    /// Can be repeated.
     #[arg(long, value_name = "NAME=PID")]
     pub(crate) cpu: Vec<Watched>,
 
@@ -53,19 +57,26 @@ impl Flags {
     ///
     /// *Errors.* What clap shows with the usage.
     pub(crate) fn checked(self) -> Result<Self, clap::Error> {
-        let without_meaning = match self.scenario {
+        let has_ack = self.ack != Ack::Auto;
+        let has_fan_out = self.amount.fan_out != 1;
+        let speaks_wamp = self.server.wamp.is_some();
+        let unfit = match self.scenario {
+            Scenario::Pubsub if speaks_wamp && has_ack => Some("--ack means nothing with --wamp"),
             Scenario::Pubsub => None,
-            Scenario::Receipts if self.ack != Ack::Auto => Some("--ack"),
-            Scenario::Receipts | Scenario::Queue => {
-                (self.amount.fan_out != 1).then_some("--fan-out")
+            Scenario::Receipts | Scenario::Queue if speaks_wamp => {
+                Some("WAMP has no such scenario")
+            }
+            Scenario::Rpc if !speaks_wamp => Some("this scenario needs --wamp"),
+            Scenario::Receipts | Scenario::Rpc if has_ack => {
+                Some("--ack means nothing in this scenario")
+            }
+            Scenario::Receipts | Scenario::Queue | Scenario::Rpc => {
+                has_fan_out.then_some("--fan-out means nothing in this scenario")
             }
         };
-        match without_meaning {
+        match unfit {
             None => Ok(self),
-            Some(flag) => {
-                let words = format!("{flag} means nothing in this scenario");
-                Err(Self::command().error(ErrorKind::ArgumentConflict, words))
-            }
+            Some(words) => Err(Self::command().error(ErrorKind::ArgumentConflict, words)),
         }
     }
 }
@@ -77,27 +88,57 @@ pub(crate) struct Server {
     #[arg(long, default_value = "ws://127.0.0.1:15674/ws")]
     pub(crate) url: Url,
 
-    /// The user.
+    /// With STOMP: the user.
     #[arg(long, default_value = "guest", value_parser = plain)]
     pub(crate) login: String,
 
-    /// The user's passcode.
+    /// With STOMP: the user's passcode.
     #[arg(long, default_value = "guest", value_parser = plain)]
     pub(crate) passcode: String,
 
-    /// The virtual host.
+    /// With STOMP: the virtual host.
     #[arg(long, default_value = "/", value_parser = plain)]
     pub(crate) vhost: String,
 
-    /// The kind of WebSocket messages to send frames in.
+    /// With STOMP: the kind of WebSocket messages to send frames in.
     #[arg(long, value_enum, default_value_t = Kind::Text)]
     pub(crate) frames: Kind,
+
+    /// Speak WAMP with this serializer, as nobody, instead of STOMP.
+    #[arg(long, value_enum, value_name = "SERIALIZER")]
+    pub(crate) wamp: Option<Wamp>,
+
+    /// With WAMP: the realm.
+    #[arg(long, default_value = "realm1")]
+    pub(crate) realm: String,
+}
+
+impl Server {
+    /// What WAMP is spoken in, unless STOMP is.
+    pub(crate) fn serializer(&self) -> Option<Serializer> {
+        self.wamp.map(|wamp| match wamp {
+            Wamp::Json => Serializer::Json,
+            Wamp::Msgpack => Serializer::MsgPack,
+            Wamp::Cbor => Serializer::Cbor,
+        })
+    }
+}
+
+/// How messages of WAMP are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wamp {
+    /// JSON.
+    Json,
+    /// MessagePack.
+    Msgpack,
+    /// CBOR.
+    Cbor,
 }
 
 /// How much load.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Amount {
-    /// Publishers, each with a destination of its own.
+    /// Publishers, or callers, each with a topic, a queue or a procedure of its own.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) pairs: u16,
 
@@ -117,7 +158,7 @@ pub(crate) struct Amount {
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = body)]
     pub(crate) body: usize,
 
-    /// Messages of a publisher that may be on their way at a time.
+    /// Messages or calls of one of them that may be on their way at a time.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = window())]
     pub(crate) window: u64,
 }
@@ -131,6 +172,8 @@ pub(crate) enum Scenario {
     Receipts,
     /// Send to durable queues from which others take.
     Queue,
+    /// Call procedures that others answer with what they are given; with WAMP.
+    Rpc,
 }
 
 /// The `ack` header of a subscription.
@@ -239,6 +282,18 @@ mod tests {
         assert!(checked(&["loadgen", "queue", "--ack=client"]).is_ok());
         assert!(checked(&["loadgen", "queue", "--fan-out=2"]).is_err());
         assert!(checked(&["loadgen", "receipts", "--ack=client"]).is_err());
+        assert!(checked(&["loadgen", "pubsub", "--fan-out=2", "--wamp=cbor"]).is_ok());
+        assert!(checked(&["loadgen", "rpc", "--wamp=json"]).is_ok());
+        for unfit in [
+            &["loadgen", "rpc"][..],
+            &["loadgen", "rpc", "--wamp=json", "--fan-out=2"],
+            &["loadgen", "rpc", "--wamp=json", "--ack=client"],
+            &["loadgen", "pubsub", "--wamp=json", "--ack=client"],
+            &["loadgen", "queue", "--wamp=json"],
+            &["loadgen", "receipts", "--wamp=json"],
+        ] {
+            assert!(checked(unfit).is_err(), "{unfit:?}");
+        }
     }
 
     #[test]

@@ -3,53 +3,36 @@
 //! A publisher sends as long as fewer messages than its window are on their way: sent, and not yet
 //! with the slowest of its subscribers (or, where receipts are asked for, not yet confirmed). So the
 //! server is kept busy and never has to drop anything.
+//!
+//! Calls are messages as well: their publisher is the caller, their subscriber the callee, which sends
+//! what it is given back as the result. A call is settled, and counts as a delivery, by that.
 
-use std::ops::Range;
+mod publisher;
+mod subscriber;
+
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::connection::{Connection, Scratch};
+use crate::connection::Scratch;
 use crate::fault::Fault;
 use crate::flags::{Ack, Flags, Scenario};
-use crate::sequence::{Order, Pattern, Receipts};
-use crate::stomp::Frame;
+use crate::latency::Latencies;
+use publisher::Publisher;
+use subscriber::Subscriber;
 
 /// Events taken from the system at a time.
 const EVENTS: usize = 256;
-
-/// A client that sends.
-#[derive(Debug)]
-struct Publisher {
-    connection: Connection,
-    pattern: Pattern,
-    destination: String,
-    sent: u64,
-    /// Where each message is confirmed, until its queue is emptied.
-    receipts: Option<Receipts>,
-    /// Who gets the messages.
-    subscribers: Range<usize>,
-}
-
-/// A client that receives.
-#[derive(Debug)]
-struct Subscriber {
-    connection: Connection,
-    order: Order,
-    ack: Ack,
-    /// The last acknowledgement that is owed.
-    owed: Vec<u8>,
-}
 
 /// What has been counted so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Messages sent.
     pub(crate) messages: u64,
-    /// Messages that have come, or receipts.
+    /// Messages that have come, or receipts, or results.
     pub(crate) deliveries: u64,
-    /// Messages and receipts that have not come.
+    /// Messages, receipts and results that have not come.
     pub(crate) lost: u64,
     /// Messages that came twice or out of order, or are not what was sent.
     pub(crate) wrong: u64,
@@ -63,6 +46,7 @@ pub(crate) struct Load<'a> {
     scratch: Scratch,
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
+    latencies: Latencies,
     /// Receipts that were missing when they were given up.
     missing_receipts: u64,
 }
@@ -78,10 +62,11 @@ impl<'a> Load<'a> {
             scratch: Scratch::new(),
             publishers: Vec::new(),
             subscribers: Vec::new(),
+            latencies: Latencies::new(),
             missing_receipts: 0,
         };
         for number in 0..flags.amount.pairs {
-            let publisher = load.publisher(number)?;
+            let publisher = Publisher::open(flags, number, &mut load.scratch)?;
             load.publishers.push(publisher);
         }
         if flags.scenario != Scenario::Receipts {
@@ -90,40 +75,16 @@ impl<'a> Load<'a> {
         Ok(load)
     }
 
-    fn publisher(&mut self, number: u16) -> Result<Publisher, Fault> {
-        let Flags { scenario, server, amount, .. } = self.flags;
-        let name = self.flags.name.clone().unwrap_or_else(|| std::process::id().to_string());
-        let kind = if *scenario == Scenario::Pubsub { "topic" } else { "queue" };
-        let destination = format!("/{kind}/loadgen.{name}.{number}");
-        let receipt = *scenario == Scenario::Receipts;
-        let total = amount.warmup + amount.messages;
-        Ok(Publisher {
-            connection: Connection::open(server, self.flags.patience, &mut self.scratch)?,
-            pattern: Pattern::new(number, &destination, amount.body, receipt, server.frames),
-            destination,
-            sent: 0,
-            receipts: receipt.then(|| Receipts::new(number, total)),
-            subscribers: 0..0,
-        })
-    }
-
-    /// Gives each publisher its subscribers.
+    /// Gives each publisher its subscribers, or each caller its callee.
     fn subscribe(&mut self, ack: Ack) -> Result<(), Fault> {
-        let Flags { scenario, server, amount, patience, .. } = self.flags;
+        let Flags { scenario, amount, .. } = self.flags;
         let each = if *scenario == Scenario::Pubsub { amount.fan_out } else { 1 };
-        for (publisher, number) in self.publishers.iter_mut().zip(0..) {
+        for (place, publisher) in self.publishers.iter_mut().enumerate() {
             let first = self.subscribers.len();
             for _ in 0..each {
-                let mut connection = Connection::open(server, *patience, &mut self.scratch)?;
-                let mut order = Order::new(number, amount.body);
-                let head = format!(
-                    "SUBSCRIBE\nid:0\ndestination:{}\nack:{}\nreceipt:subscribed",
-                    publisher.destination,
-                    ack.header()
-                );
-                let scratch = &mut self.scratch;
-                connection.converse(&head, "RECEIPT", scratch, |frame| order.take(frame.body))?;
-                self.subscribers.push(Subscriber { connection, order, ack, owed: Vec::new() });
+                let to = (place, publisher.number(), publisher.destination());
+                let subscriber = Subscriber::open(self.flags, ack, to, &mut self.scratch)?;
+                self.subscribers.push(subscriber);
             }
             publisher.subscribers = first..self.subscribers.len();
         }
@@ -165,8 +126,8 @@ impl<'a> Load<'a> {
     /// Puts every socket into this mode, and the ones that do not block under the poll.
     fn set_blocking(&self, blocking: bool) -> Result<(), Fault> {
         let registry = self.poll.registry();
-        let publishers = self.publishers.iter().map(|it| &it.connection);
-        let subscribers = self.subscribers.iter().map(|it| &it.connection);
+        let publishers = self.publishers.iter().map(Publisher::connection);
+        let subscribers = self.subscribers.iter().map(Subscriber::connection);
         for (token, connection) in publishers.chain(subscribers).enumerate() {
             connection.set_blocking(blocking)?;
             let descriptor = connection.descriptor();
@@ -188,17 +149,13 @@ impl<'a> Load<'a> {
         let window = self.flags.amount.window;
         for publisher in &mut self.publishers {
             // A queue that is emptied after all was sent holds more than a window.
-            let underway = publisher.sent - publisher.settled(&self.subscribers);
+            let underway = publisher.sent() - publisher.settled(&self.subscribers);
             let room = window.saturating_sub(underway);
-            let rest = goal - publisher.sent;
+            let rest = goal - publisher.sent();
             if rest == 0 || room < (window / 4).clamp(1, rest) {
                 continue;
             }
-            for _ in 0..room.min(rest) {
-                publisher.pattern.write(publisher.sent, publisher.connection.output());
-                publisher.sent += 1;
-            }
-            publisher.connection.flush()?;
+            publisher.send(room.min(rest))?;
         }
         Ok(())
     }
@@ -206,13 +163,27 @@ impl<'a> Load<'a> {
     /// Reads and writes what can be, on one connection.
     fn serve(&mut self, Token(token): Token) -> Result<(), Fault> {
         match token.checked_sub(self.publishers.len()) {
-            None => self.publishers[token].serve(&mut self.scratch),
-            Some(index) => self.subscribers[index].serve(&mut self.scratch),
+            None => self.publishers[token].serve(&mut self.scratch, &mut self.latencies),
+            Some(index) => {
+                let subscriber = &mut self.subscribers[index];
+                let times = self.publishers[subscriber.publisher()].times();
+                subscriber.serve(times, &mut self.scratch, &mut self.latencies)
+            }
         }
     }
 
     fn settled(&self) -> u64 {
         self.publishers.iter().map(|publisher| publisher.settled(&self.subscribers)).sum()
+    }
+
+    /// How long the deliveries took.
+    pub(crate) const fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
+    /// Begins to measure anew how long deliveries take.
+    pub(crate) fn forget_latencies(&mut self) {
+        self.latencies = Latencies::new();
     }
 
     /// Ends in order: takes out what lies in queues, unsubscribes, so that a message too many is
@@ -222,24 +193,16 @@ impl<'a> Load<'a> {
     pub(crate) fn finish(&mut self) -> Result<(), Fault> {
         if self.flags.scenario == Scenario::Receipts {
             for publisher in &mut self.publishers {
-                let receipts = publisher.receipts.take();
-                self.missing_receipts += publisher.sent - receipts.map_or(0, |it| it.count());
+                self.missing_receipts += publisher.give_up_receipts();
             }
             self.subscribe(Ack::Auto)?;
-            self.run_to(self.publishers.iter().map(|it| it.sent).max().unwrap_or_default())?;
+            self.run_to(self.publishers.iter().map(Publisher::sent).max().unwrap_or_default())?;
         }
-        // Its receipt comes after all messages. That of DISCONNECT would do too, but RabbitMQ's
-        // Web-STOMP hangs up without sending it.
-        let head = "UNSUBSCRIBE\nid:0\nreceipt:unsubscribed";
-        for Subscriber { connection, order, .. } in &mut self.subscribers {
-            let stray = |frame: &Frame<'_>| order.take(frame.body);
-            connection.converse(head, "RECEIPT", &mut self.scratch, stray)?;
+        for subscriber in &mut self.subscribers {
+            subscriber.leave(&mut self.scratch)?;
         }
-        let publishers = self.publishers.iter_mut().map(|it| &mut it.connection);
-        for connection in publishers.chain(self.subscribers.iter_mut().map(|it| &mut it.connection))
-        {
-            connection.queue_frame("DISCONNECT");
-            connection.flush()?;
+        for publisher in &mut self.publishers {
+            publisher.leave(&mut self.scratch)?;
         }
         Ok(())
     }
@@ -249,70 +212,12 @@ impl<'a> Load<'a> {
         let mut counts =
             Counts { messages: 0, deliveries: 0, lost: self.missing_receipts, wrong: 0 };
         for publisher in &self.publishers {
-            counts.messages += publisher.sent;
-            counts.deliveries += publisher.receipts.as_ref().map_or(0, Receipts::count);
-            for Subscriber { order, .. } in &self.subscribers[publisher.subscribers.clone()] {
-                counts.deliveries += order.arrived();
-                counts.lost += order.lost(publisher.sent);
-                counts.wrong += order.wrong();
+            counts.messages += publisher.sent();
+            publisher.count(&mut counts);
+            for subscriber in &self.subscribers[publisher.subscribers.clone()] {
+                subscriber.count(publisher.sent(), &mut counts);
             }
         }
         counts
-    }
-}
-
-impl Publisher {
-    /// How many of its messages are confirmed, or with every subscriber.
-    fn settled(&self, subscribers: &[Subscriber]) -> u64 {
-        match &self.receipts {
-            Some(receipts) => receipts.count(),
-            None => {
-                let positions = subscribers[self.subscribers.clone()].iter();
-                positions.map(|it| it.order.position()).min().unwrap_or_default()
-            }
-        }
-    }
-
-    fn serve(&mut self, scratch: &mut Scratch) -> Result<(), Fault> {
-        let receipts = &mut self.receipts;
-        let mut take = |frame: &Frame<'_>| match (frame.verb, receipts.as_mut()) {
-            (b"RECEIPT", Some(receipts)) => {
-                receipts.take(frame.header(b"receipt-id").unwrap_or_default())
-            }
-            _ => Err(Fault::unexpected("RECEIPT", frame)),
-        };
-        while self.connection.receive(scratch, &mut take)? == Some(true) {}
-        self.connection.flush()
-    }
-}
-
-impl Subscriber {
-    fn serve(&mut self, scratch: &mut Scratch) -> Result<(), Fault> {
-        let Self { connection, order, ack, owed } = self;
-        loop {
-            let mut each = Vec::new();
-            let more = connection.receive(scratch, |frame| {
-                if frame.verb != b"MESSAGE" {
-                    return Err(Fault::unexpected("MESSAGE", frame));
-                }
-                order.take(frame.body);
-                if *ack != Ack::Auto {
-                    owed.clear();
-                    owed.extend_from_slice(frame.header(b"ack").unwrap_or_default());
-                }
-                if *ack == Ack::ClientIndividual {
-                    each.push(std::mem::take(owed));
-                }
-                Ok(())
-            })?;
-            each.extend(Some(std::mem::take(owed)).filter(|owed| !owed.is_empty()));
-            for id in each {
-                connection.queue_frame(&format!("ACK\nid:{}", String::from_utf8_lossy(&id)));
-            }
-            connection.flush()?;
-            if more != Some(true) {
-                return Ok(());
-            }
-        }
     }
 }

@@ -1,7 +1,8 @@
-//! `loadgen`: load on the gateway, or on RabbitMQ's own Web-STOMP, and what became of it.
+//! `loadgen`: load on the gateway, on RabbitMQ's own Web-STOMP or on another router of WAMP, and what
+//! became of it.
 //!
-//! It shares no code with what it measures: its WebSocket and STOMP are written here, and do only
-//! what a measurement needs. One thread serves all clients. Messages are encoded but for their
+//! It shares no code with what it measures: its WebSocket, STOMP and WAMP are written here, and do
+//! only what a measurement needs. One thread serves all clients. Messages are encoded but for their
 //! numbers before the clock runs, and go out many to a write. Every message that comes is checked:
 //! it must be the next one of its publisher, unchanged.
 
@@ -10,10 +11,13 @@
 mod connection;
 mod fault;
 mod flags;
+mod latency;
 mod load;
 mod sequence;
+mod speech;
 mod stomp;
 mod usage;
+mod wamp;
 mod websocket;
 
 use std::process::ExitCode;
@@ -25,7 +29,7 @@ use serde_json::{Value, json};
 use fault::Fault;
 use flags::Flags;
 use load::{Counts, Load};
-use usage::Watched;
+use usage::{Usage, Watched};
 
 fn main() -> ExitCode {
     let flags = Flags::parse().checked().unwrap_or_else(|error| error.exit());
@@ -41,17 +45,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// A moment: what was counted until then, and what each watched process had used.
+/// A moment: what was counted until then, and what each watched process used.
 struct Moment {
     at: Instant,
     counts: Counts,
-    used: Vec<u64>,
+    usages: Vec<Usage>,
 }
 
 impl Moment {
     fn now(load: &Load<'_>, watched: &[Watched]) -> Result<Self, Fault> {
-        let used = watched.iter().map(Watched::used).collect::<Result<_, _>>()?;
-        Ok(Self { at: Instant::now(), counts: load.counts(), used })
+        let usages = watched.iter().map(Watched::usage).collect::<Result<_, _>>()?;
+        Ok(Self { at: Instant::now(), counts: load.counts(), usages })
     }
 }
 
@@ -61,17 +65,23 @@ fn measure(flags: &Flags) -> Result<(Value, bool), Fault> {
     let mut load = Load::open(flags)?;
     load.run_to(flags.amount.warmup)?;
     let start = Moment::now(&load, &watched)?;
+    load.forget_latencies();
     load.run_to(flags.amount.warmup + flags.amount.messages)?;
     let end = Moment::now(&load, &watched)?;
+    let latencies = [0.5, 0.9, 0.99, 1.0].map(|part| load.latencies().percentile(part));
     load.finish()?;
 
     let seconds = (end.at - start.at).as_secs_f64();
     let deliveries = end.counts.deliveries - start.counts.deliveries;
-    let cpu: serde_json::Map<String, Value> = watched
-        .iter()
-        .zip(start.used.iter().zip(&end.used))
-        .map(|(it, (before, after))| (it.name.clone(), ratio(after - before, deliveries)))
-        .collect();
+    let mut cpu = serde_json::Map::new();
+    let mut memory = serde_json::Map::new();
+    for (it, (before, after)) in watched.iter().zip(start.usages.iter().zip(&end.usages)) {
+        // A process may have ended meanwhile, and what it had used with it.
+        let used = after.cpu.saturating_sub(before.cpu);
+        cpu.insert(it.name.clone(), ratio(used, deliveries));
+        memory.insert(it.name.clone(), json!(after.memory));
+    }
+    let [median, p90, p99, longest] = latencies;
     let Counts { lost, wrong, .. } = load.counts();
     let line = json!({
         "messages": end.counts.messages - start.counts.messages,
@@ -80,7 +90,9 @@ fn measure(flags: &Flags) -> Result<(Value, bool), Fault> {
         "wrong": wrong,
         "seconds": seconds,
         "rate": deliveries as f64 / seconds,
+        "latency_us": { "p50": median, "p90": p90, "p99": p99, "max": longest },
         "cpu_us_per_delivery": cpu,
+        "memory": memory,
     });
     Ok((line, lost == 0 && wrong == 0))
 }

@@ -5,10 +5,10 @@
 
 use crate::fault::Fault;
 use crate::stomp;
-use crate::websocket::{self, Kind, MASK};
+use crate::websocket::{self, Kind};
 
 /// Digits of a message's name.
-const DIGITS: usize = 16;
+pub(crate) const DIGITS: usize = 16;
 
 /// The shortest body: it has to hold a message's name.
 pub(crate) const SHORTEST_BODY: usize = DIGITS;
@@ -50,28 +50,27 @@ impl Pattern {
 
     /// Appends the message with this number.
     pub(crate) fn write(&self, number: u64, output: &mut Vec<u8>) {
-        let payload_at = output.len() + self.payload_at;
+        let start = output.len();
         output.extend_from_slice(&self.bytes);
         let digits = digits(name(self.publisher, number));
         for place in &self.places {
-            let there = &mut output[payload_at + place..][..DIGITS];
-            for (index, (byte, digit)) in there.iter_mut().zip(digits).enumerate() {
-                *byte = digit ^ MASK[(place + index) % MASK.len()];
-            }
+            websocket::overwrite(&mut output[start..], self.payload_at, *place, &digits);
         }
     }
 }
 
 /// A body without a name.
-fn filling(length: usize) -> Vec<u8> {
+pub(crate) fn filling(length: usize) -> Vec<u8> {
     vec![b'0'; length]
 }
 
-const fn name(publisher: u16, number: u64) -> u64 {
+/// The name of a publisher's message.
+pub(crate) const fn name(publisher: u16, number: u64) -> u64 {
     (publisher as u64) << 48 | number
 }
 
-fn digits(name: u64) -> [u8; DIGITS] {
+/// A name as it is written.
+pub(crate) fn digits(name: u64) -> [u8; DIGITS] {
     let bytes = name.to_be_bytes();
     std::array::from_fn(|index| {
         let half = if index % 2 == 0 { bytes[index / 2] >> 4 } else { bytes[index / 2] & 0xF };
@@ -108,8 +107,8 @@ impl Order {
         Self { publisher, filling: filling(body), next: 0, arrived: 0, lost: 0, wrong: 0 }
     }
 
-    /// Books a message.
-    pub(crate) fn take(&mut self, body: &[u8]) {
+    /// Books a message; returns its number, unless something is wrong with it.
+    pub(crate) fn take(&mut self, body: &[u8]) -> Option<u64> {
         let rest = body.get(DIGITS..).filter(|rest| *rest == &self.filling[DIGITS..]);
         let name = rest.and_then(|_| parse(&body[..DIGITS]));
         match name.and_then(|name| name.checked_sub(self::name(self.publisher, 0))) {
@@ -117,8 +116,12 @@ impl Order {
                 self.arrived += 1;
                 self.lost += number - self.next;
                 self.next = number + 1;
+                Some(number)
             }
-            _ => self.wrong += 1,
+            _ => {
+                self.wrong += 1;
+                None
+            }
         }
     }
 
@@ -159,18 +162,21 @@ impl Receipts {
         Self { publisher, seen: vec![false; messages], count: 0 }
     }
 
-    /// Books a receipt.
+    /// Books a receipt; returns the number of its message.
     ///
     /// *Errors.* One that was not asked for, or came before.
-    pub(crate) fn take(&mut self, id: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn take(&mut self, id: &[u8]) -> Result<u64, Fault> {
         let number = parse(id).and_then(|id| id.checked_sub(name(self.publisher, 0)));
-        let place = number.and_then(|number| self.seen.get_mut(usize::try_from(number).ok()?));
+        let place = number
+            .and_then(|number| Some((number, self.seen.get_mut(usize::try_from(number).ok()?)?)));
         match place {
-            Some(seen) if !*seen => *seen = true,
-            _ => return Err(Fault::Violation("a receipt was not asked for, or came twice")),
+            Some((number, seen)) if !*seen => {
+                *seen = true;
+                self.count += 1;
+                Ok(number)
+            }
+            _ => Err(Fault::Violation("a receipt was not asked for, or came twice")),
         }
-        self.count += 1;
-        Ok(())
     }
 
     /// How many have come.

@@ -7,7 +7,7 @@
 use crate::fault::Fault;
 
 /// The masking key of every frame.
-pub(crate) const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 /// The sample key of RFC 6455 §1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -34,9 +34,9 @@ pub(crate) enum Kind {
 /// What a frame from the server brings.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
-    /// A part of the stream of messages. Where one message ends and the next begins does not
-    /// matter: STOMP has bounds of its own.
-    Data(&'a [u8]),
+    /// A message, or a part of one, and whether it is the last. For STOMP that does not matter: its
+    /// frames have bounds of their own.
+    Data(&'a [u8], bool),
     /// To be answered with the same bytes.
     Ping(&'a [u8]),
     /// Nothing to do.
@@ -45,12 +45,12 @@ pub(crate) enum Piece<'a> {
     Close(&'a [u8]),
 }
 
-/// The request that opens a WebSocket and offers STOMP 1.2.
-pub(crate) fn opening(host: &str, path: &str) -> Vec<u8> {
+/// The request that opens a WebSocket and offers this sub-protocol.
+pub(crate) fn opening(host: &str, path: &str, subprotocol: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\
-         Sec-WebSocket-Protocol: v12.stomp\r\n\r\n"
+         Sec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
     )
     .into_bytes()
 }
@@ -79,6 +79,15 @@ pub(crate) fn accepted(answer: &[u8]) -> Result<Option<usize>, Fault> {
 /// A whole message as on the wire. Its payload takes the last `payload.len()` bytes, masked.
 pub(crate) fn message(kind: Kind, payload: &[u8]) -> Vec<u8> {
     frame(if kind == Kind::Text { TEXT } else { BINARY }, payload)
+}
+
+/// Writes over a part of a message that was appended to `output`: its payload begins at `payload_at`,
+/// the part at `place` in it.
+pub(crate) fn overwrite(output: &mut [u8], payload_at: usize, place: usize, part: &[u8]) {
+    let there = &mut output[payload_at + place..][..part.len()];
+    for (index, (byte, new)) in there.iter_mut().zip(part).enumerate() {
+        *byte = new ^ MASK[(place + index) % MASK.len()];
+    }
 }
 
 /// The answer to a ping.
@@ -114,7 +123,7 @@ pub(crate) fn next_piece(bytes: &[u8]) -> Result<Option<(Piece<'_>, usize)>, Fau
         return Ok(None);
     };
     let piece = match bytes[0] & 0x0F {
-        CONTINUATION | TEXT | BINARY => Piece::Data(payload),
+        CONTINUATION | TEXT | BINARY => Piece::Data(payload, bytes[0] & 0x80 != 0),
         PING => Piece::Ping(payload),
         PONG => Piece::Pong,
         CLOSE => Piece::Close(payload),
@@ -161,7 +170,7 @@ mod tests {
 
         let unmasked = [0x01, 0x05, b'H', b'e', b'l', b'l', b'o'];
         let (piece, end) = next_piece(&unmasked).unwrap().unwrap();
-        assert_eq!((piece, end), (Piece::Data(b"Hello"), 7));
+        assert_eq!((piece, end), (Piece::Data(b"Hello", false), 7));
         for cut in 0..unmasked.len() {
             assert!(next_piece(&unmasked[..cut]).unwrap().is_none(), "{cut}");
         }
@@ -170,7 +179,7 @@ mod tests {
         {
             let bytes = [head, &vec![7; length]].concat();
             let (piece, end) = next_piece(&bytes).unwrap().unwrap();
-            assert_eq!((piece, end), (Piece::Data(&vec![7; length]), bytes.len()));
+            assert_eq!((piece, end), (Piece::Data(&vec![7; length], true), bytes.len()));
             assert!(next_piece(&bytes[..head.len() - 1]).unwrap().is_none());
         }
     }
