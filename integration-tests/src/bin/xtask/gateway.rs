@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::command::{Failure, Run, root};
 
-/// Time the gateway may take to listen, and to end after SIGTERM. Its own grace is 10 s.
-const CEILING: Duration = Duration::from_secs(30);
+/// Time a server may take to listen, and to end after SIGTERM. The gateway's own grace is 10 s.
+pub(crate) const CEILING: Duration = Duration::from_secs(30);
 
 /// Where cargo puts this program of ours.
 pub(crate) fn binary(profile: &str, name: &str) -> PathBuf {
@@ -69,9 +69,7 @@ impl Gateway {
 
     /// SIGTERM must end it in order, with exit code 0.
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
-        // The shell's own `kill`: the program of that name is not installed everywhere.
-        let kill = format!("kill -TERM {}", self.child.id());
-        Run::program("sh").args(["-c", &kill]).done()?;
+        signal("TERM", self.child.id()).done()?;
         Err(Failure::Unexpected(match poll(|| self.child.try_wait().ok().flatten()) {
             Some(status) if status.success() => return Ok(()),
             Some(status) => format!("after SIGTERM the gateway ended with {status}"),
@@ -87,6 +85,12 @@ impl Drop for Gateway {
     }
 }
 
+/// Sends a signal to a process.
+pub(crate) fn signal(name: &str, process: u32) -> Run {
+    // The shell's own `kill`: the program of that name is not installed everywhere.
+    Run::program("sh").args(["-c", &format!("kill -{name} {process}")])
+}
+
 /// An address on which nothing listens.
 fn free_address() -> Result<SocketAddr, Failure> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -95,7 +99,7 @@ fn free_address() -> Result<SocketAddr, Failure> {
 }
 
 /// Asks until there is an answer or [`CEILING`] has passed.
-fn poll<T>(mut question: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) fn poll<T>(mut question: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
         let answer = question();

@@ -1,6 +1,6 @@
 //! What the steps need beyond the Rust toolchain, and how it gets here.
 //!
-//! Packages of other languages stay under `target/interop`; only what comes from Debian changes the
+//! Packages of other languages stay under `target/interop` and `target/bench`; only what comes from Debian changes the
 //! system, which takes root. Whatever is there already is used as it is.
 
 use std::fs;
@@ -99,18 +99,42 @@ fn python_packages() -> Result<(), Failure> {
     }
 
     let requirements = root().join("integration-tests/interop/python/requirements.txt");
-    let environment = root().join("target/interop/venv");
-    let stamp = environment.join("installed");
-    if is_current(&stamp, &requirements)? {
+    virtual_environment("target/interop/venv", &requirements, &[])
+}
+
+/// Installs Crossbar.io, unless it is there; returns the command. No step needs it: `bench --quick` is
+/// without it where this fails.
+///
+/// It is in an environment of its own, since it pins old versions of what the clients use. Only wheels
+/// are installed, so that nothing is built or run by it; some packages that it names have none, and
+/// none of those is needed to route messages.
+pub(crate) fn crossbar() -> Result<PathBuf, Failure> {
+    let requirements = root().join("integration-tests/bench/crossbar/requirements.txt");
+    let environment = "target/bench/crossbar/venv";
+    virtual_environment(environment, &requirements, &["--no-deps", "--only-binary", ":all:"])?;
+    Ok(root().join(environment).join("bin/crossbar"))
+}
+
+/// Makes a virtual environment with these packages, unless it has them.
+fn virtual_environment(
+    environment: &str,
+    requirements: &Path,
+    options: &[&str],
+) -> Result<(), Failure> {
+    let directory = root().join(environment);
+    let stamp = directory.join("installed");
+    if is_current(&stamp, requirements)? {
         return Ok(());
     }
-    println!("installing Python packages into target/interop/venv (needs no special right)");
-    Run::program("python3").args(["-m", "venv", "--clear"]).args([&environment]).done()?;
-    Run::program(python())
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .args([&requirements])
+    println!("installing Python packages into {environment} (needs no special right)");
+    Run::program("python3").args(["-m", "venv", "--clear"]).args([&directory]).done()?;
+    Run::program(directory.join("bin/python"))
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(options)
+        .args(["--requirement"])
+        .args([requirements])
         .done()?;
-    copy(&requirements, &stamp)
+    copy(requirements, &stamp)
 }
 
 fn node_packages() -> Result<(), Failure> {

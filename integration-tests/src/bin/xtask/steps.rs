@@ -85,7 +85,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "bench --quick",
-        about: "the gateway under load, beside RabbitMQ's Web-STOMP, in less than three minutes",
+        about: "the gateway under load, beside RabbitMQ's Web-STOMP and Crossbar.io, in some six minutes",
         needs: &[Need::RabbitMq],
         in_test: false,
         run: quick::quick,
