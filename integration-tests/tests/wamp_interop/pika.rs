@@ -69,6 +69,45 @@ async fn wamp_calls_a_pika_worker_of_routes() {
     stage.end().await;
 }
 
+/// Parts of a result come in order to a caller that takes them, and not at all to one that does not; and
+/// whatever else a worker sends comes to nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pika_worker_answers_in_parts() {
+    let world = World::rabbitmq_with(|config| serve_wamp(config, json!({}))).await;
+    let mut caller = WampClient::connect(world.ws_addr(), Serializer::Json, REALM).await;
+    let mut worker = Neighbour::pika(&world);
+    worker.offer("interop.parts").await;
+    for takes_parts in [true, false] {
+        let options = json!({ "receive_progress": takes_parts });
+        let call = caller.request(code::CALL, json!([options, "interop.parts"])).await;
+        worker.next().await;
+        for part in ["1", "2", "3"] {
+            let headers = json!({ "type": "wamp.progress" });
+            worker.answer(message(JSON, part.as_bytes(), headers)).await;
+        }
+        // After the last, nothing counts.
+        for last in ["4", "5"] {
+            worker.answer(message(JSON, last.as_bytes(), json!({}))).await;
+        }
+        for part in (1..=3).take_while(|_| takes_parts) {
+            let result = caller.expect(code::RESULT).await;
+            assert_eq!((result.id(1), &result.at(2)["progress"]), (call, &json!(true)));
+            assert_eq!(result.result().args, json!([part]));
+        }
+        let result = caller.expect(code::RESULT).await;
+        assert_eq!((result.id(1), result.at(2)), (call, &json!({})));
+        assert_eq!(result.result().args, json!([4]));
+    }
+    // Another call's answers come after all of those.
+    let call = caller.request(code::CALL, json!([{}, "interop.parts"])).await;
+    worker.next().await;
+    worker.answer(message(JSON, b"6", json!({}))).await;
+    assert_eq!(caller.result(call).await.unwrap().args, json!([6]));
+    caller.expect_nothing().await;
+    worker.leave().await;
+    caller.leave().await;
+}
+
 /// A call that cannot be read, one that takes too long, and one whose caller is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_pika_that_come_to_nothing_cost_others_nothing() {
