@@ -252,6 +252,7 @@ async fn headers_of_gateways_count_only_under_their_login() {
     let mut client = WampClient::connect(world.ws_addr(), Serializer::Json, REALM).await;
     client.subscribe("interop.forged").await;
     let forged = json!({
+        "wamp-uri": "interop.forged",
         "wamp-pub": client.session(),
         "wamp-elig": [],
         "wamp-excl": [client.session()],
@@ -277,7 +278,8 @@ async fn headers_of_gateways_count_only_under_their_login() {
     let text = Some("text/plain");
     gateway.publish_with("interop.forged", text, b"not for this client", headers).await;
     let headers = json!({
-        "user-id": gateways, "wamp-pub": 7, "wamp-disclose": true, "wamp-authid": "ann",
+        "user-id": gateways, "wamp-uri": "interop.forged", "wamp-pub": 7,
+        "wamp-disclose": true, "wamp-authid": "ann",
     });
     gateway.publish_with("interop.forged", text, b"disclosed", headers).await;
     let event = client.expect_text("disclosed").await;

@@ -163,7 +163,7 @@ async fn who_calls_is_believed_of_gateways_alone() {
         [(pika, world.user.as_str(), json!({})), (gateway, gateways.as_str(), named)]
     {
         let headers = json!({
-            "user-id": user, "type": "wamp.call",
+            "user-id": user, "type": "wamp.call", "wamp-uri": "interop.own",
             "wamp-caller": 7, "wamp-authid": "root", "wamp-authrole": "admin",
         });
         caller.call("interop.own", "c", message(JSON, b"1", headers)).await;
