@@ -2,8 +2,9 @@
 //! and is registered once.
 
 use integration_tests::{REALM, Serializer, TestGateway, WampClient, World, code, serve_wamp};
-use rabbitmq_node::{Vhost, eventually};
+use rabbitmq_node::{Node, Options, Vhost, eventually};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::Behind;
 use crate::calls::{orphan, take_back};
@@ -225,36 +226,73 @@ pub(crate) async fn cut_connections(vhost: &Vhost, count: usize) {
     }
 }
 
-/// Nobody else has come to have it by then.
-#[tokio::test]
-async fn what_is_registered_stays_so_over_a_lost_connection_to_the_broker() {
-    let (world, other) = two().await;
-    let vhost = world.rabbitmq.as_ref().unwrap();
-    let mut callee = join_at(&other, Serializer::Json).await;
-    let procedures: Vec<_> = (0..20).map(|number| format!("com.example.kept{number}")).collect();
+/// A callee that has these procedures and answers every call. It is told nothing else: it has lost no
+/// registration.
+async fn serve(mut callee: WampClient, procedures: &[String]) -> JoinHandle<()> {
     for (number, procedure) in procedures.iter().enumerate() {
-        let invoke = if number < 10 { "single" } else { "roundrobin" };
+        let invoke = if number % 2 == 0 { "single" } else { "roundrobin" };
         callee.register(procedure, json!({ "invoke": invoke })).await.unwrap();
     }
-    // It is told nothing but calls: it has lost no registration.
-    let serving = tokio::spawn(async move {
+    tokio::spawn(async move {
         loop {
             let invocation = callee.invocation().await;
             callee.yields(&invocation, json!([]), json!({})).await;
         }
-    });
-    let mut caller = join_at(&world.gateway, Serializer::Json).await;
-    for procedure in &procedures {
-        caller.call(procedure, json!([]), json!({})).await.unwrap();
-    }
-    cut_connections(vhost, 4).await;
-    for procedure in &procedures {
-        // Until then nobody has it, or the broker is not there.
+    })
+}
+
+/// Each procedure can be called, sooner or later: until then nobody has it, or the broker is not there.
+async fn is_served(serving: &JoinHandle<()>, caller: &mut WampClient, procedures: &[String]) {
+    for procedure in procedures {
         eventually("the registration at the other gateway", async || {
             assert!(!serving.is_finished(), "the callee was told something else");
             caller.call(procedure, json!([]), json!({})).await.ok()
         })
         .await;
     }
+}
+
+fn kept() -> Vec<String> {
+    (0..20).map(|number| format!("com.example.kept{number}")).collect()
+}
+
+/// Nobody else has come to have it by then.
+#[tokio::test]
+async fn what_is_registered_stays_so_over_a_lost_connection_to_the_broker() {
+    let (world, other) = two().await;
+    let procedures = kept();
+    let serving = serve(join_at(&other, Serializer::Json).await, &procedures).await;
+    let mut caller = join_at(&world.gateway, Serializer::Json).await;
+    is_served(&serving, &mut caller, &procedures).await;
+    cut_connections(world.rabbitmq.as_ref().unwrap(), 4).await;
+    is_served(&serving, &mut caller, &procedures).await;
+    serving.abort();
+}
+
+#[tokio::test]
+async fn what_is_registered_stays_so_over_the_death_of_rabbitmq() {
+    let node = Node::start(Options::default()).await;
+    let vhost = node.vhost().await;
+    let start = async || {
+        let settings = TestGateway::rabbitmq(&vhost);
+        settings.config(|config| serve_wamp(config, json!({}))).start().await
+    };
+    let (near, far) = (start().await, start().await);
+    let procedures = kept();
+    let serving = serve(join_at(&far, Serializer::Json).await, &procedures).await;
+    let mut caller = join_at(&near, Serializer::Json).await;
+    is_served(&serving, &mut caller, &procedures).await;
+    node.kill().await;
+    // Said at once, and not when the call's time is over.
+    eventually("the loss at the caller's gateway", async || {
+        let options = json!({ "timeout": 60_000 });
+        let call = caller.request(code::CALL, json!([options, procedures[0]])).await;
+        let error = caller.result(call).await.unwrap_err();
+        assert_ne!(error.uri, "wamp.error.timeout");
+        (error.uri == "wamp.error.unavailable").then_some(())
+    })
+    .await;
+    node.start_again().await;
+    is_served(&serving, &mut caller, &procedures).await;
     serving.abort();
 }
