@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::wait::within;
 
-/// A running gateway. It is killed when it is dropped.
+/// A running gateway. It is killed when it is dropped, and ends with this process.
 #[derive(Debug)]
 pub struct GatewayProcess {
     child: Child,
@@ -25,6 +25,7 @@ impl GatewayProcess {
             // One heap for all threads (malloc(3) of glibc), so that what one of them gives back serves the
             // others, and how much it has does not depend on which thread has done what.
             .env("MALLOC_ARENA_MAX", "1")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -1,7 +1,9 @@
 //! A gateway in a process of its own, for tests that kill it, or watch what it takes. Says where it
-//! listens, and runs until then.
+//! listens, and runs until then, or until its input ends: with the test, however that ends.
 
 #![allow(clippy::print_stdout, reason = "whoever starts it reads the address")]
+
+use std::io;
 
 use clap::Parser;
 use gateway::config::{Broker, Config, Endpoint, Rabbitmq, Secret};
@@ -45,5 +47,6 @@ async fn main() {
     let flags = Flags::parse();
     let gateway = TestGateway::embedded().config(|config| flags.apply(config)).start().await;
     println!("{}", gateway.ws_addr());
-    std::future::pending().await
+    let ended = tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()));
+    drop(ended.await);
 }
