@@ -109,6 +109,8 @@ fn a_plain_amqp_peer_calls_and_is_answered_in_its_own_terms() {
             (Some(expected_type), expected.as_bytes())
         );
         assert_eq!(reply.properties.kind.as_deref(), Some("wamp.result"));
+        let is_envelope = expected.starts_with("{\"args\"");
+        assert_eq!(header(&reply, "wamp-envelope").is_some(), is_envelope);
         assert_eq!(world.bridge.next_timeout(), None);
     }
 }
@@ -123,7 +125,9 @@ fn arguments_by_name_come_and_go_in_an_envelope() {
     assert_eq!(invoke.payload.args.as_deref(), Some(&b"[1]"[..]));
     assert_eq!(invoke.payload.kwargs.as_deref(), Some(&b"{\"x\":2}"[..]));
     answer(&mut world, call, result("[1]", Some("{\"y\":3}"), 0, true));
-    assert_eq!(replied(&mut world).body, "{\"args\":[1],\"kwargs\":{\"y\":3}}");
+    let reply = replied(&mut world);
+    assert_eq!(reply.body, "{\"args\":[1],\"kwargs\":{\"y\":3}}");
+    assert_eq!(header(&reply, "wamp-envelope"), Some(&Value::Boolean(true)));
 }
 
 #[test]

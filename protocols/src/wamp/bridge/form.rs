@@ -11,9 +11,9 @@
 //! the `content-type` of their call, or the route to them, says; [`foreign`] says what theirs is here.
 //!
 //! # To a plain AMQP caller
-//! The body is the value if there is one argument alone, else an object of `args` and `kwargs`, in JSON: in
-//! plain text if the call was in plain text, and as bytes if it was neither. An error is an object of `error`,
-//! `args` and `kwargs`.
+//! The body is the value if there is one argument alone, else an object of `args` and `kwargs`, and a header
+//! `wamp-envelope`. It is in JSON, in plain text if the call was in plain text, and as bytes if it was neither.
+//! An error is an object of `error`, `args` and `kwargs`.
 //!
 //! [`foreign`]: crate::wamp::pubsub
 
@@ -104,12 +104,7 @@ pub(super) fn to_worker(
         Arguments::of(&invoke.payload, limits).map_err(|why| (Reason::InvalidPayload, why))?;
     let first = || args.first().cloned().unwrap_or(Json::Null);
     let mut message = match form {
-        Form::Envelope => {
-            let mut message = of_json(&json!({ "args": args, "kwargs": kwargs }));
-            let mark = (Text::from_static(ENVELOPE), Value::Boolean(true));
-            message.properties.headers.push(mark);
-            message
-        }
+        Form::Envelope => enveloped(&args, &kwargs),
         Form::JsonFirstArg => of_json(&first()),
         Form::RawFirstArg => raw(&first()).unwrap_or_else(|| of_json(&first())),
         Form::KwargsObject => of_json(&Json::Object(kwargs)),
@@ -344,7 +339,7 @@ impl Arguments {
             return of_json(&json!({ "error": error, "args": args, "kwargs": kwargs }));
         }
         if !kwargs.is_empty() || args.len() > 1 {
-            return of_json(&json!({ "args": args, "kwargs": kwargs }));
+            return enveloped(&args, &kwargs);
         }
         let value = args.pop().unwrap_or(Json::Null);
         let is_raw = matches!(style, Style::Text | Style::Bytes);
@@ -362,6 +357,13 @@ fn raw(value: &Json) -> Option<Message> {
         None => ("text/plain", text.as_bytes().to_vec()),
     };
     Some(of_body(content_type, body.into()))
+}
+
+/// Arguments of both kinds, and a header that says so: one argument may look alike.
+fn enveloped(args: &[Json], kwargs: &Map<String, Json>) -> Message {
+    let mut message = of_json(&json!({ "args": args, "kwargs": kwargs }));
+    message.properties.headers = vec![(Text::from_static(ENVELOPE), Value::Boolean(true))];
+    message
 }
 
 fn of_json(value: &Json) -> Message {
