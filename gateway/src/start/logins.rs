@@ -118,13 +118,11 @@ fn bridge_settings(
     realm: &config::Realm,
     realms: &realm::Realms,
 ) -> Result<bridge::Settings, StartError> {
-    let mut names = [0; 24];
+    let mut session = [0; 8];
     let mut random = [0; 32];
-    getrandom::fill(&mut names).map_err(StartError::Random)?;
+    getrandom::fill(&mut session).map_err(StartError::Random)?;
     getrandom::fill(&mut random).map_err(StartError::Random)?;
-    let (session, queue) = names.split_at(8);
-    let session = session.iter().fold(0, |session, byte| session << 8 | u64::from(*byte));
-    let queue: String = queue.iter().map(|byte| format!("{byte:02x}")).collect();
+    let session = u64::from_be_bytes(session);
     Ok(bridge::Settings {
         realm: Text::from(name),
         at: SessionAt { node: realms.node(), session: Id::from_bits(session) },
@@ -135,7 +133,6 @@ fn bridge_settings(
         uris: UriRules::default(),
         limits: serializer::Limits::DEFAULT,
         rpc: rpc::Settings::default(),
-        reply_queue: Text::from(format!("wamp.node.{queue}.rep")),
         random,
     })
 }

@@ -26,6 +26,9 @@ pub const INTERRUPT_EXCHANGE: &str = "wamp.interrupt";
 /// The longest URI, in bytes.
 pub const LONGEST_URI: usize = 200;
 
+/// Begins the names of queues that gateways get answers by.
+pub const NODE_QUEUES: &str = "wamp.node.";
+
 /// Begins the names of queues of procedures.
 const QUEUES: &str = "wamp.proc.";
 
@@ -70,9 +73,9 @@ pub fn queue(key: &str) -> Text {
     Text::from([QUEUE, key].concat())
 }
 
-/// Whether a queue is one of a procedure, by its name.
+/// Whether a queue is one of a procedure, or of answers to a gateway, by its name.
 pub fn is_queue(name: &str) -> bool {
-    name.starts_with(QUEUES)
+    name.starts_with(QUEUES) || name.starts_with(NODE_QUEUES)
 }
 
 /// Whether the procedure with this key is WAMP's own.

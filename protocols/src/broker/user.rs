@@ -84,7 +84,7 @@ fn keys_are(publication: &Publication, accepts: impl Fn(&str) -> bool) -> bool {
 }
 
 /// What queues gave a message up, and what it was sent to before.
-const DEATHS: &str = "x-death";
+pub const DEATHS: &str = "x-death";
 
 fn items(value: &Value) -> &[Value] {
     if let Value::Array(items) = value { items } else { &[] }

@@ -6,7 +6,7 @@
 //! | the exchange [`restricted::EXCHANGE`] | clients of STOMP neither read nor send what is for some sessions of WAMP only, nor does a queue of theirs send there what it gives up |
 //! | the exchange [`procedure::INTERRUPT_EXCHANGE`] | gateways tell each other by it what is canceled |
 //! | to read from the exchange of [procedures](procedure) | calls are for whoever offers the procedure, and for nobody beside it |
-//! | queues of procedures | whoever has one offers the procedure |
+//! | to read from, or declare, queues of procedures, and of answers to gateways | whoever has one offers the procedure; answers are for the gateway |
 
 use crate::broker::{Address, QueueOptions, Value, procedure, restricted};
 use crate::violation::{Violation, shown};

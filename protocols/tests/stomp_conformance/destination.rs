@@ -94,7 +94,7 @@ fn server_an_unusable_remainder_is_refused() {
 #[test]
 fn server_refuses_what_is_the_gateways_own() {
     let into = ("x-dead-letter-exchange", "wamp.restricted");
-    let cases: [(&str, &[(&str, &str)]); 17] = [
+    let cases: [(&str, &[(&str, &str)]); 18] = [
         ("SUBSCRIBE", &[("destination", "/exchange/wamp.restricted/#")]),
         ("SUBSCRIBE", &[("destination", "/exchange/wamp.restricted/a.b"), ("ack", "client")]),
         ("SUBSCRIBE", &[("destination", "/exchange/wamp.restricted/a"), ("x-queue-name", "q")]),
@@ -115,6 +115,7 @@ fn server_refuses_what_is_the_gateways_own() {
         ("SUBSCRIBE", &[("destination", "/topic/t"), ("x-queue-name", "wamp.proc.e.a")]),
         ("SUBSCRIBE", &[("destination", "/exchange/x/k"), ("x-queue-name", "wamp.proc.e.a")]),
         ("SEND", &[("destination", "/queue/wamp.proc.e.com.app.add")]),
+        ("SEND", &[("destination", "/queue/wamp.node.1.rep")]),
     ];
     for (verb, headers) in cases {
         let mut client = Client::connected("1.2");

@@ -39,7 +39,7 @@ fn gateways_call() -> Message {
     message.properties.kind = Some("wamp.call".into());
     message.properties.user_id = Some("other".into());
     message.properties.headers = vec![
-        ("wamp-uri".into(), Value::Text("a.b".into())),
+        ("wamp-uri".into(), Value::Text("here.a".into())),
         ("wamp-caller".into(), Value::Integer(77)),
         ("wamp-authid".into(), Value::Text("bob".into())),
         ("wamp-authrole".into(), Value::Text("user".into())),
@@ -152,9 +152,13 @@ fn a_gateway_calls_with_all_that_wamp_has() {
 fn who_is_no_gateway_says_nothing_about_who_calls() {
     let (mut world, procedure) = serving();
     let (mut other_login, mut no_header) = (gateways_call(), gateways_call());
+    // A queue has given these up, and sent them here: the gateway has called somebody else.
+    let (mut dead, mut strayed) = (gateways_call(), gateways_call());
+    dead.properties.headers.push(("x-death".into(), Value::Array(Vec::new())));
+    strayed.properties.headers[0].1 = Value::Text("here.b".into());
     other_login.properties.user_id = Some("mallory".into());
     no_header.properties.headers.retain(|(name, _)| name != "wamp-uri");
-    for forged in [other_login, no_header] {
+    for forged in [other_login, no_header, dead, strayed] {
         world.deliver(procedure, forged, false);
         let (call, invoke) = invoked(&mut world);
         assert_eq!(invoke.caller, None);

@@ -103,7 +103,6 @@ impl World {
             uris: UriRules::default(),
             limits: Limits::DEFAULT,
             rpc: rpc::Settings { most_calls: 3, ..rpc::Settings::default() },
-            reply_queue: "replies".into(),
             random: [7; 32],
         };
         let principal = Principal {

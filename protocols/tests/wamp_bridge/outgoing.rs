@@ -78,7 +78,8 @@ fn what_nobody_has_registered_goes_to_the_exchange_with_all_that_a_callee_needs(
     let properties = &message.properties;
     assert_eq!(properties.content_type.as_deref(), Some("application/vnd.wamp+json"));
     assert_eq!(properties.kind.as_deref(), Some("wamp.call"));
-    assert_eq!(properties.reply_to.as_deref(), Some("replies"));
+    let replies = properties.reply_to.clone().unwrap();
+    assert!(replies.starts_with("wamp.node.") && replies.ends_with(".rep"), "{replies}");
     assert!(properties.correlation_id.as_deref().unwrap().starts_with("1."));
     assert_eq!(properties.user_id.as_deref(), Some("gateway"));
     assert_eq!(properties.expiration.as_deref(), Some("60000"));
@@ -254,7 +255,7 @@ fn that_a_call_is_canceled_is_said_to_all_gateways_and_with_kill_the_answer_awai
         let properties = &message.properties;
         assert_eq!((to, properties.kind.as_deref()), (exchange, Some("wamp.interrupt")));
         assert_eq!(properties.correlation_id, call.properties.correlation_id);
-        assert_eq!(properties.reply_to.as_deref(), Some("replies"));
+        assert_eq!(properties.reply_to, call.properties.reply_to);
         assert_eq!(properties.user_id.as_deref(), Some("gateway"));
         assert_eq!(header(&message, "wamp-mode"), Some(&Value::Text(mode.as_str().into())));
         assert_eq!(answers(&mut world), []);
@@ -286,6 +287,19 @@ fn what_is_skipped_or_timed_out_or_no_gateways_business_is_not_said() {
         assert_eq!(answers(&mut world).len(), usize::from(is_answered));
         assert_eq!(world.bridge.next_timeout(), None);
     }
+}
+
+#[test]
+fn each_link_has_a_queue_of_its_own_for_answers() {
+    let mut world = World::open();
+    let (.., first) = called(&mut world, "far.a", payload("[]", None));
+    world
+        .bridge
+        .on_down(&BrokerError::new(BrokerErrorKind::Unavailable, "gone"), &mut world.output);
+    answers(&mut world);
+    world.link();
+    let (.., second) = called(&mut world, "far.a", payload("[]", None));
+    assert_ne!(first.properties.reply_to, second.properties.reply_to);
 }
 
 #[test]

@@ -195,6 +195,13 @@ fn events_of_others_have_ids_that_all_nodes_say() {
     assert_eq!(frame(&other), named);
     other.message.properties.headers = vec![("wamp-uri".into(), Value::Text("a".into()))];
     assert_eq!(frame(&other), id(1002));
+    // Nor is it a gateway's where a queue has sent it that has given it up.
+    let strayed = Publication { routing_key: "b".into(), ..other.clone() };
+    other.message.properties.headers.push(("x-death".into(), Value::Array(Vec::new())));
+    let encoder = subscriber(Serializer::Json).encoder(Exact, "b");
+    let shown = json_of(&*encoder, &strayed);
+    assert!(!shown.contains("1002"), "{shown}");
+    assert_eq!(frame(&other), named);
 }
 
 #[test]

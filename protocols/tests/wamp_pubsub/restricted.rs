@@ -205,3 +205,24 @@ fn what_comes_that_way_and_no_gateway_has_published_is_for_nobody() {
         assert!(encoders.iter().all(|encoder| encoder.fits(&open)));
     }
 }
+
+/// Each subscriber is looked up in them.
+#[test]
+fn the_lists_of_an_event_name_so_many_subscribers() {
+    let many: Vec<u64> = (1..=200).collect();
+    for (exclude, is_allowed) in [(56, true), (57, false)] {
+        let mut publisher = Client::new(Serializer::Json);
+        let options = PublishOptions {
+            eligible: ids(&many),
+            exclude: ids(&many[..exclude]),
+            acknowledge: Some(true),
+            ..none()
+        };
+        let outcome = publisher.publish("a.b", options);
+        if is_allowed {
+            outcome.unwrap();
+        } else {
+            assert_refused(outcome, Reason::InvalidArgument);
+        }
+    }
+}

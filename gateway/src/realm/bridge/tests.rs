@@ -128,7 +128,6 @@ async fn bridged() -> (Shared, Seat) {
         uris: UriRules::default(),
         limits: Limits::DEFAULT,
         rpc: rpc::Settings::default(),
-        reply_queue: Text::from_static("replies"),
         random: [7; 32],
     };
     let worker = Worker::new(&realms, shore, settings, Vec::new(), 1 << 20).unwrap();

@@ -34,7 +34,9 @@ pub(super) struct Incoming {
     of_gateways: HashMap<Name, Id>,
     /// Calls of gateways that are canceled and have not come yet, maybe because they went elsewhere, and
     /// until when that is remembered.
-    canceled: VecDeque<(Instant, Name)>,
+    canceled: HashMap<Name, Instant>,
+    /// The same, in their order.
+    canceled_at: VecDeque<(Instant, Name)>,
     /// The parts of results that say whether a caller's gateway is still there.
     probes: HashMap<Token, Id>,
     dice: Dice,
@@ -84,7 +86,8 @@ impl Incoming {
             requests: RequestIds::new(),
             callers: HashMap::new(),
             of_gateways: HashMap::new(),
-            canceled: VecDeque::new(),
+            canceled: HashMap::new(),
+            canceled_at: VecDeque::new(),
             probes: HashMap::new(),
             dice: Dice::new(&settings.random),
             nothing: Arc::new(Registry::new(settings.realm.clone())),
@@ -115,7 +118,7 @@ impl Incoming {
             seen: now,
         };
         let wants_parts = is_gateway && form::wants_parts(publication);
-        let is_canceled = caller.name().is_some_and(|name| self.take_canceled(&name));
+        let is_canceled = caller.name().is_some_and(|name| self.take_canceled(now, &name));
         if let Some(name) = caller.name() {
             self.of_gateways.insert(name, request);
         }
@@ -164,7 +167,8 @@ impl Incoming {
         let Properties { reply_to, correlation_id, .. } = &publication.message.properties;
         let (Some(reply_to), Some(correlation_id)) = (reply_to, correlation_id) else { return };
         let name = (reply_to.clone(), correlation_id.clone());
-        let Some(mode) = form::mode(publication).filter(|_| self.settings.trust.holds(publication))
+        let Some(mode) =
+            form::mode(publication).filter(|_| self.settings.trust.holds_without_key(publication))
         else {
             return;
         };
@@ -184,18 +188,20 @@ impl Incoming {
     }
 
     fn remember_canceled(&mut self, now: Instant, name: &Name) {
-        while self.canceled.front().is_some_and(|(until, _)| *until <= now)
-            || self.canceled.len() >= MOST_CANCELED
+        while let Some((until, first)) = self.canceled_at.front()
+            && (*until <= now || self.canceled_at.len() >= MOST_CANCELED)
         {
-            self.canceled.pop_front();
+            self.canceled.remove(first);
+            self.canceled_at.pop_front();
         }
-        let name = (name.0.detached(), name.1.detached());
-        self.canceled.push_back((now + self.settings.rpc.linger, name));
+        let (until, name) =
+            (now + self.settings.rpc.linger, (name.0.detached(), name.1.detached()));
+        self.canceled.insert(name.clone(), until);
+        self.canceled_at.push_back((until, name));
     }
 
-    fn take_canceled(&mut self, name: &Name) -> bool {
-        let place = self.canceled.iter().position(|(_, canceled)| canceled == name);
-        place.and_then(|place| self.canceled.remove(place)).is_some()
+    fn take_canceled(&mut self, now: Instant, name: &Name) -> bool {
+        self.canceled.remove(name).is_some_and(|until| until > now)
     }
 
     /// A part of a result has reached the caller's gateway, or nobody.
@@ -207,10 +213,23 @@ impl Incoming {
         names: &mut Names,
         output: &mut Output,
     ) {
-        let Some(request) = self.probes.remove(&token) else { return };
-        if outcome == Outcome::Unroutable
-            && let Some(caller) = self.callers.get_mut(&request)
-        {
+        if outcome == Outcome::Unroutable {
+            self.on_failed(now, token, names, output);
+        } else {
+            self.probes.remove(&token);
+        }
+    }
+
+    /// A part of a result was refused. False if it was not asked about.
+    pub(super) fn on_failed(
+        &mut self,
+        now: Instant,
+        token: Token,
+        names: &mut Names,
+        output: &mut Output,
+    ) -> bool {
+        let Some(request) = self.probes.remove(&token) else { return false };
+        if let Some(caller) = self.callers.get_mut(&request) {
             caller.reply_to = None;
             self.calls.on_cancel(
                 now,
@@ -219,6 +238,7 @@ impl Incoming {
             );
             self.say(now, names, output);
         }
+        true
     }
 
     pub(super) fn on_notice(

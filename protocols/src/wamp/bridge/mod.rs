@@ -35,6 +35,8 @@ mod outgoing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 pub use form::Form;
 pub use outgoing::Route;
 
@@ -84,8 +86,6 @@ pub struct Settings {
     pub limits: serializer::Limits,
     /// Bounds and times of calls from elsewhere; `most_calls` of calls from here, too.
     pub rpc: rpc::Settings,
-    /// The name of the queue that answers come to. Whoever answers a call knows it.
-    pub reply_queue: Text,
     /// Random bits that nobody else knows.
     pub random: [u8; 32],
 }
@@ -126,6 +126,8 @@ pub struct Bridge {
     claims: Claims,
     outgoing: Outgoing,
     incoming: Incoming,
+    /// Links that there have been.
+    links: u64,
     /// The declarations of the exchanges, and the queues of answers and interrupts, while they are not
     /// answered.
     opening: Vec<Token>,
@@ -169,6 +171,7 @@ impl Bridge {
             outgoing: Outgoing::new(Arc::clone(&settings), routes),
             incoming: Incoming::new(Arc::clone(&settings), principal, realms),
             settings,
+            links: 0,
             opening: Vec::new(),
             is_open: false,
         }
@@ -177,6 +180,9 @@ impl Bridge {
     /// There is a link to the broker, a new one. What is claimed is claimed anew once the bridge is open.
     pub fn on_link(&mut self, output: &mut Output) {
         self.opening.clear();
+        self.links += 1;
+        let replies = self.reply_queue();
+        self.outgoing.answer_to(replies.clone());
         let interrupts = Text::from_static(procedure::INTERRUPT_EXCHANGE);
         for (name, kind) in [
             (Text::from_static(procedure::EXCHANGE), ExchangeKind::Direct),
@@ -187,7 +193,7 @@ impl Bridge {
             output.commands.push(Command::DeclareExchange { token, name, kind });
         }
         for (subscription, from) in [
-            (REPLIES, Address::Private(self.settings.reply_queue.clone())),
+            (REPLIES, Address::Private(replies)),
             (INTERRUPTS, Address::Exchange { name: interrupts, key: Text::default() }),
         ] {
             let token = self.names.token();
@@ -202,6 +208,18 @@ impl Bridge {
                 settle: SettleMode::Manual,
             });
         }
+    }
+
+    /// The queue that answers come to. Whoever answers a call knows its name, and the broker may keep it for
+    /// a link that is lost: so each link has another, and what comes to the old one reaches nobody.
+    fn reply_queue(&self) -> Text {
+        let name = Sha256::new()
+            .chain_update(b"replies")
+            .chain_update(self.settings.random)
+            .chain_update(self.links.to_be_bytes())
+            .finalize();
+        let name: String = name.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Text::from(format!("{}{name}.rep", procedure::NODE_QUEUES))
     }
 
     /// Whether calls can leave, and come.
@@ -276,8 +294,10 @@ impl Bridge {
                 self.incoming.on_confirmed(now, token, outcome, &mut self.names, output);
             }
             Event::Failed { token, error } => {
-                let is_known = self.claims.on_failed(now, token, &error, &mut self.names, output)
-                    || self.outgoing.on_failed(token, &error, output);
+                let names = &mut self.names;
+                let is_known = self.claims.on_failed(now, token, &error, names, output)
+                    || self.outgoing.on_failed(token, &error, output)
+                    || self.incoming.on_failed(now, token, names, output);
                 if !is_known {
                     output.unsaid.push(error);
                 }

@@ -50,6 +50,8 @@ impl Route {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     settings: Arc<Settings>,
+    /// That of the link.
+    reply_queue: Text,
     routes: HashMap<Id, Route>,
     last: u64,
     pending: HashMap<u64, Pending>,
@@ -78,12 +80,18 @@ impl Outgoing {
         Self {
             routes: by_id.collect(),
             settings,
+            reply_queue: Text::default(),
             last: 0,
             pending: HashMap::new(),
             by_call: HashMap::new(),
             by_deadline: BTreeSet::new(),
             unconfirmed: HashMap::new(),
         }
+    }
+
+    /// There is a link, with this queue for answers.
+    pub(super) fn answer_to(&mut self, queue: Text) {
+        self.reply_queue = queue;
     }
 
     pub(super) fn on_ask(
@@ -171,7 +179,7 @@ impl Outgoing {
     fn own(&self, number: u64, mut message: Message) -> Message {
         let properties = &mut message.properties;
         properties.correlation_id = Some(self.correlation(number));
-        properties.reply_to = Some(self.settings.reply_queue.clone());
+        properties.reply_to = Some(self.reply_queue.clone());
         properties.user_id = Some(self.settings.trust.own.clone());
         message
     }

@@ -119,6 +119,22 @@ fn value_size(value: &Value) -> usize {
     }
 }
 
+/// Entries that the lists of an event may have, all together: each of its subscribers is looked up in them.
+pub(super) const MOST_LISTED: usize = 256;
+
+/// How many there are.
+pub(super) fn listed(options: &PublishOptions) -> usize {
+    let ids = [&options.eligible, &options.exclude];
+    let texts = [
+        &options.eligible_authid,
+        &options.eligible_authrole,
+        &options.exclude_authid,
+        &options.exclude_authrole,
+    ];
+    let ids = ids.into_iter().flatten().map(|list| list.len());
+    ids.chain(texts.into_iter().flatten().map(|list| list.len())).sum()
+}
+
 /// Whether an event is for some subscribers only, by more than that its publisher gets none.
 pub(super) const fn is_restricted(options: &PublishOptions) -> bool {
     options.eligible.is_some()
@@ -169,6 +185,9 @@ pub(super) fn allow(headers: &Headers, receiver: &Principal) -> bool {
 /// list.
 fn lists(value: &Value, receiver: &Principal, which: usize) -> Option<bool> {
     let Value::Array(items) = value else { return None };
+    if items.len() > MOST_LISTED {
+        return None;
+    }
     let wanted = match which {
         0 => return Some(items.contains(&number(receiver.session))),
         1 => &receiver.authid,

@@ -90,6 +90,11 @@ impl PubSub {
             Disclosure::Allow => wants_disclosure,
             Disclosure::Always => true,
         };
+        let (listed, limit) = (headers::listed(options), headers::MOST_LISTED);
+        if listed > limit {
+            let sentence = format!("lists of subscribers may name {limit}, these name {listed}");
+            return Err((Reason::InvalidArgument, sentence));
+        }
         let headers = headers::write(topic, options, &self.principal, is_disclosed);
         let size = headers::size(&headers);
         if size > MOST_HEADERS {

@@ -11,7 +11,7 @@
 //! nobody's but its own.
 
 use super::headers;
-use crate::broker::{Publication, Value};
+use crate::broker::{Publication, Value, key, user};
 use crate::policy;
 use crate::text::Text;
 use crate::wamp::access::{Action, Disclosure, Rights};
@@ -61,12 +61,31 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Whether a gateway published it.
+    /// Whether a gateway published it, and under this key. A queue that has given a message up may have sent
+    /// it anywhere, with all that the gateway wrote.
     pub fn holds(&self, publication: &Publication) -> bool {
+        self.uri(publication)
+            .is_some_and(|uri| key::escape(uri) == publication.routing_key.as_str())
+    }
+
+    /// As [`holds`](Self::holds), of what has no key.
+    pub fn holds_without_key(&self, publication: &Publication) -> bool {
+        self.uri(publication).is_some()
+    }
+
+    /// What a gateway has published it under.
+    fn uri<'a>(&self, publication: &'a Publication) -> Option<&'a Text> {
         let properties = &publication.message.properties;
         let is_own = |user: &Text| *user == self.own || self.others.contains(user);
-        properties.user_id.as_ref().is_some_and(is_own)
-            && matches!(headers::find(&properties.headers, headers::URI), Some(Value::Text(_)))
+        if !properties.user_id.as_ref().is_some_and(is_own)
+            || headers::find(&properties.headers, user::DEATHS).is_some()
+        {
+            return None;
+        }
+        match headers::find(&properties.headers, headers::URI) {
+            Some(Value::Text(uri)) => Some(uri),
+            _ => None,
+        }
     }
 }
 
