@@ -22,12 +22,12 @@ use protocols::wamp::bridge::{Bridge, FEATURES, Output, Route, Settings};
 use protocols::wamp::message::InvokePolicy;
 use protocols::wamp::peers::Request;
 use protocols::wamp::realm::Principal;
-use protocols::wamp::registry::{Callee, Timestamp};
+use protocols::wamp::registry::Callee;
 use tokio::time::Sleep;
 use tracing::{info, warn};
 
 use super::claims::Errand;
-use super::dealer::Dealer;
+use super::dealer::{self, Dealer};
 use super::{Realms, Seat};
 
 /// Events, and things of sessions, that are dealt with before other tasks have their turn.
@@ -110,7 +110,7 @@ impl Worker {
         let dealer = Arc::clone(realms.dealer(&realm)?);
         let callee = Callee {
             at: settings.at,
-            registered: Timestamp(0),
+            registered: dealer::now(),
             wants_caller: false,
             keeps_timeouts: false,
             concurrency: None,

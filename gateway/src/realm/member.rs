@@ -101,8 +101,10 @@ fn displace(
 ) -> usize {
     let room = pending.bytes.saturating_sub(taken).max(pending.bytes / 2);
     let needed = letter.weight();
+    // Half of it, so that many more come before this has to be done again.
+    let target = if waiting + needed > room { room / 2 } else { room };
     letters.retain(|old| {
-        let is_dropped = waiting + needed > room && matches!(old.notice, Notice::Event { .. });
+        let is_dropped = waiting + needed > target && matches!(old.notice, Notice::Event { .. });
         if is_dropped {
             waiting -= old.weight();
             *dropped += 1;

@@ -55,10 +55,11 @@ impl Dealer {
             let waker = match notice {
                 Notice::Event { subscription, .. } => match member.put_event(notice) {
                     Put::Taken(waker) => waker,
-                    Put::TooSlow => {
-                        directory.stop_telling(session, subscription);
+                    // Said once: what else is to be told here comes after it.
+                    Put::TooSlow if directory.stop_telling(session, subscription) => {
                         member.tell(Notice::TooSlow { subscription })
                     }
+                    Put::TooSlow => None,
                 },
                 Notice::Answered { request, answer } => match member.mailbox.reserve() {
                     Some(slot) => slot.put(Letter::notice(Notice::Answered { request, answer })),

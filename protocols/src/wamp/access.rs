@@ -162,7 +162,11 @@ fn fill(rule: &Rule, principal: &Principal) -> Option<Text> {
         let uri = filled.as_deref().unwrap_or(&rule.uris.uri);
         filled = Some(uri.replace(place, name));
     }
-    Some(filled.map_or_else(|| rule.uris.uri.clone(), Text::from))
+    let Some(filled) = filled.map(Text::from) else { return Some(rule.uris.uri.clone()) };
+    // Nobody gets what is the protocol's own by being called as that is.
+    let is_reserved = |uri: Text| Pattern { uri, ..rule.uris.clone() }.may_be_reserved();
+    let becomes_reserved = is_reserved(filled.clone()) && !is_reserved(rule.uris.uri.clone());
+    (rule.effect == Effect::Deny || !becomes_reserved).then_some(filled)
 }
 
 impl Pattern {
@@ -265,6 +269,23 @@ mod tests {
             authprovider: "static",
         };
         Access { rules }.of(&principal)
+    }
+
+    #[test]
+    fn nobody_gets_what_is_the_protocols_own_by_a_name() {
+        for (authid, uri) in
+            [("wamp", "{authid}."), ("w", "{authid}"), ("wamp", "{authid}.session.")]
+        {
+            let is_allowed = |procedure| {
+                rights(authid, vec![allow(Prefix, uri)]).may(Action::Call, procedure).is_some()
+            };
+            assert!(!is_allowed("wamp.session.kill_all"), "{authid} {uri}");
+        }
+        let own = rights("wampum", vec![allow(Prefix, "{authid}.")]);
+        assert!(own.may(Action::Call, "wampum.a").is_some());
+        // A rule that says so says so.
+        let all = rights("wamp", vec![allow(Prefix, "wamp.{authid}")]);
+        assert!(all.may(Action::Call, "wamp.wamp").is_some());
     }
 
     #[test]

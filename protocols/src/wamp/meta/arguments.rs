@@ -15,6 +15,9 @@ use crate::wamp::serializer::Scalar;
 /// As many as any of the procedures has.
 const MOST: usize = 2;
 
+/// Roles that sessions may be asked for by: each session is held against all of them.
+const MOST_TEXTS: usize = 64;
+
 /// The arguments of a call.
 pub(super) struct Arguments<'a> {
     procedure: &'a str,
@@ -45,8 +48,12 @@ impl<'a> Arguments<'a> {
     /// The first one, a list of texts, if there is one.
     pub(super) fn texts(&self) -> Result<Option<Vec<Text>>, Cause> {
         let Some(value) = self.first() else { return Ok(None) };
-        let texts = value.list().and_then(|items| items.map(Value::text).collect());
-        texts.map(Some).ok_or_else(|| self.unfit("a list of texts as its first argument, or none"))
+        let texts: Option<Vec<Text>> =
+            value.list().and_then(|items| items.take(MOST_TEXTS + 1).map(Value::text).collect());
+        let texts = texts.filter(|texts| texts.len() <= MOST_TEXTS);
+        texts
+            .map(Some)
+            .ok_or_else(|| self.unfit("a list of at most 64 texts as its first argument, or none"))
     }
 
     /// `match` in the second one, which are options, if there is one.

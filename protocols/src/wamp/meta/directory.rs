@@ -5,7 +5,7 @@
 //!
 //! *Spec.* WAMP §Session Meta API, §Registration Meta API, §Subscription Meta API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -28,8 +28,8 @@ pub type Told = (Id, Notice);
 pub struct Directory {
     sessions: BTreeMap<Id, Session>,
     subscriptions: Subscriptions,
-    /// Subscriptions to what happens, by session and ID.
-    watching: BTreeMap<(Id, Id), Pattern>,
+    /// Subscriptions to what happens, by its topics: session and ID.
+    watching: BTreeMap<&'static str, BTreeSet<(Id, Id)>>,
     publications: Publications,
 }
 
@@ -63,7 +63,7 @@ impl Directory {
     pub fn leave(&mut self, session: Id, deltas: &[Delta]) -> Vec<Told> {
         let subscriptions = self.subscriptions.of(session);
         for id in &subscriptions {
-            self.watching.remove(&(session, *id));
+            self.stop_telling(session, *id);
         }
         let mut told = self.registered(deltas);
         for id in subscriptions {
@@ -94,14 +94,16 @@ impl Directory {
         }
         told.extend(self.tell(|| subscription(session, Change::Added(id))));
         if pattern.may_be_reserved() {
-            self.watching.insert((session, id), pattern);
+            for topic in Event::TOPICS.into_iter().filter(|topic| pattern.matches(topic)) {
+                self.watching.entry(topic).or_default().insert((session, id));
+            }
         }
         told
     }
 
     /// A session subscribes no more.
     pub fn unsubscribe(&mut self, session: Id, id: Id) -> Vec<Told> {
-        self.watching.remove(&(session, id));
+        self.stop_telling(session, id);
         let Some(is_last) = self.subscriptions.remove(session, id) else {
             return Vec::new();
         };
@@ -113,8 +115,14 @@ impl Directory {
     }
 
     /// Nothing that happens is for this subscription any more: its session takes it too slowly.
-    pub fn stop_telling(&mut self, session: Id, subscription: Id) {
-        self.watching.remove(&(session, subscription));
+    /// False if it was told nothing any more.
+    pub fn stop_telling(&mut self, session: Id, subscription: Id) -> bool {
+        let mut was_told = false;
+        self.watching.retain(|_, watching| {
+            was_told |= watching.remove(&(session, subscription));
+            !watching.is_empty()
+        });
+        was_told
     }
 
     /// Registrations have changed.
@@ -131,6 +139,9 @@ impl Directory {
     ) -> Vec<Told> {
         let mut told = Vec::new();
         let answer = match query {
+            _ if self.session(caller).is_err() => {
+                Err((Reason::Unavailable, "this session has been killed".to_owned()))
+            }
             Query::CountSessions(filter) => Ok(Answer::Count(self.in_roles(&filter).count())),
             Query::ListSessions(filter) => {
                 Ok(Answer::Ids(self.in_roles(&filter).map(|it| it.session).collect()))
@@ -216,16 +227,16 @@ impl Directory {
         })
     }
 
-    /// Who hears of something, on which subscriptions. *Cost.* Linear in subscriptions to what happens;
-    /// without any, it is not even made.
+    /// Who hears of something, on which subscriptions. *Cost.* Linear in those; without any to what happens
+    /// at all, it is not even made.
     fn tell(&mut self, event: impl FnOnce() -> Event) -> Vec<Told> {
         if self.watching.is_empty() {
             return Vec::new();
         }
         let event = Arc::new(event());
+        let Some(watching) = self.watching.get(event.topic()) else { return Vec::new() };
         let publication = Id::from_bits(self.publications.next());
-        let meant = self.watching.iter().filter(|(_, pattern)| pattern.matches(event.topic()));
-        let told = meant.map(|((session, subscription), _)| {
+        let told = watching.iter().map(|(session, subscription)| {
             let (subscription, event) = (*subscription, Arc::clone(&event));
             (*session, Notice::Event { subscription, publication, event })
         });

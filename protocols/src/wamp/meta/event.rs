@@ -52,7 +52,21 @@ pub enum Change {
 }
 
 impl Event {
-    /// The topic that it is published to.
+    /// All that there are.
+    pub const TOPICS: [&'static str; 10] = [
+        "wamp.session.on_join",
+        "wamp.session.on_leave",
+        "wamp.registration.on_create",
+        "wamp.registration.on_register",
+        "wamp.registration.on_unregister",
+        "wamp.registration.on_delete",
+        "wamp.subscription.on_create",
+        "wamp.subscription.on_subscribe",
+        "wamp.subscription.on_unsubscribe",
+        "wamp.subscription.on_delete",
+    ];
+
+    /// The topic that it is published to, one of [`TOPICS`](Self::TOPICS).
     pub const fn topic(&self) -> &'static str {
         use Kind::{Registration, Subscription};
         match self {

@@ -135,6 +135,9 @@ fn about(kind: Kind, name: &str, arguments: &Arguments<'_>) -> Result<Option<Que
     }))
 }
 
+/// Bytes of what those are told who are killed: each of them gets it.
+const LONGEST_MESSAGE: usize = 1_024;
+
 fn farewell(arguments: &Arguments<'_>, uris: UriRules) -> Result<Farewell, Cause> {
     let invalid =
         |sentence: String| (Reason::InvalidUri, format!("the reason is no URI: {sentence}"));
@@ -145,5 +148,9 @@ fn farewell(arguments: &Arguments<'_>, uris: UriRules) -> Result<Farewell, Cause
     // They are kept longer than the call.
     let reason = reason.map_or(Text::from_static(reason::KILLED), |reason| reason.detached());
     let message = arguments.keyword("message")?.map(|message| message.detached());
+    if let Some(got) = message.as_ref().map(|it| it.len()).filter(|got| *got > LONGEST_MESSAGE) {
+        let sentence = format!("the message may have {LONGEST_MESSAGE} bytes, it has {got}");
+        return Err((Reason::InvalidArgument, sentence));
+    }
     Ok(Farewell { reason, message })
 }

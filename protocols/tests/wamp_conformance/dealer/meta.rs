@@ -219,8 +219,20 @@ fn advanced_meta_api_what_cannot_be_answered_is_an_error() {
         let error = world.refused(ANN, "wamp.session.kill_all", "[]", kwargs);
         assert_eq!(error, "wamp.error.invalid_uri", "{kwargs}");
     }
-    let error = world.refused(ANN, "wamp.session.kill_all", "[]", r#"{"message":7}"#);
-    assert_eq!(error, "wamp.error.invalid_argument");
+    let long = format!(r#"{{"message":"{}"}}"#, "m".repeat(1_025));
+    for kwargs in [r#"{"message":7}"#, &long] {
+        let error = world.refused(ANN, "wamp.session.kill_all", "[]", kwargs);
+        assert_eq!(error, "wamp.error.invalid_argument");
+    }
+    for (roles, is_allowed) in [(64, true), (65, false)] {
+        let args = format!("[[{}]]", vec![r#""role""#; roles].join(","));
+        if is_allowed {
+            assert_eq!(world.told(ANN, "wamp.session.count", &args), "[0]");
+        } else {
+            let error = world.refused(ANN, "wamp.session.count", &args, "{}");
+            assert_eq!(error, "wamp.error.invalid_argument");
+        }
+    }
     assert_eq!(world.told(ANN, "wamp.session.count", "[]"), "[3]", "nobody was killed");
     world.assert_silent();
 }

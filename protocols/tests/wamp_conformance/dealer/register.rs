@@ -279,6 +279,28 @@ fn server_concurrency_a_callee_that_is_busy_is_passed_over() {
 }
 
 #[test]
+fn server_concurrency_what_runs_of_a_registration_before_is_counted_and_ends() {
+    for first in [Some(1), None] {
+        let mut world = World::new();
+        let (callee, caller) = (world.join(ALL), world.join(ALL));
+        let options = |concurrency| RegisterOptions { concurrency, ..RegisterOptions::default() };
+        let registration = world.register(callee, "a.b", options(first));
+        world.call(caller, "a.b", CallOptions::default());
+        let invocation = world.invocation(callee);
+        let request = world.next(callee);
+        world.send(callee, Unregister { request, registration });
+        world.client(callee).messages();
+        world.register(callee, "a.b", options(Some(1)));
+        let busy = world.call(caller, "a.b", CallOptions::default());
+        assert_eq!(world.error(caller), (busy, "wamp.error.no_available_callee".into()));
+        world.answer(callee, invocation.request, "pong", false);
+        world.result(caller);
+        world.call(caller, "a.b", CallOptions::default());
+        world.invocation(callee);
+    }
+}
+
+#[test]
 fn server_concurrency_busy_callees_are_not_asked_however_many() {
     let mut world = World::new();
     let caller = world.join(ALL);

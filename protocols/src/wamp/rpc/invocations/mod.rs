@@ -48,7 +48,7 @@ pub struct Invocations {
     features: Features,
     settings: Settings,
     /// What it has registered, and how many calls of each it takes at once.
-    registrations: BTreeMap<Id, Option<Limit>>,
+    registrations: BTreeMap<Id, Option<NonZeroU32>>,
     requests: RequestIds,
     /// Of the latest INVOCATION.
     last_request: Option<Id>,
@@ -125,14 +125,13 @@ impl Invocations {
 
     /// The session is a callee of a registration: before REGISTERED is sent, so that calls find it.
     pub fn on_registered(&mut self, registration: Id, limit: Option<Limit>) {
-        if let Some(limit) = &limit {
-            limit.load.set(self.table.load(registration));
-        }
-        self.registrations.insert(registration, limit);
+        self.table.tell_at(registration, limit.as_ref().map(|limit| limit.load.clone()));
+        self.registrations.insert(registration, limit.map(|limit| limit.most));
     }
 
     /// The session is no callee of it any more: it asked not to be, or its registration was revoked.
     pub fn on_unregistered(&mut self, registration: Id) {
+        self.table.tell_at(registration, None);
         self.registrations.remove(&registration);
     }
 
@@ -172,13 +171,11 @@ impl Invocations {
 
     /// Whether one more call can be run. Else why not.
     fn check_room(&self, registration: Id) -> Result<(), String> {
-        let Some(limit) = self.registrations.get(&registration) else {
+        let Some(concurrency) = self.registrations.get(&registration) else {
             return Err("the callee has not registered the procedure any more".to_owned());
         };
         let load = self.table.load(registration);
-        if let Some(limit) =
-            limit.as_ref().map(|limit| limit.most).filter(|most| load >= most.get())
-        {
+        if let Some(limit) = concurrency.filter(|limit| load >= limit.get()) {
             return Err(format!("the callee takes {limit} calls of it at once, and has {load}"));
         }
         let (limit, got) = (self.settings.most_invocations, self.table.len());
@@ -209,12 +206,10 @@ impl Invocations {
             passthru: invoke.passthru,
         };
         let patience = invoke.within + self.settings.linger;
-        let limit = self.registrations.get(&invoke.registration).and_then(Option::as_ref);
         self.table.put(Running {
             request,
             call,
             registration: invoke.registration,
-            load: limit.map(|limit| limit.load.clone()),
             receive_progress: invoke.receive_progress,
             details: invoke.progress.then(|| Box::new(details.clone())),
             state: State::Wanted,

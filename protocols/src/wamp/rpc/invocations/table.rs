@@ -16,8 +16,6 @@ pub(super) struct Running {
     pub(super) request: Id,
     pub(super) call: CallId,
     pub(super) registration: Id,
-    /// Where it is counted for those who pick a callee.
-    pub(super) load: Option<Load>,
     pub(super) receive_progress: bool,
     /// For the INVOCATIONs that follow; `None` once the last part has been sent.
     pub(super) details: Option<Box<InvocationDetails>>,
@@ -29,15 +27,6 @@ pub(super) struct Running {
     /// How long it waits for the callee, the caller or the end of both.
     pub(super) patience: Duration,
     pub(super) deadline: Instant,
-}
-
-impl Running {
-    /// Its registration has so many.
-    fn tell(&self, calls: u32) {
-        if let Some(load) = &self.load {
-            load.set(calls);
-        }
-    }
 }
 
 /// Who waits for the answer.
@@ -59,6 +48,8 @@ pub(super) struct Table {
     deadlines: BTreeSet<(Instant, Id)>,
     /// Of each registration, how many; none that has none.
     loads: BTreeMap<Id, u32>,
+    /// Where that is said for those who pick a callee, of the registrations that there are now.
+    told: BTreeMap<Id, Load>,
 }
 
 impl Table {
@@ -68,6 +59,25 @@ impl Table {
 
     pub(super) fn load(&self, registration: Id) -> u32 {
         self.loads.get(&registration).copied().unwrap_or(0)
+    }
+
+    /// Says from now on how many a registration has. It may have some of before.
+    pub(super) fn tell_at(&mut self, registration: Id, told: Option<Load>) {
+        match told {
+            Some(told) => {
+                told.set(self.load(registration));
+                self.told.insert(registration, told);
+            }
+            None => {
+                self.told.remove(&registration);
+            }
+        }
+    }
+
+    fn tell(&self, registration: Id, calls: u32) {
+        if let Some(load) = self.told.get(&registration) {
+            load.set(calls);
+        }
     }
 
     pub(super) fn has(&self, call: CallId) -> bool {
@@ -87,7 +97,7 @@ impl Table {
         if left == 0 {
             self.loads.remove(&running.registration);
         }
-        running.tell(left);
+        self.tell(running.registration, left);
         Some(running)
     }
 
@@ -102,7 +112,8 @@ impl Table {
         self.deadlines.insert((running.deadline, request));
         let load = self.loads.entry(running.registration).or_default();
         *load += 1;
-        running.tell(*load);
+        let load = *load;
+        self.tell(running.registration, load);
         self.running.insert(request, running);
     }
 
