@@ -73,7 +73,17 @@ impl Run {
 
     /// The cargo that runs this task.
     pub(crate) fn cargo() -> Self {
-        Self::program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let mut run = Self::program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // What the outer cargo says about this program's package is not for the inner one. A build
+        // script that reads it would run again, and all that depends on it be built again, whenever
+        // cargo was called without the task runner in between.
+        for (name, _) in std::env::vars_os() {
+            let of_package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+            if name.to_str().is_some_and(|name| of_package.iter().any(|it| name.starts_with(it))) {
+                run.0.env_remove(name);
+            }
+        }
+        run
     }
 
     /// With these arguments after the ones it has.
@@ -143,8 +153,9 @@ impl Run {
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in self.0.get_envs() {
-            let value = value.unwrap_or_default().to_string_lossy();
-            write!(f, "{}={value:?} ", name.to_string_lossy())?;
+            if let Some(value) = value {
+                write!(f, "{}={:?} ", name.to_string_lossy(), value.to_string_lossy())?;
+            }
         }
         let program = Path::new(self.0.get_program());
         let shown = if program.ends_with("cargo") { Path::new("cargo") } else { program };
