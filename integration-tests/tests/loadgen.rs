@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 
-use integration_tests::{TestGateway, within};
-use serde_json::Value;
+use integration_tests::{TestGateway, serve_wamp, within};
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 /// Runs it to its end.
@@ -46,14 +46,48 @@ async fn every_scenario_loses_nothing() {
     }
 }
 
+/// More requests than an ID has digits, or bytes, in any serializer at first.
 #[tokio::test]
-async fn the_processor_time_of_named_processes_is_told() {
+async fn every_scenario_of_wamp_loses_nothing() {
+    let gateway = TestGateway::embedded().config(|config| serve_wamp(config, json!({})));
+    let gateway = gateway.start().await;
+    let few = ["--messages", "300", "--warmup", "20", "--window", "16"];
+    for serializer in ["--wamp=json", "--wamp=msgpack", "--wamp=cbor"] {
+        for (scenario, deliveries) in [
+            (&["pubsub"][..], 300),
+            (&["pubsub", "--pairs", "3", "--body", "5000"], 900),
+            (&["pubsub", "--fan-out", "10"], 3000),
+            (&["rpc"], 300),
+            (&["rpc", "--pairs", "3", "--body", "70000"], 900),
+        ] {
+            let arguments = [scenario, &few, &[serializer]].concat();
+            let result = whole(gateway.ws_addr(), &arguments).await;
+            assert_eq!(result["deliveries"], deliveries, "{arguments:?}: {result}");
+            let latency = |part: &str| result["latency_us"][part].as_u64().unwrap();
+            assert!(latency("p50") > 0 && latency("p50") <= latency("max"), "{result}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_realm_that_is_not_there_is_a_failure_in_the_words_of_the_server() {
+    let gateway = TestGateway::embedded().config(|config| serve_wamp(config, json!({})));
+    let gateway = gateway.start().await;
+    let output = loadgen(gateway.ws_addr(), &["rpc", "--wamp=json", "--realm=nowhere"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(complaints.contains("ABORT from the server: wamp.error.no_such_realm"), "{complaints}");
+}
+
+#[tokio::test]
+async fn the_processor_time_and_the_memory_of_named_processes_are_told() {
     let gateway = TestGateway::embedded().start().await;
     let pid = format!("gateway={}", std::process::id());
     let arguments = ["pubsub", "--messages", "100", "--cpu", &pid];
     let result = whole(gateway.ws_addr(), &arguments).await;
     for name in ["gateway", "loadgen"] {
         assert!(result["cpu_us_per_delivery"][name].is_number(), "{result}");
+        assert!(result["memory"][name].as_u64().unwrap() > 0, "{result}");
     }
 }
 

@@ -25,8 +25,13 @@ pub(crate) enum Fault {
     #[error("{0}")]
     Violation(&'static str),
     /// The server sent an ERROR frame, or a message that says no.
-    #[error("from the server: {0}")]
-    Refused(String),
+    #[error("{verb} from the server: {text}")]
+    Refused {
+        /// What it is called.
+        verb: &'static str,
+        /// What it says.
+        text: String,
+    },
     /// The server ended the connection.
     #[error("the server ended the connection{0}")]
     Ended(String),

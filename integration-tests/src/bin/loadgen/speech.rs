@@ -131,7 +131,8 @@ fn frames(
         used += length;
         if frame.verb == b"ERROR" {
             let body = String::from_utf8_lossy(frame.body);
-            return Err(Fault::Refused(format!("ERROR {}: {body}", frame.shown(b"message"))));
+            let text = format!("{}: {body}", frame.shown(b"message"));
+            return Err(Fault::Refused { verb: "ERROR", text });
         }
         take(&Incoming::Stomp(frame))?;
     }
@@ -193,7 +194,7 @@ mod tests {
         let bytes = br#"[8,32,1,{},"wamp.error.not_authorized",["no"]]"#;
         let mut speech = Speech::Wamp(Serializer::Json, Vec::new());
         let fault = speech.understand(bytes, true, &mut |_| Ok(())).unwrap_err();
-        assert_eq!(fault.to_string(), "from the server: ERROR wamp.error.not_authorized");
+        assert_eq!(fault.to_string(), "ERROR from the server: wamp.error.not_authorized");
     }
 
     #[test]
@@ -201,6 +202,6 @@ mod tests {
         let bytes = stomp::frame("ERROR\nmessage:Access refused", b"for 'x'");
         let mut speech = Speech::Stomp(Kind::Text, Vec::new());
         let fault = speech.understand(&bytes, true, &mut |_| Ok(())).unwrap_err();
-        assert_eq!(fault.to_string(), "from the server: ERROR Access refused: for 'x'");
+        assert_eq!(fault.to_string(), "ERROR from the server: Access refused: for 'x'");
     }
 }

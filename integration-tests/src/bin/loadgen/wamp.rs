@@ -52,5 +52,5 @@ pub(crate) fn check(message: &Message<'_>) -> Result<(), Fault> {
         code::ERROR => "ERROR",
         _ => return Ok(()),
     };
-    Err(Fault::Refused(format!("{verb} {}", String::from_utf8_lossy(message.text))))
+    Err(Fault::Refused { verb, text: String::from_utf8_lossy(message.text).into_owned() })
 }
