@@ -69,7 +69,7 @@ fn what_is_shared_has_a_queue_that_tells_how() {
 fn a_shared_queue_that_goes_with_another_node_is_asked_for_again() {
     let gone = error(BrokerErrorKind::NotFound);
     for (is_shared, is_released, tries) in
-        [(Some(1), false, 6), (None, false, 1), (Some(1), true, 1)]
+        [(Some(1), false, 31), (None, false, 1), (Some(1), true, 1)]
     {
         let mut world = World::open();
         world.bridge.claim(&"here.a".into(), is_shared, &mut world.output);

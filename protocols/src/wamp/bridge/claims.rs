@@ -20,7 +20,7 @@ use crate::text::Text;
 use crate::wamp::uri::routing_key;
 
 /// How often a queue may go while it is asked for, each time with another node that gives it up.
-const TRIES: u8 = 5;
+const TRIES: u8 = 30;
 
 /// How long a node asks for what it had and somebody else seems to have. RabbitMQ sees within two heart-beats,
 /// of 60 seconds by default, that a connection is lost.
