@@ -1,0 +1,64 @@
+//! What calls take of memory is given back: bytes that are allocated, in a process that runs nothing else,
+//! for what an allocator keeps for later says little.
+
+#![allow(clippy::print_stdout, reason = "the figures of a run are worth reading")]
+
+use integration_tests::{REALM, Serializer, TestGateway, WampClient, code, serve_wamp};
+use peak_alloc::PeakAlloc;
+use serde_json::json;
+
+#[global_allocator]
+static ALLOCATED: PeakAlloc = PeakAlloc;
+
+const CALLS: usize = 10_000;
+
+/// Rounds after which a callee's session remembers as many calls that are over as it ever does, 16,384.
+const SETTLED: usize = 5;
+
+const PROCEDURE: &str = "com.example.shared";
+
+/// All calls wait for their answers at once, and are answered. What is allocated meanwhile.
+async fn round(caller: &mut WampClient, callees: &mut [WampClient; 2]) -> usize {
+    for number in 0..CALLS {
+        caller.request(code::CALL, json!([{}, PROCEDURE, [number]])).await;
+    }
+    let mut taken = Vec::with_capacity(CALLS);
+    for callee in callees.iter_mut() {
+        for _ in 0..CALLS / 2 {
+            taken.push(callee.invocation().await.request);
+        }
+    }
+    let in_flight = ALLOCATED.current_usage();
+    for (callee, requests) in callees.iter_mut().zip(taken.chunks(CALLS / 2)) {
+        for request in requests {
+            callee.send(json!([code::YIELD, request, {}])).await;
+        }
+    }
+    for _ in 0..CALLS {
+        caller.expect(code::RESULT).await;
+    }
+    in_flight
+}
+
+#[tokio::test]
+async fn what_ten_thousand_calls_take_is_given_back() {
+    let gateway = TestGateway::embedded().config(|config| serve_wamp(config, json!({})));
+    let gateway = gateway.start().await;
+    let join = || WampClient::connect(gateway.ws_addr(), Serializer::Json, REALM);
+    let (mut caller, mut callees) = (join().await, [join().await, join().await]);
+    for callee in &mut callees {
+        callee.register(PROCEDURE, json!({ "invoke": "roundrobin" })).await.unwrap();
+    }
+    for _ in 0..SETTLED {
+        round(&mut caller, &mut callees).await;
+    }
+    let before = ALLOCATED.current_usage();
+    let in_flight = round(&mut caller, &mut callees).await;
+    let after = ALLOCATED.current_usage();
+    let kib = [before, in_flight, after].map(|bytes| bytes / 1_024);
+    println!("KiB allocated before, with {CALLS} calls in flight, and after: {kib:?}");
+    let taken = in_flight.saturating_sub(before);
+    assert!(taken > CALLS * 200, "a call that waits has more than {} bytes", taken / CALLS);
+    let kept = after.saturating_sub(before);
+    assert!(kept < taken / 20, "{kept} bytes of {taken} are kept");
+}
