@@ -125,7 +125,7 @@ async fn a_refused_login_is_told_in_the_words_of_the_server() {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(complaint.contains("from the server: ERROR Bad CONNECT: "), "{complaint}");
+    assert!(complaint.contains("ERROR from the server: Bad CONNECT: "), "{complaint}");
 }
 
 #[tokio::test]
