@@ -89,10 +89,12 @@ impl Directory {
             return Vec::new();
         };
         let mut told = Vec::new();
-        if let Some(details) = created {
-            told = self.tell(|| subscription(session, Change::Created(details)));
+        if !pattern.is_reserved() {
+            if let Some(details) = created {
+                told = self.tell(|| subscription(session, Change::Created(details)));
+            }
+            told.extend(self.tell(|| subscription(session, Change::Added(id))));
         }
-        told.extend(self.tell(|| subscription(session, Change::Added(id))));
         if pattern.may_be_reserved() {
             for topic in Event::TOPICS.into_iter().filter(|topic| pattern.matches(topic)) {
                 self.watching.entry(topic).or_default().insert((session, id));
@@ -104,7 +106,8 @@ impl Directory {
     /// A session subscribes no more.
     pub fn unsubscribe(&mut self, session: Id, id: Id) -> Vec<Told> {
         self.stop_telling(session, id);
-        let Some(is_last) = self.subscriptions.remove(session, id) else {
+        let removed = self.subscriptions.remove(session, id);
+        let Some((_, is_last)) = removed.filter(|(pattern, _)| !pattern.is_reserved()) else {
             return Vec::new();
         };
         let mut told = self.tell(|| subscription(session, Change::Removed(id)));

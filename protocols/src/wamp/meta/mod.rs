@@ -30,6 +30,8 @@
 //!   ended.
 //! - A session is told of what it does itself, as any other; but not on a subscription that this one is
 //!   there, or is there no more.
+//! - Nobody is told of subscriptions to topics of the protocol's own alone: those who watch would hear of
+//!   each other, and each of all others.
 //! - A pattern for topics of both kinds gets what happens, too.
 //! - A procedure of a configured route is a registration whose only callee is no session to be found.
 //! - Who kills all others, and has subscribed to that, is told that they leave.

@@ -63,8 +63,8 @@ impl Subscriptions {
         Some(created)
     }
 
-    /// A session subscribes no more: whether it was the last one. `None` if it had not.
-    pub(super) fn remove(&mut self, session: Id, id: Id) -> Option<bool> {
+    /// A session subscribes no more: to what, and whether it was the last one. `None` if it had not.
+    pub(super) fn remove(&mut self, session: Id, id: Id) -> Option<(Pattern, bool)> {
         let pattern = self.of_session.remove(&(session, id))?;
         let subscription = self.all.get_mut(&pattern)?;
         subscription.subscribers.remove(&session);
@@ -79,7 +79,7 @@ impl Subscriptions {
                 }
             }
         }
-        Some(is_last)
+        Some((pattern, is_last))
     }
 
     /// The IDs of what a session has subscribed to.
