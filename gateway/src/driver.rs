@@ -110,6 +110,8 @@ struct Driver<T> {
     throttled: bool,
     /// Shared frames that the peer does not take.
     left_out: u64,
+    /// What other sessions have comes before what is shared, in the next turn.
+    peers_first: bool,
     /// Since when the socket has taken nothing although output waits, and its count then.
     stalled: Option<(Instant, u64)>,
     probe: Option<Probe>,
@@ -158,6 +160,7 @@ impl<T: Transport> Driver<T> {
             reading: true,
             throttled: false,
             left_out: 0,
+            peers_first: false,
             stalled: None,
             probe: None,
             drain: Some(drain.turn()),
@@ -184,8 +187,15 @@ impl<T: Transport> Driver<T> {
         // Input first: what it asks for is little, and among it is what stops deliveries.
         let mut spent = self.drive_input(now, cx);
         spent |= self.drive_broker(now, cx);
-        spent |= self.drive_shared(now, cx);
-        spent |= self.drive_peers(now, cx);
+        // By turns: either could fill all the room that a slow client leaves.
+        self.peers_first = !self.peers_first;
+        if self.peers_first {
+            spent |= self.drive_peers(now, cx);
+            spent |= self.drive_shared(now, cx);
+        } else {
+            spent |= self.drive_shared(now, cx);
+            spent |= self.drive_peers(now, cx);
+        }
         self.drive_timer(now, cx)?;
         self.drive_output(now, cx)?;
         if self.closing.is_some() {
