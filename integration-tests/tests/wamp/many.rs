@@ -13,9 +13,10 @@ const ROUNDS: usize = 10;
 /// calls that are over, 16,384 for each callee.
 const SETTLED: usize = 5;
 
-/// KiB that a gateway may have more after the last round than when it had settled: 120 bytes for each call
-/// between, which is less than it has for one that waits.
-const MOST_GROWTH: u64 = ((ROUNDS - SETTLED) * CALLS * 120 / 1_024) as u64;
+/// KiB that a gateway may have more after the last round than when it had settled: 400 bytes for each call
+/// between, a third of what it has for one that waits. What the allocator keeps for later moves by some MiB, up
+/// to a plateau; `tests/memory.rs` counts what is allocated.
+const MOST_GROWTH: u64 = ((ROUNDS - SETTLED) * CALLS * 400 / 1_024) as u64;
 
 const PROCEDURE: &str = "com.example.shared";
 
