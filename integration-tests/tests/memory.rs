@@ -5,6 +5,7 @@
 
 use integration_tests::{REALM, Serializer, TestGateway, WampClient, code, serve_wamp};
 use peak_alloc::PeakAlloc;
+use rabbitmq_node::Node;
 use serde_json::json;
 
 #[global_allocator]
@@ -40,12 +41,24 @@ async fn round(caller: &mut WampClient, callees: &mut [WampClient; 2]) -> usize 
     in_flight
 }
 
+/// One gateway, and two before one RabbitMQ: one after the other, for what is allocated is the process's.
 #[tokio::test]
 async fn what_ten_thousand_calls_take_is_given_back() {
-    let gateway = TestGateway::embedded().config(|config| serve_wamp(config, json!({})));
-    let gateway = gateway.start().await;
-    let join = || WampClient::connect(gateway.ws_addr(), Serializer::Json, REALM);
-    let (mut caller, mut callees) = (join().await, [join().await, join().await]);
+    let change = |config: &mut gateway::config::Config| serve_wamp(config, json!({}));
+    let gateway = TestGateway::embedded().config(change).start().await;
+    is_given_back(&gateway, &gateway).await;
+    gateway.stop().await;
+    let vhost = Node::shared().await.vhost().await;
+    let near = TestGateway::rabbitmq(&vhost).config(change).start().await;
+    let far = TestGateway::rabbitmq(&vhost).config(change).start().await;
+    is_given_back(&near, &far).await;
+}
+
+async fn is_given_back(callers_at: &TestGateway, callees_at: &TestGateway) {
+    let join =
+        |gateway: &TestGateway| WampClient::connect(gateway.ws_addr(), Serializer::Json, REALM);
+    let mut caller = join(callers_at).await;
+    let mut callees = [join(callees_at).await, join(callees_at).await];
     for callee in &mut callees {
         callee.register(PROCEDURE, json!({ "invoke": "roundrobin" })).await.unwrap();
     }
