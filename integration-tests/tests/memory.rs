@@ -60,7 +60,7 @@ async fn is_given_back(callers_at: &TestGateway, callees_at: &TestGateway) {
     let mut caller = join(callers_at).await;
     let mut callees = [join(callees_at).await, join(callees_at).await];
     for callee in &mut callees {
-        callee.register(PROCEDURE, json!({ "invoke": "roundrobin" })).await.unwrap();
+        callee.register(PROCEDURE, json!({ "invoke": "roundrobin" })).await.expect("free");
     }
     for _ in 0..SETTLED {
         round(&mut caller, &mut callees).await;
